@@ -1,0 +1,66 @@
+# make run    serve the real thing; the first time it makes what it needs
+# make test   the tests, on a real PostgreSQL
+# make help   the rest
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help run test test-slow check format lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(VENV)/run .env ## Serve on HOST:PORT, with an embedded PostgreSQL unless DATABASE_URL is set
+	@exec $(BIN)/python -m app serve
+
+test: $(VENV)/dev ## Run the tests, with coverage and its floors
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine -q
+	$(BIN)/coverage report --fail-under=90
+	@$(BIN)/coverage report --fail-under=100 --include='app/auth/*,app/tasks/service.py,app/tasks/repository.py'
+
+test-slow: $(VENV)/dev ## Run the attacks and faults that take too long for make test
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/dev ## Check formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev ## Format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(VENV)/dev ## Write the hashed requirements files anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile -q pyproject.toml --extra embedded $(LOCK) -o requirements.txt
+	$(BIN)/uv pip compile -q pyproject.toml --all-extras $(LOCK) -o requirements-dev.txt
+
+LOCK := --generate-hashes --universal --python-version 3.11 --no-header --no-annotate \
+        --no-emit-index-url --no-emit-find-links
+
+clean: ## Remove the virtual environment and caches; the data in .data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+
+$(VENV)/run: requirements.txt
+	@$(call install,requirements.txt)
+	@touch $@
+
+$(VENV)/dev: requirements-dev.txt
+	@$(call install,requirements-dev.txt)
+	@touch $@ $(VENV)/run
+
+define install
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=/path/to/python3.11")' && \
+	echo "Installing $(1) into $(VENV) ..." && \
+	$(PYTHON) -m venv $(VENV) && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+endef
+
+.env: | .env.example
+	@secret=$$($(BIN)/python -m app secret) && \
+	(umask 077 && sed "s|^BETTER_AUTH_SECRET=.*|BETTER_AUTH_SECRET=$$secret|" .env.example > .env.new) && \
+	mv .env.new .env && echo "Wrote .env with a new secret."

@@ -1,0 +1,158 @@
+"""`python -m app`: serve, migrate, prune, openapi, secret."""
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import psycopg
+import uvicorn
+
+from app.auth.denylist_repository import delete_expired_tokens
+from app.core.clock import system_clock
+from app.core.config import Settings, SettingsError, load_settings
+from app.core.database import Database, DatabaseUnavailable
+from app.core.embedded import EmbeddedPostgres, EmbeddedUnavailable
+from app.core.logging import configure_logging
+from app.core.migrate import head_revision, upgrade
+from app.core.rate_limit import prune_counters
+from app.main import create_app
+
+GRACE_SECONDS = 10
+PRUNE_BATCH = 1000
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def with_database(settings: Settings) -> Iterator[Settings]:
+    """Give settings that name a database: the one set, or an embedded one that runs meanwhile."""
+    if settings.database_url is not None:
+        yield settings
+        return
+    postgres = EmbeddedPostgres(settings.embedded_data_dir, say=say)
+    done = threading.Event()
+    os.environ["DATABASE_URL"] = postgres.start()  # the worker processes read it there
+    watch = threading.Thread(target=_keep_running, args=(postgres, done), daemon=True)
+    watch.start()
+    try:
+        yield load_settings()
+    finally:
+        done.set()
+        watch.join()
+        postgres.stop()
+
+
+def _keep_running(postgres: EmbeddedPostgres, done: threading.Event) -> None:
+    while not done.wait(0.5):
+        try:
+            if postgres.ensure_running():
+                say("The embedded PostgreSQL had stopped and was started again.")
+        except EmbeddedUnavailable as error:
+            say(str(error))
+
+
+def serve(settings: Settings) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    # uvicorn raises the signal again when it has stopped; without this the embedded database would stay.
+    signal.signal(signal.SIGTERM, _exit)
+    configure_logging(settings.log_level, settings.log_format)
+    with with_database(settings) as ready:
+        base = f"http://{f'[{ready.host}]' if ':' in ready.host else ready.host}:{ready.port}"
+        say(f"Serving on {base}" + (f", try it at {base}/docs" if ready.docs_enabled else "") + " (Ctrl-C stops)")
+        uvicorn.run(
+            "app.main:app",
+            host=ready.host,
+            port=ready.port,
+            workers=ready.workers,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # TRUSTED_PROXIES decides whose X-Forwarded-For counts
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+
+
+def _exit(signum: int, frame: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database to this code's schema; safe to run on several machines at once."""
+    with with_database(settings) as ready:
+        say(f"Migrating the database to {head_revision()} …")
+        upgrade(ready.dsn)
+        say("The database is up to date.")
+
+
+def prune(settings: Settings) -> None:
+    """Delete the denylist rows and counters that nothing needs any more."""
+    with with_database(settings) as ready:
+        asyncio.run(_prune(ready))
+
+
+async def _prune(settings: Settings) -> None:
+    database = Database(settings.dsn, pool_min=1, pool_max=1)
+    await database.open()
+    try:
+        for what, delete in (("denylist rows", delete_expired_tokens), ("counters", prune_counters)):
+            total = 0
+            while deleted := await delete(database, system_clock(), batch=PRUNE_BATCH):
+                total += deleted
+                say(f"Deleted {total} expired {what} …")
+            say(f"No expired {what} left.")
+    finally:
+        await database.close()
+
+
+def openapi() -> None:
+    """Print the OpenAPI document, the same on every machine."""
+    settings = Settings(
+        _env_file=None,
+        better_auth_secret="only-to-print-the-document-" + "0" * 32,
+        database_url="postgresql://localhost/none",
+    )
+    print(json.dumps(create_app(settings).openapi(), indent=2, ensure_ascii=False))
+
+
+def secret() -> None:
+    """Print a new secret for BETTER_AUTH_SECRET."""
+    print(secrets.token_urlsafe(48))
+
+
+_WITH_SETTINGS: dict[str, Callable[[Settings], None]] = {"serve": serve, "migrate": migrate, "prune": prune}
+_WITHOUT: dict[str, Callable[[], None]] = {"openapi": openapi, "secret": secret}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command. Exits with 1 and a sentence when it cannot."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Accounts, tokens and private task lists.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, run in (*_WITH_SETTINGS.items(), *_WITHOUT.items()):
+        commands.add_parser(name, help=run.__doc__)
+    command = parser.parse_args(arguments).command
+    try:
+        if command in _WITHOUT:
+            _WITHOUT[command]()
+        else:
+            _WITH_SETTINGS[command](load_settings())
+    except (SettingsError, EmbeddedUnavailable, DatabaseUnavailable) as error:
+        raise SystemExit(str(error)) from None
+    except psycopg.OperationalError:
+        raise SystemExit("The database cannot be reached: check DATABASE_URL and that the server runs.") from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

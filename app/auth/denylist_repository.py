@@ -1,0 +1,158 @@
+"""The SQL of the denylist, and nothing else. Each function is one atomic statement."""
+
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import DateTime, Integer, Select, String, Uuid, bindparam, delete, exists, literal, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
+from sqlmodel import col
+
+from app.auth.models import DeniedToken, User
+from app.auth.repository import Id, signed_in
+from app.auth.tokens import Claims
+from app.core.database import Database, Statement
+
+PRUNED_PER_ROTATION = 5
+
+_COLUMNS = ["id", "session_id", "user_id", "reason", "denied_at", "expires_at"]
+
+Reason = Literal["reused", "signed_out"]
+
+
+class Rotation(NamedTuple):
+    """Whether the sign-in is alive, and whether this request is the one that used the token."""
+
+    alive: bool
+    won: bool
+
+
+class UsedToken(NamedTuple):
+    used_at: datetime
+    successor_used: bool
+
+
+_now = bindparam("now", type_=DateTime(timezone=True))
+_expires_at = bindparam("expires_at", type_=DateTime(timezone=True))
+_session_id = bindparam("session_id", type_=Uuid)
+
+END_SESSION = Statement(
+    insert(DeniedToken)
+    .from_select(
+        _COLUMNS,
+        select(
+            _session_id,
+            _session_id,
+            col(User.id),
+            bindparam("reason", type_=String),
+            _now,
+            _expires_at,
+        )
+        .where(col(User.id) == bindparam("user_id", type_=Uuid))
+        .with_for_update(key_share=True, read=True),
+    )
+    .on_conflict_do_nothing(index_elements=[col(DeniedToken.id)])
+    .returning(col(DeniedToken.id)),
+    Id,
+)
+
+
+def _expired(batch: Any) -> Select[Any]:
+    return (
+        select(col(DeniedToken.id))
+        .where(col(DeniedToken.expires_at) <= _now)
+        .order_by(col(DeniedToken.expires_at))
+        .limit(batch)
+        .with_for_update(skip_locked=True)
+    )
+
+
+PRUNE = Statement(
+    delete(DeniedToken)
+    .where(col(DeniedToken.id).in_(_expired(bindparam("batch", type_=Integer))))
+    .returning(col(DeniedToken.id)),
+    Id,
+)
+
+
+def _rotation() -> Statement[Rotation]:
+    """Use up a refresh token, if its sign-in is alive, and delete a few expired rows on the way.
+
+    The user's row is share-locked, so that a deletion at the same moment waits or comes first, and the
+    foreign key never fails.
+    """
+    alive = select(col(User.id)).where(*signed_in()).with_for_update(key_share=True, read=True).cte("alive")
+    used = (
+        insert(DeniedToken)
+        .from_select(
+            _COLUMNS,
+            select(
+                bindparam("token_id", type_=Uuid),
+                _session_id,
+                alive.c.id,
+                literal("used", String),
+                _now,
+                _expires_at,
+            ),
+        )
+        .on_conflict_do_nothing(index_elements=[col(DeniedToken.id)])
+        .returning(col(DeniedToken.id))
+        .cte("used")
+    )
+    pruned = delete(DeniedToken).where(col(DeniedToken.id).in_(_expired(PRUNED_PER_ROTATION))).cte("pruned")
+    return Statement(
+        select(exists().select_from(alive).label("alive"), exists().select_from(used).label("won")).add_cte(pruned),
+        Rotation,
+    )
+
+
+ROTATE = _rotation()
+_Successor = aliased(DeniedToken, name="successor")
+SELECT_USED_TOKEN = Statement(
+    select(
+        col(DeniedToken.denied_at),
+        exists().where(col(_Successor.id) == bindparam("successor_id", type_=Uuid)).label("successor_used"),
+    ).where(col(DeniedToken.id) == bindparam("token_id", type_=Uuid)),
+    UsedToken,
+)
+
+
+async def insert_used_token(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> Rotation:
+    """Use up a refresh token. Of any number of requests at once, one wins."""
+    rotation = await database.fetch_one(
+        ROTATE,
+        user_id=claims.user_id,
+        session_id=claims.session_id,
+        version=claims.token_version,
+        token_id=claims.token_id,
+        now=now,
+        expires_at=expires_at,
+    )
+    assert rotation is not None
+    return rotation
+
+
+async def select_used_token(database: Database, token_id: UUID, *, successor_id: UUID) -> UsedToken | None:
+    """Tell when a token was used, and whether the one that followed it was used too."""
+    return await database.fetch_one(SELECT_USED_TOKEN, token_id=token_id, successor_id=successor_id)
+
+
+async def insert_ended_session(
+    database: Database, claims: Claims, reason: Reason, now: datetime, *, expires_at: datetime
+) -> bool:
+    """End a sign-in. False if it was over already, or the user is gone."""
+    ended = await database.fetch_one(
+        END_SESSION,
+        user_id=claims.user_id,
+        session_id=claims.session_id,
+        reason=reason,
+        now=now,
+        expires_at=expires_at,
+    )
+    return ended is not None
+
+
+async def delete_expired_tokens(database: Database, now: datetime, *, batch: int) -> int:
+    """Delete up to `batch` rows that no living token needs, and say how many."""
+    return len(await database.fetch_all(PRUNE, now=now, batch=batch))

@@ -1,0 +1,85 @@
+"""What can be refused here, each with its status, code and one sentence."""
+
+from http import HTTPStatus
+
+from app.core.errors import ApiError, Invalid
+
+BEARER_CHALLENGE = "Bearer"
+INVALID_TOKEN_CHALLENGE = 'Bearer error="invalid_token"'
+
+
+class EmailTaken(ApiError):
+    status = HTTPStatus.CONFLICT
+    code = "EMAIL_TAKEN"
+    message = "An account with this e-mail address already exists."
+
+
+class InvalidCredentials(ApiError):
+    """One sentence for a wrong password, an unknown e-mail and an inactive account alike."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "INVALID_CREDENTIALS"
+    message = "The e-mail address or the password is wrong."
+    challenge = BEARER_CHALLENGE
+
+
+class InvalidToken(ApiError):
+    """One refusal for everything that can be wrong with a token. Source: RFC 6750 3.1."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "INVALID_TOKEN"
+    message = "The token is invalid, expired or no longer accepted. Please sign in again."
+    challenge = INVALID_TOKEN_CHALLENGE
+
+
+class NotAuthenticated(ApiError):
+    """No credentials were sent, so that the challenge names no error. Source: RFC 6750 3.1."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "NOT_AUTHENTICATED"
+    message = "Please sign in: this needs an access token."
+    challenge = BEARER_CHALLENGE
+
+
+class CommonPassword(Invalid):
+    def __init__(self) -> None:
+        super().__init__(
+            [
+                {
+                    "field": "password",
+                    "message": "is one of the most common ones, choose another",
+                    "code": "common_password",
+                }
+            ]
+        )
+
+
+class OAuthError(ApiError):
+    """A refusal of the OAuth token endpoint, with RFC 6749 5.2's `error` beside the usual members."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error=error)
+
+
+class InvalidGrant(OAuthError):
+    code = "INVALID_GRANT"
+    message = "The e-mail address and password, or the refresh token, are not accepted."
+
+    def __init__(self) -> None:
+        super().__init__("invalid_grant")
+
+
+class InvalidOAuthRequest(OAuthError):
+    code = "INVALID_REQUEST"
+    message = "Send grant_type=password with username and password, or grant_type=refresh_token with refresh_token."
+
+    def __init__(self) -> None:
+        super().__init__("invalid_request")
+
+
+class UnsupportedGrantType(OAuthError):
+    code = "UNSUPPORTED_GRANT_TYPE"
+    message = "Only the grant types password and refresh_token are supported."
+
+    def __init__(self) -> None:
+        super().__init__("unsupported_grant_type")

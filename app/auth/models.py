@@ -1,0 +1,54 @@
+"""The tables of accounts and of refused tokens."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Index, String, text
+from sqlmodel import Field
+
+from app.core.models import Table
+
+EMAIL_LENGTH = 254
+NAME_LENGTH = 100
+
+
+class User(Table, table=True):
+    """An account. `email` is stored in the one form that `emails.normalise` gives."""
+
+    __tablename__ = "users"
+
+    id: UUID = Field(primary_key=True)
+    email: str = Field(sa_column=Column(String(EMAIL_LENGTH), nullable=False, unique=True))
+    name: str | None = Field(sa_column=Column(String(NAME_LENGTH), nullable=True))
+    password_hash: str = Field(sa_column=Column(String(255), nullable=False))
+    is_active: bool = Field(nullable=False, sa_column_kwargs={"server_default": text("true")})
+    token_version: int = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
+    created_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )
+    updated_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )
+
+
+class DeniedToken(Table, table=True):
+    """A refresh token that was used (`id` is its `jti`), or a sign-in that is over (`id` is its `sid`)."""
+
+    __tablename__ = "token_denylist"
+    __table_args__ = (
+        CheckConstraint("reason IN ('used', 'reused', 'signed_out')", name="reason"),
+        Index("ix_token_denylist_expires_at", "expires_at"),
+        Index("ix_token_denylist_user_id", "user_id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    session_id: UUID = Field(nullable=False)
+    user_id: UUID = Field(
+        sa_column=Column(
+            ForeignKey("users.id", ondelete="CASCADE"),
+            nullable=False,
+        )
+    )
+    reason: str = Field(sa_column=Column(String(16), nullable=False))
+    denied_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))

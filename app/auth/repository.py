@@ -1,0 +1,132 @@
+"""The SQL of accounts, and nothing else. Each function is one atomic statement."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Uuid,
+    bindparam,
+    exists,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped
+from sqlmodel import col
+
+from app.auth.models import DeniedToken, User
+from app.auth.tokens import Claims
+from app.core.database import Database, Statement
+
+
+class UserRow(NamedTuple):
+    id: UUID
+    email: str
+    name: str | None
+    created_at: datetime
+
+
+class Account(NamedTuple):
+    id: UUID
+    email: str
+    name: str | None
+    created_at: datetime
+    password_hash: str
+    is_active: bool
+    token_version: int
+
+
+class Id(NamedTuple):
+    id: UUID
+
+
+_user_columns = (col(User.id), col(User.email), col(User.name), col(User.created_at))
+_account_columns = (*_user_columns, col(User.password_hash), col(User.is_active), col(User.token_version))
+
+INSERT_USER = Statement(
+    insert(User)
+    .values(
+        id=bindparam("id"),
+        email=bindparam("email"),
+        name=bindparam("name"),
+        password_hash=bindparam("password_hash"),
+        is_active=True,
+        token_version=0,
+        created_at=bindparam("now"),
+        updated_at=bindparam("now"),
+    )
+    .on_conflict_do_nothing(index_elements=[col(User.email)])
+    .returning(*_user_columns),
+    UserRow,
+)
+SELECT_ACCOUNT = Statement(select(*_account_columns).where(col(User.email) == bindparam("email")), Account)
+UPDATE_PASSWORD_HASH = Statement(
+    update(User)
+    .where(col(User.id) == bindparam("user_id"), col(User.password_hash) == bindparam("old_hash"))
+    .values(password_hash=bindparam("new_hash"))
+    .returning(col(User.id)),
+    Id,
+)
+
+
+def signed_in() -> tuple[ColumnElement[bool] | Mapped[bool], ...]:
+    """The conditions under which a genuine token speaks for its user."""
+    return (
+        col(User.id) == bindparam("user_id", type_=Uuid),
+        col(User.is_active),
+        col(User.token_version) == bindparam("version", type_=Integer),
+        ~exists().where(col(DeniedToken.id) == bindparam("session_id", type_=Uuid)),
+    )
+
+
+SELECT_SIGNED_IN_USER = Statement(select(*_user_columns).where(*signed_in()), UserRow)
+END_ALL_SESSIONS = Statement(
+    update(User)
+    .where(*signed_in())
+    .values(token_version=col(User.token_version) + 1, updated_at=bindparam("now"))
+    .returning(col(User.id)),
+    Id,
+)
+
+
+async def insert_user(
+    database: Database, user_id: UUID, *, email: str, name: str | None, password_hash: str, now: datetime
+) -> UserRow | None:
+    """Give the new account, or None if the e-mail is taken."""
+    return await database.fetch_one(
+        INSERT_USER, id=user_id, email=email, name=name, password_hash=password_hash, now=now
+    )
+
+
+async def select_account(database: Database, email: str) -> Account | None:
+    """Find an account by its normalised e-mail."""
+    return await database.fetch_one(SELECT_ACCOUNT, email=email)
+
+
+async def update_password_hash(database: Database, user_id: UUID, *, old_hash: str, new_hash: str) -> bool:
+    """Replace a hash, unless somebody else has replaced it already."""
+    return (
+        await database.fetch_one(UPDATE_PASSWORD_HASH, user_id=user_id, old_hash=old_hash, new_hash=new_hash)
+    ) is not None
+
+
+async def select_signed_in_user(database: Database, claims: Claims) -> UserRow | None:
+    """Give the token's user if it exists, is active, and neither it nor this sign-in was signed out."""
+    return await database.fetch_one(
+        SELECT_SIGNED_IN_USER, user_id=claims.user_id, session_id=claims.session_id, version=claims.token_version
+    )
+
+
+async def update_token_version(database: Database, claims: Claims, now: datetime) -> bool:
+    """End every sign-in of the user, if the token's own is alive."""
+    ended = await database.fetch_one(
+        END_ALL_SESSIONS,
+        user_id=claims.user_id,
+        session_id=claims.session_id,
+        version=claims.token_version,
+        now=now,
+    )
+    return ended is not None

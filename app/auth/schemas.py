@@ -1,0 +1,134 @@
+"""The bodies of the auth routes."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
+from pydantic_core import PydanticCustomError
+
+from app.auth.emails import normalise_email
+from app.auth.models import NAME_LENGTH
+from app.auth.repository import UserRow
+from app.auth.tokens import TokenPair
+from app.core.text import storable
+
+PASSWORD_MIN_LENGTH = 8
+PASSWORD_MAX_LENGTH = 128
+
+
+def _email(text: str) -> str:
+    email = normalise_email(text)
+    if email is None:
+        raise PydanticCustomError("own_email", "is not a valid e-mail address")
+    return email
+
+
+def _storable_secret(secret: SecretStr) -> SecretStr:
+    storable(secret.get_secret_value())
+    return secret
+
+
+def _any_text(value: Any) -> SecretStr:
+    """Take any string, lone surrogates too: at sign-in it is a password, and at worst a wrong one."""
+    if not isinstance(value, str):
+        raise PydanticCustomError("own_string_type", "must be a string")
+    return SecretStr(value)
+
+
+def _blank_is_none(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Email = Annotated[
+    str,
+    AfterValidator(storable),
+    AfterValidator(_email),
+    Field(json_schema_extra={"format": "email", "maxLength": 254}),
+]
+NewPassword = Annotated[
+    SecretStr,
+    Field(min_length=PASSWORD_MIN_LENGTH, max_length=PASSWORD_MAX_LENGTH, json_schema_extra={"format": "password"}),
+    AfterValidator(_storable_secret),
+]
+AnyPassword = Annotated[
+    SecretStr, PlainValidator(_any_text, json_schema_input_type=str), Field(json_schema_extra={"format": "password"})
+]
+Name = Annotated[
+    Annotated[str, Field(max_length=NAME_LENGTH), AfterValidator(storable)] | None, BeforeValidator(_blank_is_none)
+]
+
+
+class Body(BaseModel):
+    """A request body: JSON types as they are, unknown members ignored."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class SignUpBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"email": "ada@example.com", "password": "correct horse", "name": "Ada"}}
+    )
+
+    email: Email
+    password: NewPassword
+    name: Name = None
+
+
+class SignInBody(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"email": "ada@example.com", "password": "correct horse"}})
+
+    email: Email
+    password: AnyPassword
+
+
+class RefreshBody(Body):
+    refresh_token: str
+
+
+class SignOutBody(Body):
+    refresh_token: str | None = None
+    everywhere: bool = False
+
+
+class TokenForm(BaseModel):
+    """An OAuth 2 token request. Source: RFC 6749 4.3.2 and 6."""
+
+    grant_type: str
+    username: str | None = None
+    password: Annotated[str | None, Field(json_schema_extra={"format": "password"})] = None
+    refresh_token: str | None = None
+
+
+class UserRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    email: str
+    name: str | None
+    created_at: datetime
+
+
+class TokenRead(BaseModel):
+    """Two tokens; `expires_in` is the access token's life in seconds. Source: RFC 6749 5.1."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal["bearer"] = "bearer"
+    expires_in: int
+
+    @classmethod
+    def of(cls, tokens: TokenPair) -> "TokenRead":
+        return cls(**tokens._asdict())
+
+
+class SignedInRead(TokenRead):
+    user: UserRead
+
+    @classmethod
+    def signed_in(cls, user: UserRow, tokens: TokenPair) -> "SignedInRead":
+        return cls(user=UserRead.model_validate(user), **tokens._asdict())
+
+
+class Detail(BaseModel):
+    detail: str

@@ -1,0 +1,143 @@
+"""Signs and reads the two tokens. The only module that knows python-jose."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Literal, NamedTuple
+from uuid import UUID, uuid5
+
+from jose import jwk, jwt
+from jose.backends.base import Key
+from jose.utils import base64url_decode
+
+from app.auth.errors import InvalidToken
+
+TokenType = Literal["access", "refresh"]
+
+ISSUER = "auth-tasks-api"
+MAX_TOKEN_LENGTH = 2048
+
+_TYPES: dict[TokenType, str] = {"access": "at+jwt", "refresh": "rt+jwt"}
+# base64url without padding; the signature's last character carries two spare bits, which must be zero.
+_TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]{42}[AEIMQUYcgkosw048])", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a genuine token says. Times are seconds since the epoch."""
+
+    token_type: TokenType
+    user_id: UUID
+    session_id: UUID
+    token_id: UUID
+    token_version: int
+    issued_at: int
+    expires_at: int
+
+
+class TokenPair(NamedTuple):
+    """Both tokens of one issue; `expires_in` is the access token's life in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+
+def successor_id(token_id: UUID) -> UUID:
+    """Give the `jti` of the one refresh token that may follow this one."""
+    return uuid5(token_id, "refresh")
+
+
+class Tokens:
+    """Issues with the current secret, reads with that and the previous one."""
+
+    def __init__(self, secret: str, previous: str | None, *, access_seconds: int, refresh_seconds: int) -> None:
+        keys = [_Key(text) for text in (secret, previous) if text]
+        self._key = keys[0]
+        self._lifetimes: dict[TokenType, int] = {"access": access_seconds, "refresh": refresh_seconds}
+        # A genuine token begins with one of these exact texts, so that no header of a stranger is ever parsed.
+        self._headers = {kind: {key.header(kind): key for key in keys} for kind in _TYPES}
+
+    def issue(self, user_id: UUID, session_id: UUID, version: int, *, refresh_id: UUID, now: datetime) -> TokenPair:
+        """Sign a pair. The same arguments give the same bytes, so that a pair can be issued again."""
+        about = {"sub": str(user_id), "user_id": str(user_id), "sid": str(session_id), "ver": version}
+        issued_at = int(now.timestamp())
+        return TokenPair(
+            access_token=self._sign("access", uuid5(refresh_id, "access"), issued_at, about),
+            refresh_token=self._sign("refresh", refresh_id, issued_at, about),
+            expires_in=self._lifetimes["access"],
+        )
+
+    def _sign(self, kind: TokenType, token_id: UUID, issued_at: int, about: dict[str, Any]) -> str:
+        claims = {"iss": ISSUER, "type": kind, **about, "jti": str(token_id), "iat": issued_at}
+        claims["exp"] = issued_at + self._lifetimes[kind]
+        return jwt.encode(claims, self._key.key, algorithm="HS256", headers=self._key.extra(kind))
+
+    def read(self, token: str, kind: TokenType, now: datetime, *, expired_too: bool = False) -> Claims:
+        """Give the claims of a token that we issued and that lives. Raises: InvalidToken, whatever is wrong.
+
+        Source: RFC 7519 4.1, RFC 8725 3, RFC 9068 4.
+        """
+        try:
+            claims = self._claims(json.loads(self._payload(token, kind), object_pairs_hook=_unique), kind)
+        except Exception as error:  # whatever the parser meets: RecursionError, OverflowError, UnicodeError…
+            raise InvalidToken from error
+        seconds = now.timestamp()
+        if claims.issued_at > seconds + 60 or (claims.expires_at <= seconds and not expired_too):
+            raise InvalidToken
+        return claims
+
+    def _payload(self, token: str, kind: TokenType) -> bytes:
+        """Give the signed bytes. Exactly one spelling of a token passes."""
+        match = _TOKEN.fullmatch(token) if len(token) <= MAX_TOKEN_LENGTH else None
+        if match is None:
+            raise InvalidToken
+        header, payload, signature = match.groups()
+        key = self._headers[kind][header].key
+        if not key.verify(f"{header}.{payload}".encode(), base64url_decode(signature.encode())):
+            raise InvalidToken
+        return bytes(base64url_decode(payload.encode()))
+
+    def _claims(self, said: dict[str, Any], kind: TokenType) -> Claims:
+        issued_at, expires_at, version = said["iat"], said["exp"], said["ver"]
+        if not all(type(number) is int and number >= 0 for number in (issued_at, expires_at, version)):
+            raise InvalidToken
+        if said["iss"] != ISSUER or said["type"] != kind or said["user_id"] != said["sub"]:
+            raise InvalidToken
+        # A longer life than configured comes from an older setting or another signer: not ours any more.
+        if not 0 < expires_at - issued_at <= self._lifetimes[kind]:
+            raise InvalidToken
+        user_id, session_id, token_id = (_uuid(said[name]) for name in ("sub", "sid", "jti"))
+        return Claims(kind, user_id, session_id, token_id, version, issued_at, expires_at)
+
+
+class _Key:
+    """A secret with its `kid`. jose parses a secret that looks like JSON, a ready key it takes as it is."""
+
+    def __init__(self, secret: str) -> None:
+        self.key: Key = jwk.construct(secret, "HS256")
+        self.kid = sha256(b"kid:" + secret.encode()).hexdigest()[:8]
+
+    def extra(self, kind: TokenType) -> dict[str, str]:
+        return {"typ": _TYPES[kind], "kid": self.kid}
+
+    def header(self, kind: TokenType) -> str:
+        return jwt.encode({}, self.key, algorithm="HS256", headers=self.extra(kind)).partition(".")[0]
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that stands twice: parsers differ in which one they take (RFC 7515 4)."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise InvalidToken
+    return members
+
+
+def _uuid(text: Any) -> UUID:
+    if not isinstance(text, str) or not _UUID.fullmatch(text):
+        raise InvalidToken
+    return UUID(text)

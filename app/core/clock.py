@@ -1,0 +1,16 @@
+"""The one place that reads the time, so that tests can set it."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+"""Gives the present moment as aware UTC."""
+
+stopwatch = time.perf_counter
+"""Seconds from an arbitrary start, for measuring durations."""
+
+
+def system_clock() -> datetime:
+    """Read the machine's clock."""
+    return datetime.now(UTC)

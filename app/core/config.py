@@ -1,0 +1,209 @@
+"""Settings: read once, checked at start, every mistake named at once and no value printed."""
+
+import re
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.core.dsn import Dsn, parse_database_url
+
+Network = IPv4Network | IPv6Network
+
+_EXAMPLE_WORDS = ("changeme", "change-me", "example", "your-secret", "secret-key", "password", "replace")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+class SettingsError(Exception):
+    """The settings do not allow a start; the message names every one of them and no value."""
+
+
+class Limit(NamedTuple):
+    """At most `amount` events in `window_seconds`."""
+
+    amount: int
+    window_seconds: int
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value.rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or "@" in parts.netloc:
+        raise ValueError("must be origins such as https://app.example.com, comma-separated, without a path or *")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _limit(value: Any) -> Any:
+    """Read `10/15minutes` or `600/minute`, the notation of the `limits` package."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([1-9]\d*)\s*/\s*([1-9]\d*)?\s*(second|minute|hour|day)s?\s*", value)
+    if not match:
+        raise ValueError("must look like 10/15minutes or 600/minute")
+    return Limit(int(match[1]), int(match[2] or 1) * _SECONDS[match[3]])
+
+
+def weakness(secret: str) -> str | None:
+    """Say why a secret is too weak for production, or give None."""
+    if len(set(secret)) < 10:
+        return "repeats few characters"
+    if any(word in secret.lower() for word in _EXAMPLE_WORDS):
+        return "looks like an example"
+    return None
+
+
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[Annotated[Network, BeforeValidator(ip_network)], ...], NoDecode, BeforeValidator(_split)]
+LimitSetting = Annotated[Limit, NoDecode, BeforeValidator(_limit)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, by environment or `.env`; README.md has the table."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    # Fields are validated in this order; the later ones look back at the environment.
+    environment: Literal["development", "test", "staging", "production"] = "development"
+    database_url: SecretStr | None = None
+    better_auth_secret: SecretStr
+    better_auth_secret_previous: SecretStr | None = None
+    frontend_url: Origins = ("http://localhost:3000", "http://localhost:3001")
+    access_token_expire_minutes: float = Field(default=15, gt=0, le=24 * 60, allow_inf_nan=False)
+    refresh_token_expire_days: float = Field(default=7, gt=0, le=366, allow_inf_nan=False)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=128)
+    embedded_data_dir: Path = Path(".data/postgres")
+    database_pool_min: int = Field(default=2, ge=0, le=100)
+    database_pool_max: int = Field(default=10, ge=1, le=200)
+    database_pooler: Literal["none", "transaction"] | None = None
+    migrate_on_start: Literal["on", "off"] = "on"
+
+    password_hash_cost: int = Field(default=12, ge=4, le=16)
+    hash_queue_seconds: float = Field(default=15, gt=0, le=300)
+    common_passwords: Literal["allow", "refuse"] = "allow"
+    refresh_reuse_leeway_seconds: float = Field(default=0, ge=0, le=300)
+
+    rate_limits: Literal["on", "off"] = "on"
+    rate_limit_storage: SecretStr | None = None
+    rate_limit_signin_account: LimitSetting = Limit(10, 900)
+    rate_limit_signin_address: LimitSetting = Limit(100, 900)
+    rate_limit_signup_address: LimitSetting = Limit(600, 60)
+    rate_limit_refresh_session: LimitSetting = Limit(120, 60)
+    trusted_proxies: Networks = ()
+
+    docs_enabled: bool = True
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            parse_database_url(value.get_secret_value())
+        elif info.data.get("environment") == "production":
+            raise ValueError("must be set in production, which never runs on the embedded database")
+        return value
+
+    @field_validator("better_auth_secret", "better_auth_secret_previous")
+    @classmethod
+    def _secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return None
+        secret = value.get_secret_value()
+        if len(secret.strip()) < 32:
+            raise ValueError("must have at least 32 characters; `python -m app secret` makes one")
+        if "-----BEGIN" in secret or "ssh-rsa" in secret:
+            raise ValueError("must be a random secret, not a key file: HS256 would be signed with public text")
+        if info.data.get("environment") == "production" and (reason := weakness(secret)):
+            raise ValueError(f"{reason}; `python -m app secret` makes a good one")
+        return value
+
+    @field_validator("frontend_url")
+    @classmethod
+    def _frontend_url(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("environment") == "production":
+            plain = [
+                o for o in value if o.startswith("http:") and urlsplit(o).hostname not in ("localhost", "127.0.0.1")
+            ]
+            if plain:
+                raise ValueError("must use https in production, except for localhost")
+        return value
+
+    @field_validator("database_pool_max")
+    @classmethod
+    def _pool(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("database_pool_min", 0):
+            raise ValueError("must not be below DATABASE_POOL_MIN")
+        return value
+
+    @field_validator("password_hash_cost")
+    @classmethod
+    def _cost(cls, value: int, info: ValidationInfo) -> int:
+        if value < 12 and info.data.get("environment") != "test":
+            raise ValueError("must be at least 12 outside ENVIRONMENT=test (NFR-001)")
+        return value
+
+    @cached_property
+    def dsn(self) -> Dsn:
+        """Where the database is. Raises: SettingsError when it is not set."""
+        if self.database_url is None:
+            raise SettingsError("DATABASE_URL is not set: set it, or start with `make run` for an embedded database")
+        dsn = parse_database_url(self.database_url.get_secret_value())
+        if self.database_pooler is not None:
+            return dsn._replace(behind_pooler=self.database_pooler == "transaction")
+        return dsn
+
+    @property
+    def access_token_seconds(self) -> int:
+        return max(1, round(self.access_token_expire_minutes * 60))
+
+    @property
+    def refresh_token_seconds(self) -> int:
+        return max(1, round(self.refresh_token_expire_days * 86400))
+
+    @classmethod
+    def environment_names(cls) -> set[str]:
+        """Name every environment variable that is a setting."""
+        return {name.upper() for name in cls.model_fields}
+
+    def warnings(self) -> list[str]:
+        """What is allowed here but would be refused in production."""
+        reason = weakness(self.better_auth_secret.get_secret_value())
+        return [f"BETTER_AUTH_SECRET {reason}; production refuses it"] if reason else []
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings. Raises: SettingsError naming every bad one at once."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = sorted(
+            {f"{_name(e['loc'])} {_reason(e)}" for e in error.errors(include_input=False, include_url=False)}
+        )
+        raise SettingsError("The settings do not allow a start:\n  " + "\n  ".join(lines)) from None
+
+
+def _name(loc: tuple[int | str, ...]) -> str:
+    return str(loc[0]).upper()
+
+
+def _reason(error: Any) -> str:
+    if error["type"] == "missing":
+        return "is not set; `make run` writes a .env with a generated one, `python -m app secret` prints one"
+    return str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "should be")

@@ -1,0 +1,176 @@
+"""Executes statements: SQLModel says what, psycopg does it, one statement is one transaction."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection, errors
+from psycopg.rows import args_row
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.sql import ClauseElement
+
+from app.core.dsn import Dsn
+from app.core.errors import ServiceUnavailable
+from app.core.logging import get_logger
+
+logger = get_logger(__name__)
+
+RowT = TypeVar("RowT", bound=NamedTuple)
+
+STATEMENT_SECONDS = 3
+LOCK_SECONDS = 2
+CONNECT_SECONDS = 3
+POOL_WAIT_SECONDS = 2
+CUT_SECONDS = STATEMENT_SECONDS + 1
+ATTEMPTS = 3
+
+_dialect = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+
+# The server has rolled the statement back as a whole: running it again is safe.
+_ROLLED_BACK = (errors.DeadlockDetected, errors.SerializationFailure)
+# The database is away, full, read-only, or not migrated: the operator's to mend, the client's to try again.
+_UNAVAILABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.ReadOnlySqlTransaction,
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.InsufficientPrivilege,
+)
+
+
+class DatabaseUnavailable(ServiceUnavailable):
+    """The database did not answer in time, or not at all."""
+
+    code = "DATABASE_UNAVAILABLE"
+
+
+class Statement(Generic[RowT]):
+    """A SQLModel statement, compiled once, and the row type that its columns fill in order."""
+
+    def __init__(self, clause: ClauseElement, row: type[RowT]) -> None:
+        compiled = clause.compile(dialect=_dialect)
+        text = str(compiled)
+        self.sql = text.encode()
+        self.literals = {name: value for name, value in compiled.params.items() if value is not None}
+        self.only_reads = text.startswith("SELECT")
+        self.row_factory = args_row(row)
+
+
+class Database:
+    """A bounded pool of connections in autocommit, and the two ways to run a statement on it."""
+
+    def __init__(self, dsn: Dsn, *, pool_min: int, pool_max: int) -> None:
+        self.pool = AsyncConnectionPool(
+            dsn.conninfo,
+            kwargs=_connection_arguments(dsn),
+            min_size=pool_min,
+            max_size=pool_max,
+            timeout=POOL_WAIT_SECONDS,
+            # psycopg_pool backs off 1, 2, 4… seconds between attempts; without, the next request tries at once.
+            reconnect_timeout=0,
+            open=False,
+        )
+        self._mending: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Begin to connect, without waiting for it."""
+        await self.pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Give every connection back to the server."""
+        if self._mending:
+            self._mending.cancel()
+        await self.pool.close(timeout=2)
+
+    async def fetch_one(self, statement: Statement[RowT], **params: Any) -> RowT | None:
+        """Give the first row, or None. Raises: DatabaseUnavailable."""
+        rows = await self._run(statement, params)
+        return rows[0] if rows else None
+
+    async def fetch_all(self, statement: Statement[RowT], **params: Any) -> list[RowT]:
+        """Give every row. Raises: DatabaseUnavailable."""
+        return await self._run(statement, params)
+
+    async def _run(self, statement: Statement[RowT], params: Mapping[str, Any]) -> list[RowT]:
+        values = {**statement.literals, **params}
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._attempt(statement, values)
+            except _ROLLED_BACK as error:
+                if attempt == ATTEMPTS:
+                    raise self._unavailable(error) from error
+            except _UNAVAILABLE as error:
+                # A connection that died in the pool shows only in use; a read may simply be asked again.
+                stale = statement.only_reads and attempt == 1 and _is_broken(error)
+                unavailable = self._unavailable(error)
+                if not stale:
+                    raise unavailable from error
+        raise AssertionError("unreachable")
+
+    async def _attempt(self, statement: Statement[RowT], values: Mapping[str, Any]) -> list[RowT]:
+        async with self.pool.connection() as connection, _cut_after(connection, CUT_SECONDS):
+            cursor = connection.cursor(row_factory=statement.row_factory)
+            await cursor.execute(statement.sql, values)
+            return await cursor.fetchall()
+
+    def _unavailable(self, error: Exception) -> DatabaseUnavailable:
+        logger.warning("database_unavailable", extra={"error": type(error).__name__})
+        if self._mending is None or self._mending.done():
+            self._mending = asyncio.create_task(self._mend())
+        return DatabaseUnavailable()
+
+    async def _mend(self) -> None:
+        """Replace connections that broke together, so that not each of them fails a request."""
+        with suppress(psycopg.Error):
+            await self.pool.check()
+
+
+def _connection_arguments(dsn: Dsn) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "autocommit": True,
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": "auth-tasks-api",
+        "keepalives_idle": 30,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
+    if dsn.behind_pooler:
+        # A transaction pooler changes the server session at every statement and refuses start-up options.
+        return arguments | {"prepare_threshold": None}
+    options = {
+        "timezone": "UTC",
+        "statement_timeout": f"{STATEMENT_SECONDS}s",
+        "lock_timeout": f"{LOCK_SECONDS}s",
+        "idle_in_transaction_session_timeout": "10s",
+    }
+    given = psycopg.conninfo.conninfo_to_dict(dsn.conninfo).get("options") or ""
+    settings = " ".join(f"-c {name}={value}" for name, value in options.items())
+    return arguments | {"prepare_threshold": 1, "options": f"{settings} {given}".strip()}
+
+
+def _is_broken(error: Exception) -> bool:
+    return isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate.startswith("57P"))
+
+
+@asynccontextmanager
+async def _cut_after(connection: AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
+    """Shut the socket of a connection that hangs, so that psycopg sees it closed.
+
+    Cancelling the task instead would wait up to ten seconds more for a server that does not answer (psycopg 3.3.9).
+    """
+    timer = asyncio.get_running_loop().call_later(seconds, _cut, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(connection: AsyncConnection[Any]) -> None:
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.pgconn.socket)) as link:
+        link.shutdown(socket.SHUT_RDWR)

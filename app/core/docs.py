@@ -1,0 +1,80 @@
+"""Swagger UI and ReDoc from this server: no other host is asked for anything."""
+
+from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; worker-src blob:; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
+)
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="/docs/assets/fastapi/favicon.png">
+{head}
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+_SWAGGER_HEAD = '<link rel="stylesheet" href="/docs/assets/swagger/swagger-ui.css">'
+_SWAGGER_BODY = """<div id="swagger-ui"></div>
+<script src="/docs/assets/swagger/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>"""
+_SWAGGER_START = """SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  displayRequestDuration: true,
+  persistAuthorization: true,
+  tryItOutEnabled: true,
+});
+"""
+_REDOC_BODY = """<redoc spec-url="/openapi.json"></redoc>
+<script src="/docs/assets/redoc/redoc.standalone.js"></script>"""
+
+
+class _Assets(StaticFiles):
+    """Files that change only with the package: a browser may keep them for a day."""
+
+    def file_response(self, *args: object, **kwargs: object) -> Response:
+        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they come
+        response.headers["Cache-Control"] = "public, max-age=86400"
+        return response
+
+
+def install_docs(app: FastAPI) -> None:
+    """Serve /docs and /redoc over the app's own /openapi.json."""
+    package = find_spec("fastapi_standalone_docs")  # found, not imported: importing it patches FastAPI
+    assert package is not None
+    assert package.origin is not None
+    app.mount("/docs/assets", _Assets(directory=Path(package.origin).parent / "static"), name="docs_assets")
+    pages = {
+        "/docs": _PAGE.format(title=f"{app.title}: try it", head=_SWAGGER_HEAD, body=_SWAGGER_BODY),
+        "/redoc": _PAGE.format(title=f"{app.title}: reference", head="", body=_REDOC_BODY),
+    }
+    for path, page in pages.items():
+        app.add_route(path, _serve(page), include_in_schema=False)
+    app.add_route("/docs/start.js", _serve_start, include_in_schema=False)
+
+
+def _serve(page: str) -> Callable[[Request], Awaitable[Response]]:
+    async def show_page(request: Request) -> Response:
+        return HTMLResponse(page, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+    return show_page
+
+
+async def _serve_start(request: Request) -> Response:
+    return Response(_SWAGGER_START, media_type="text/javascript")

@@ -1,0 +1,48 @@
+"""Reads `DATABASE_URL` as people paste it and gives what libpq understands."""
+
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+# Parameters that other drivers and ORMs put into the URL; libpq refuses a URL that has one of them.
+_FOREIGN_PARAMETERS = {
+    "connection_limit",
+    "pgbouncer",
+    "pool_timeout",
+    "prepared_statement_cache_size",
+    "schema",
+    "socket_timeout",
+    "statement_cache_size",
+}
+_SCHEMES = ("postgres", "postgresql")
+
+
+class Dsn(NamedTuple):
+    """Where the database is, and whether a transaction pooler stands before it."""
+
+    conninfo: str
+    behind_pooler: bool
+
+
+def parse_database_url(url: str) -> Dsn:
+    """Turn a database URL into a libpq connection string.
+
+    Raises: ValueError, whose text never quotes the URL, because it holds a password.
+    """
+    parts = urlsplit(url.strip())
+    if parts.scheme.partition("+")[0] not in _SCHEMES:
+        raise ValueError("must begin with postgres:// or postgresql://")
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if "ssl" in given:  # asyncpg's spelling of libpq's sslmode
+        given.setdefault("sslmode", given.pop("ssl"))
+    behind_pooler = given.get("pgbouncer") == "true" or "-pooler." in (parts.hostname or "")
+    query = urlencode({k: v for k, v in given.items() if k not in _FOREIGN_PARAMETERS}, quote_via=quote)
+    try:
+        conninfo = conninfo_to_dict(urlunsplit(("postgresql", parts.netloc, parts.path, query, "")))
+    except ProgrammingError as error:
+        raise ValueError("is not a PostgreSQL URL that libpq can read") from error
+    if not conninfo.get("dbname"):
+        raise ValueError("must name a database, as in postgresql://user:password@host/database")
+    return Dsn(make_conninfo("", **conninfo), behind_pooler)

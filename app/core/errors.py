@@ -1,0 +1,233 @@
+"""Every refusal in one shape: RFC 9457's members, a stable `code`, and a `detail` that is always a string."""
+
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from app.core.logging import current_request_id, get_logger
+
+logger = get_logger(__name__)
+
+
+class ApiError(HTTPException):
+    """A refusal that carries its own status, code and sentence; subclasses say what happened."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.BAD_REQUEST
+    code: ClassVar[str] = "BAD_REQUEST"
+    message: ClassVar[str] = "The request could not be understood."
+    challenge: ClassVar[str | None] = None
+
+    def __init__(self, *, retry_after_seconds: int | None = None, **members: Any) -> None:
+        headers = {"WWW-Authenticate": self.challenge} if self.challenge else {}
+        if retry_after_seconds is not None:
+            headers["Retry-After"] = str(retry_after_seconds)
+        super().__init__(self.status, self.message, headers)
+        self.members = members
+
+
+class MalformedBody(ApiError):
+    code = "MALFORMED_BODY"
+    message = "The body is not valid JSON in UTF-8."
+
+
+class UnsupportedMediaType(ApiError):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    message = "The body must be JSON: send Content-Type: application/json, without Content-Encoding."
+
+
+class BodyTooLarge(ApiError):
+    status = HTTPStatus.CONTENT_TOO_LARGE if hasattr(HTTPStatus, "CONTENT_TOO_LARGE") else HTTPStatus(413)
+    code = "BODY_TOO_LARGE"
+    message = "The body is larger than 64 KiB."
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers = {"Connection": "close"}  # the rest of the body is not read
+
+
+class Invalid(ApiError):
+    """Well-formed, but against the rules; `errors` is a list of `{field, message, code}`."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "VALIDATION_FAILED"
+    message = "One or more fields are not valid."
+
+    def __init__(self, errors: Sequence[Mapping[str, str]]) -> None:
+        super().__init__(errors=list(errors))
+        self.detail = "; ".join(f"{e['field']} {e['message']}" for e in errors)
+
+
+class TooManyRequests(ApiError):
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "TOO_MANY_REQUESTS"
+    message = "Too many attempts. Please wait before trying again."
+
+
+class ServiceUnavailable(ApiError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "SERVICE_UNAVAILABLE"
+    message = "The service is temporarily unavailable. Please try again in a moment."
+
+    def __init__(self, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(retry_after_seconds=retry_after_seconds)
+
+
+class InternalError(ApiError):
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code = "INTERNAL_ERROR"
+    message = "Something went wrong on our side. Please try again later."
+
+
+COMMON_REFUSALS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, Invalid, InternalError, ServiceUnavailable)
+"""What any route that takes a body may answer."""
+
+
+class FieldError(BaseModel):
+    field: str
+    message: str
+    code: str
+
+
+class Problem(BaseModel):
+    """A refusal. `detail` is a sentence for people, `code` a constant for programs. Source: RFC 9457, FR-035."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "about:blank",
+                "title": "Not Found",
+                "status": 404,
+                "detail": "Task not found.",
+                "code": "TASK_NOT_FOUND",
+                "instance": "urn:request:5c0f3a52b1e94a7d8f7a3e0f4b1d2c6e",
+                "request_id": "5c0f3a52b1e94a7d8f7a3e0f4b1d2c6e",
+            }
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str
+    request_id: str
+    errors: list[FieldError] | None = None
+
+
+Render = Callable[[Request, dict[str, Any]], dict[str, Any]]
+"""Turns a problem's members into another body, for paths that speak another shape."""
+
+
+def refusals(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
+    """Give the `responses=` of a route: each status once, with what it means and its body."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        known = documented.get(int(error.status))
+        description = f"{known['description']} Or: {error.message}" if known else error.message
+        documented[int(error.status)] = {"model": Problem, "description": description}
+    return documented
+
+
+def problem_response(request: Request, error: HTTPException) -> Response:
+    """Render a refusal, as `application/problem+json` only when `Accept` asks for it."""
+    members = problem(error)
+    for prefix, render in getattr(request.app.state, "error_shapes", {}).items():
+        if request.url.path.startswith(prefix):
+            members = render(request, members)
+    wanted = "application/problem+json" in request.headers.get("accept", "")
+    media_type = "application/problem+json" if wanted else "application/json"
+    return JSONResponse(members, error.status_code, error.headers, media_type)
+
+
+def problem(error: HTTPException) -> dict[str, Any]:
+    """Give the members of a refusal."""
+    status = HTTPStatus(error.status_code)
+    request_id = current_request_id()
+    return {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": error.detail,
+        "code": error.code if isinstance(error, ApiError) else status.name,
+        # Not the path: somebody else's task must answer byte for byte like a missing one.
+        "instance": f"urn:request:{request_id}",
+        "request_id": request_id,
+        **(error.members if isinstance(error, ApiError) else {}),
+    }
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every exception of the routes, and the router's own 404 and 405, in this shape."""
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        error.headers = {"Allow": ", ".join(allowed_methods(request))}
+    return problem_response(request, error)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problem_response(request, invalid(error))
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """List every method of the path; Starlette 1.10 names those of the first matching route only."""
+    return sorted({method for route in request.app.routes for method in _methods(route, request)})
+
+
+def _methods(route: Any, request: Request) -> set[str]:
+    match, _ = route.matches({**request.scope})
+    return set(getattr(route, "methods", None) or ()) if match.value else set()
+
+
+def invalid(error: RequestValidationError) -> ApiError:
+    """Name every field's error at once, and never what was sent: FastAPI's own 422 returns the password."""
+    found = error.errors()
+    if any(e["type"] == "json_invalid" for e in found):
+        return MalformedBody()
+    return Invalid([field_error(e) for e in found])
+
+
+_MESSAGES = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "string_unicode": "must be text without lone surrogates",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "has characters that are not allowed here, or a wrong length",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "literal_error": "must be one of {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "model_attributes_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+}
+
+
+def field_error(error: Mapping[str, Any]) -> dict[str, str]:
+    """Give `{field, message, code}`. Pydantic's own sentences quote the input, so ours replace them."""
+    where, *names = error["loc"]
+    if error["type"].startswith("own_"):
+        message = error["msg"]
+    else:
+        message = _MESSAGES.get(error["type"], "is not valid").format(**error.get("ctx", {}))
+    return {
+        "field": ".".join(map(str, names or [where])),
+        "message": message,
+        "code": error["type"].removeprefix("own_"),
+    }

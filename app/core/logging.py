@@ -1,0 +1,80 @@
+"""Logs: one JSON object a line, or readable lines on a terminal; each with the request's id."""
+
+import json
+import logging
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_QUIET = (
+    "psycopg.pool",
+    "psycopg",
+    "asyncio",
+    "httpx",
+    "httpcore",
+    "multipart",
+    "python_multipart",
+    "alembic",
+    "hpack",
+)
+
+get_logger = logging.getLogger
+current_request_id = _request_id.get
+set_request_id = _request_id.set
+
+
+def configure_logging(level: str, log_format: str) -> None:
+    """Send every record to standard error; `auto` is readable on a terminal and JSON elsewhere."""
+    readable = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(ConsoleFormatter() if readable else JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+        logging.getLogger(name).handlers[:] = []
+        logging.getLogger(name).propagate = True
+    logging.getLogger("uvicorn.access").disabled = True  # RequestContext says it better
+    for name in _QUIET:  # at INFO and below these speak at every request, some of them of its content
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it logs the address at each failed attempt
+
+
+def _members(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line, control characters escaped, so that no input can forge a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        members = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            "request_id": _request_id.get(),
+            **_members(record),
+        }
+        if record.exc_info:
+            members["exception"] = self.formatException(record.exc_info)
+        return json.dumps(members, default=str)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """Time, level, event and its members on one line; a traceback below it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        members = " ".join(f"{name}={_plain(value)}" for name, value in _members(record).items())
+        line = f"{time} {record.levelname.lower():<7} {_plain(record.getMessage())} {members}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _plain(value: Any) -> str:
+    """Escape what could move the cursor or begin a line of its own."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))

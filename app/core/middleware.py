@@ -1,0 +1,150 @@
+"""What surrounds every request: an id, one log line, security headers, CORS, and a constant 500."""
+
+import logging
+import re
+from http import HTTPStatus
+from uuid import uuid4
+
+from fastapi import FastAPI, Request
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.clock import stopwatch
+from app.core.errors import ApiError, InternalError, problem, problem_response
+from app.core.logging import get_logger, set_request_id
+
+logger = get_logger("app.access")
+
+CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+REQUEST_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"]
+EXPOSED_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Total-Count", "X-Request-ID", "WWW-Authenticate"]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_QUIET_PATHS = frozenset({"/health", "/health/live", "/health/ready"})
+
+
+class RequestContext:
+    """Outermost: gives each request its id, its headers and its line in the log."""
+
+    def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
+        self.app = app
+        self.headers = [
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cross-origin-resource-policy", b"same-origin"),
+        ]
+        if https_only:
+            self.headers.append((b"strict-transport-security", b"max-age=63072000; includeSubDomains"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started_at = stopwatch()
+        request_id = _request_id(scope)
+        set_request_id(request_id)
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._complete(message, request_id)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        finally:
+            _log(scope, status, (stopwatch() - started_at) * 1000)
+
+    def _complete(self, message: Message, request_id: str) -> None:
+        raw = [*message["headers"], *self.headers, (b"x-request-id", request_id.encode())]
+        names = {name for name, _ in raw}
+        if b"cache-control" not in names:
+            raw.append((b"cache-control", b"no-store"))
+        if b"content-security-policy" not in names:
+            raw.append((b"content-security-policy", CONTENT_SECURITY_POLICY.encode()))
+        message["headers"] = raw
+
+
+def _request_id(scope: Scope) -> str:
+    """Keep the client's id if it can do no harm in a log or a header; otherwise make one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            offered = value.decode("latin-1")
+            return offered if _REQUEST_ID.fullmatch(offered) else uuid4().hex
+    return uuid4().hex
+
+
+def _log(scope: Scope, status: int, duration_ms: float) -> None:
+    route = getattr(scope.get("route"), "path", None)  # the template: a raw path may hold anything
+    level = logging.DEBUG if scope["path"] in _QUIET_PATHS else logging.INFO
+    logger.log(
+        level,
+        "request",
+        extra={"method": scope["method"], "route": route, "status": status, "duration_ms": round(duration_ms, 2)},
+    )
+
+
+class PreflightRefused(ApiError):
+    code = "CORS_PREFLIGHT_REFUSED"
+    message = "This origin, method or header is not allowed."
+
+
+class Cors(CORSMiddleware):
+    """Starlette's CORS, whose refusals have the same shape as all others."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        if response.status_code == HTTPStatus.OK:
+            return response
+        refusal = JSONResponse(problem(PreflightRefused()), response.status_code)
+        refusal.headers.update({k: v for k, v in response.headers.items() if k.startswith(("access", "vary"))})
+        return refusal
+
+
+class CatchAll:
+    """Innermost: an exception that nobody foresaw becomes a 500 that keeps CORS and the other headers.
+
+    Starlette's own handler stands outside every middleware, so that its 500 would have none of them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note_start)
+        except Exception:
+            logger.exception("unhandled_error")
+            if started:
+                raise
+            await problem_response(Request(scope), InternalError())(scope, receive, send)
+
+
+def install_middleware(app: FastAPI, *, origins: tuple[str, ...], https_only: bool) -> None:
+    """Put the three around the app; what is added last stands outermost."""
+    app.add_middleware(CatchAll)
+    app.add_middleware(
+        Cors,
+        allow_origins=list(origins),
+        allow_credentials=True,
+        allow_methods=METHODS,
+        allow_headers=REQUEST_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
+        max_age=7200,
+    )
+    app.add_middleware(RequestContext, https_only=https_only)

@@ -1,0 +1,35 @@
+"""Brings the database to this code's schema, once, however many processes start at the same time."""
+
+from functools import cache
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from app.core.dsn import Dsn
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def alembic_config(dsn: Dsn | None = None) -> Config:
+    """Give Alembic's settings; `migrations/env.py` finds the database in their attributes."""
+    config = Config(ROOT / "alembic.ini")
+    config.set_main_option("script_location", str(ROOT / "migrations").replace("%", "%%"))
+    config.attributes["dsn"] = dsn
+    return config
+
+
+@cache
+def head_revision() -> str:
+    """Name the revision that this code works with."""
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def upgrade(dsn: Dsn) -> None:
+    """Migrate to head; does nothing at head. Raises: psycopg.OperationalError when the database is away."""
+    psycopg.connect(dsn.conninfo, connect_timeout=3).close()  # Alembic would wrap and log the failure
+    command.upgrade(alembic_config(dsn), "head")

@@ -1,0 +1,133 @@
+"""Counts attempts, exactly, over all workers and machines: one atomic upsert in the database."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from sqlalchemy import Column, DateTime, Integer, LargeBinary, bindparam, case, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Field, col
+
+from app.core.clock import Clock
+from app.core.config import Limit
+from app.core.database import Database, Statement
+from app.core.errors import TooManyRequests
+from app.core.models import Table
+
+
+class RateLimitCounter(Table, table=True):
+    """How often something happened in its current window. UNLOGGED: a crash of the database forgets it."""
+
+    __tablename__ = "rate_limit_counters"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012  # SQLAlchemy's own form
+
+    key: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    count: int = Field(sa_column=Column(Integer, nullable=False))
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, index=True))
+
+
+class Counted(NamedTuple):
+    attempts: int
+    expires_at: datetime
+
+
+class Key(NamedTuple):
+    key: bytes
+
+
+class RateLimiter(Protocol):
+    """Where attempts are counted."""
+
+    async def hit(self, name: str, key: str, limit: Limit) -> None:
+        """Count one attempt. Raises: TooManyRequests when that makes more than the limit."""
+
+    async def give_back(self, name: str, key: str) -> None:
+        """Uncount one attempt, because it turned out to be none."""
+
+    async def clear(self, name: str, key: str) -> None:
+        """Forget every attempt."""
+
+
+_now = bindparam("now", type_=DateTime(timezone=True))
+_window_end = bindparam("window_end", type_=DateTime(timezone=True))
+_over = col(RateLimitCounter.expires_at) <= _now
+
+HIT = Statement(
+    insert(RateLimitCounter)
+    .values(key=bindparam("key"), count=1, expires_at=_window_end)
+    .on_conflict_do_update(
+        index_elements=[col(RateLimitCounter.key)],
+        set_={
+            "count": case((_over, 1), else_=col(RateLimitCounter.count) + 1),
+            "expires_at": case((_over, _window_end), else_=col(RateLimitCounter.expires_at)),
+        },
+    )
+    .returning(col(RateLimitCounter.count), col(RateLimitCounter.expires_at)),
+    Counted,
+)
+GIVE_BACK = Statement(
+    update(RateLimitCounter)
+    .where(col(RateLimitCounter.key) == bindparam("which"), col(RateLimitCounter.count) > 0)
+    .values(count=col(RateLimitCounter.count) - 1)
+    .returning(col(RateLimitCounter.key)),
+    Key,
+)
+CLEAR = Statement(
+    delete(RateLimitCounter)
+    .where(col(RateLimitCounter.key) == bindparam("which"))
+    .returning(col(RateLimitCounter.key)),
+    Key,
+)
+_expired = (
+    select(col(RateLimitCounter.key))
+    .where(_over)
+    .order_by(col(RateLimitCounter.expires_at))
+    .limit(bindparam("batch", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+PRUNE = Statement(
+    delete(RateLimitCounter).where(col(RateLimitCounter.key).in_(_expired)).returning(col(RateLimitCounter.key)), Key
+)
+
+
+class DatabaseRateLimiter:
+    """Fixed windows, counted in the service's own database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+
+    async def hit(self, name: str, key: str, limit: Limit) -> None:
+        now = self.clock()
+        counted = await self.database.fetch_one(
+            HIT, key=_digest(name, key), now=now, window_end=now + timedelta(seconds=limit.window_seconds)
+        )
+        if counted is None or counted.attempts > limit.amount:
+            ends_at = counted.expires_at if counted else now
+            raise TooManyRequests(retry_after_seconds=max(1, -int((now - ends_at).total_seconds() // 1)))
+
+    async def give_back(self, name: str, key: str) -> None:
+        await self.database.fetch_one(GIVE_BACK, which=_digest(name, key))
+
+    async def clear(self, name: str, key: str) -> None:
+        await self.database.fetch_one(CLEAR, which=_digest(name, key))
+
+
+class NoRateLimiter:
+    """Counts nothing, for `RATE_LIMITS=off`."""
+
+    async def hit(self, name: str, key: str, limit: Limit) -> None: ...
+
+    async def give_back(self, name: str, key: str) -> None: ...
+
+    async def clear(self, name: str, key: str) -> None: ...
+
+
+async def prune_counters(database: Database, now: datetime, *, batch: int = 1000) -> int:
+    """Delete up to `batch` counters whose window is over, and say how many."""
+    return len(await database.fetch_all(PRUNE, now=now, batch=batch))
+
+
+def _digest(name: str, key: str) -> bytes:
+    """Give a key of constant size, so that neither an address nor an e-mail is stored here."""
+    return hashlib.sha256(f"{name}\0{key}".encode()).digest()

@@ -1,0 +1,22 @@
+"""What text may be stored: everything but NUL, which PostgreSQL has no room for."""
+
+import unicodedata
+
+from pydantic_core import PydanticCustomError
+
+# Marks that shape or order text but show nothing by themselves: spaces, controls, joiners, direction marks.
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+
+
+def storable(text: str) -> str:
+    """Raises: PydanticCustomError for a NUL."""
+    if "\0" in text:
+        raise PydanticCustomError("own_nul", "must not contain NUL characters")
+    return text
+
+
+def visible(text: str) -> str:
+    """Raises: PydanticCustomError for text that shows nothing."""
+    if all(unicodedata.category(c) in _INVISIBLE for c in text):
+        raise PydanticCustomError("own_blank", "must not be blank")
+    return text

@@ -1,0 +1,68 @@
+"""Is it there, is it alive, is it ready? And what is it."""
+
+from typing import Literal, NamedTuple
+
+from fastapi import Request
+from pydantic import BaseModel
+from sqlalchemy import column, select, table
+
+from app import __version__
+from app.core.database import Database, DatabaseUnavailable, Statement
+from app.core.errors import refusals
+from app.core.migrate import head_revision
+from app.core.routing import router as make_router
+
+router = make_router(tag="service")
+
+
+class Revision(NamedTuple):
+    version_num: str
+
+
+SELECT_REVISION = Statement(select(column("version_num")).select_from(table("alembic_version")), Revision)
+
+
+class NotMigrated(DatabaseUnavailable):
+    code = "DATABASE_NOT_MIGRATED"
+    message = "The database is not at the version that this service needs."
+
+
+class About(BaseModel):
+    name: str
+    version: str
+    status: Literal["ok"]
+    links: dict[str, str]
+
+
+class Health(BaseModel):
+    status: Literal["ok", "ready"]
+
+
+@router.get("/", summary="What this is")
+async def show_about(request: Request) -> About:
+    """Names the service and where to go from here."""
+    links = {"tasks": "/api/tasks", "sign_up": "/api/auth/signup", "sign_in": "/api/auth/signin", "health": "/health"}
+    if request.app.openapi_url:
+        links |= {"docs": "/docs", "redoc": "/redoc", "openapi": "/openapi.json"}
+    return About(name=request.app.title, version=__version__, status="ok", links=links)
+
+
+@router.get("/health", summary="Is it alive?")
+@router.get("/health/live", name="show_liveness", summary="Is the process alive?")
+async def show_health() -> Health:
+    """Answers as long as the process runs, whatever the database does."""
+    return Health(status="ok")
+
+
+@router.get("/health/ready", summary="Can it serve?", responses=refusals(DatabaseUnavailable, NotMigrated))
+async def show_readiness(request: Request) -> Health:
+    """Says yes while the database is reachable and at this code's migration: a load balancer's question."""
+    await require_ready(request.app.state.database)
+    return Health(status="ready")
+
+
+async def require_ready(database: Database) -> None:
+    """Raises: DatabaseUnavailable, NotMigrated."""
+    found = await database.fetch_one(SELECT_REVISION)
+    if found is None or found.version_num != head_revision():
+        raise NotMigrated

@@ -1,0 +1,137 @@
+"""The table of contents: what the service is made of, and how it starts and stops."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import psycopg
+from fastapi import FastAPI
+
+from app import __version__, health
+from app.auth import router as auth_routes
+from app.auth.passwords import Passwords
+from app.auth.service import Auth
+from app.auth.tokens import Tokens
+from app.core.clock import Clock, system_clock
+from app.core.config import Settings, SettingsError, load_settings
+from app.core.database import Database
+from app.core.docs import install_docs
+from app.core.errors import install_error_handlers
+from app.core.logging import configure_logging, get_logger
+from app.core.middleware import install_middleware
+from app.core.migrate import upgrade
+from app.core.rate_limit import DatabaseRateLimiter, NoRateLimiter, RateLimiter
+from app.tasks.router import router as task_routes
+
+logger = get_logger("app")
+
+DESCRIPTION = """\
+Accounts, tokens and private task lists.
+
+**Try it:** create an account with `POST /api/auth/signup`, press **Authorize**, enter its e-mail address and
+password, and the task routes work as you.
+"""
+
+
+def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
+    """Build the service. Nothing is connected before it starts. Raises: SettingsError without a database."""
+    app = FastAPI(
+        title="Auth + Tasks API",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if settings.docs_enabled else None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.settings = settings
+    app.state.clock = clock
+    app.state.database = Database(
+        settings.dsn, pool_min=settings.database_pool_min, pool_max=settings.database_pool_max
+    )
+    for router in (task_routes, auth_routes.public, auth_routes.protected, auth_routes.oauth, health.router):
+        # Not include_router: FastAPI 0.165 would match every request twice, and 405 would not know all methods.
+        app.router.routes.extend(router.routes)
+    if settings.docs_enabled:
+        install_docs(app)
+    install_error_handlers(app)
+    production = settings.environment == "production"
+    install_middleware(app, origins=settings.frontend_url, https_only=production)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    configure_logging(settings.log_level, settings.log_format)
+    for warning in settings.warnings():
+        logger.warning(warning)
+    app.state.auth = auth = await asyncio.to_thread(_make_auth, app)
+    await app.state.database.open()
+    migrating = await _migrate(settings)
+    gc.collect()
+    gc.freeze()  # what lives as long as the process need not be looked through again: p99 falls to a fifth
+    logger.info("started", extra={"environment": settings.environment, "version": __version__})
+    yield
+    logger.info("stopping")
+    migrating.cancel()
+    with suppress(asyncio.CancelledError):
+        await migrating
+    auth.passwords.close()
+    await app.state.database.close()
+
+
+def _make_auth(app: FastAPI) -> Auth:
+    settings: Settings = app.state.settings
+    previous = settings.better_auth_secret_previous
+    return Auth(
+        database=app.state.database,
+        settings=settings,
+        tokens=Tokens(
+            settings.better_auth_secret.get_secret_value(),
+            previous.get_secret_value() if previous else None,
+            access_seconds=settings.access_token_seconds,
+            refresh_seconds=settings.refresh_token_seconds,
+        ),
+        passwords=Passwords(cost=settings.password_hash_cost, queue_seconds=settings.hash_queue_seconds),
+        limiter=_limiter(settings, app.state.database, app.state.clock),
+        clock=app.state.clock,
+    )
+
+
+def _limiter(settings: Settings, database: Database, clock: Clock) -> RateLimiter:
+    return DatabaseRateLimiter(database, clock) if settings.rate_limits == "on" else NoRateLimiter()
+
+
+async def _migrate(settings: Settings) -> "asyncio.Task[None]":
+    """Migrate now, or as soon as the database is there: until then the service runs and is not ready."""
+    migrated = settings.migrate_on_start == "off" or await _try_upgrade(settings)
+    return asyncio.create_task(asyncio.sleep(0) if migrated else _upgrade_later(settings))
+
+
+async def _upgrade_later(settings: Settings) -> None:
+    while not await _try_upgrade(settings):  # noqa: ASYNC110  # nobody but the database could set an event
+        await asyncio.sleep(0.5)
+
+
+async def _try_upgrade(settings: Settings) -> bool:
+    try:
+        await asyncio.to_thread(upgrade, settings.dsn)
+    except psycopg.OperationalError as error:
+        logger.warning("database_not_reachable", extra={"error": type(error).__name__})
+        return False
+    return True
+
+
+def __getattr__(name: str) -> FastAPI:
+    """Build `app` when `uvicorn app.main:app` asks for it, not at import."""
+    if name != "app":
+        raise AttributeError(name)
+    try:
+        return create_app(load_settings())
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None

@@ -1,0 +1,1 @@
+"""Private task lists: every statement names its owner."""

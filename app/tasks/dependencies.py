@@ -1,0 +1,47 @@
+"""What the task routes take from a request besides its body."""
+
+import re
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Header, Path, Request
+from pydantic import BeforeValidator
+
+from app.core.clock import Clock
+from app.core.database import Database
+
+_NO_TASK = UUID(int=0)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+
+
+def _task_id(text: Any) -> UUID:
+    """Read the id; what is no UUID becomes one that no task has, so that it is missing like any other."""
+    return UUID(text) if _UUID.fullmatch(text) else _NO_TASK
+
+
+def get_database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+def get_clock(request: Request) -> Clock:
+    clock: Clock = request.app.state.clock
+    return clock
+
+
+TaskId = Annotated[UUID, BeforeValidator(_task_id, json_schema_input_type=UUID), Path(description="The task's id.")]
+Tasks = Annotated[Database, Depends(get_database)]
+Now = Annotated[Clock, Depends(get_clock)]
+IfMatch = Annotated[
+    str | None, Header(description="Write only if the task still has this `ETag`; otherwise 412.", examples=['"1"'])
+]
+IfNoneMatch = Annotated[
+    str | None, Header(description="Answer 304 if the task still has this `ETag`.", examples=['"1"'])
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="Any text of your own. Sending it again gives the task it made, with 200, instead of a second one.",
+    ),
+]

@@ -1,0 +1,158 @@
+"""The bodies and the query of the task routes."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import MISSING, AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from app.core.text import storable, visible
+from app.tasks.models import DESCRIPTION_LENGTH, TITLE_LENGTH, Order, Priority, Sort, Status
+
+MAX_LIMIT = 100
+MAX_OFFSET = 2**31 - 1
+
+Title = Annotated[
+    str,
+    Field(min_length=1, max_length=TITLE_LENGTH, description="1 to 200 characters, kept as they are; not blank."),
+    AfterValidator(storable),
+    AfterValidator(visible),
+]
+Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH), AfterValidator(storable)]
+Timestamp = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+
+
+def _digits(value: Any) -> Any:
+    """Take plain digits only: Python's int() also takes 1_0, +5, 5.0 and digits of other scripts."""
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,10}", value, re.ASCII):
+        raise PydanticCustomError("own_int_parsing", "must be a whole number")
+    return value
+
+
+def _true_or_false(value: Any) -> Any:
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise PydanticCustomError("own_bool_parsing", "must be true or false")
+    return value
+
+
+Digits = BeforeValidator(_digits)
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+
+
+def _agree(status: Status | None, completed: bool | None) -> None:
+    """`completed` and `status` are one fact. Raises: PydanticCustomError when they contradict each other."""
+    if status is not None and completed is not None and completed != (status == "completed"):
+        raise PydanticCustomError("own_contradiction", "has a completed that contradicts its status")
+
+
+class TaskCreate(BaseModel):
+    """A new task. `completed: true` is another way to say `status: completed`. Source: FR-015, FR-026."""
+
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={
+            "example": {"title": "Water the plants", "description": "The fern first", "priority": "high"}
+        },
+    )
+
+    title: Title
+    description: Description | None = None
+    status: Status | MISSING = MISSING
+    priority: Priority = "medium"
+    completed: bool | MISSING = MISSING
+
+    @model_validator(mode="after")
+    def _one_fact(self) -> Self:
+        _agree(self.get("status"), self.get("completed"))
+        return self
+
+    def get(self, name: str) -> Any:
+        return getattr(self, name) if name in self.model_fields_set else None
+
+    @property
+    def initial_status(self) -> Status:
+        given: Status | None = self.get("status")
+        return given or ("completed" if self.get("completed") else "pending")
+
+
+class TaskUpdate(BaseModel):
+    """What is to change; what is not sent stays as it is. Source: FR-020."""
+
+    model_config = ConfigDict(
+        strict=True, json_schema_extra={"example": {"title": "Water all the plants", "status": "in_progress"}}
+    )
+
+    title: Title | MISSING = MISSING
+    description: Description | None | MISSING = MISSING
+    status: Status | MISSING = MISSING
+    priority: Priority | MISSING = MISSING
+    completed: bool | MISSING = MISSING
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise PydanticCustomError("own_empty_update", "must have at least one field to change")
+        _agree(self.get("status"), self.get("completed"))
+        return self
+
+    def get(self, name: str) -> Any:
+        return getattr(self, name) if name in self.model_fields_set else None
+
+
+class TaskRead(BaseModel):
+    """A task. `version` grows by one at every change."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "example": {
+                "id": "0b9e9f0e-6c1f-4d5b-9f2a-6f8f2f6f3f61",
+                "user_id": "9b2d8b1e-3a53-4c3f-8a6e-0f1f0c7f2a10",
+                "title": "Water the plants",
+                "description": "The fern first",
+                "completed": False,
+                "status": "pending",
+                "priority": "high",
+                "version": 1,
+                "created_at": "2026-01-07T10:00:00.123456Z",
+                "updated_at": "2026-01-07T10:00:00.123456Z",
+            }
+        },
+    )
+
+    id: UUID
+    user_id: UUID
+    title: str
+    description: str | None
+    completed: bool
+    status: Status
+    priority: Priority
+    version: int
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class TaskQuery(BaseModel):
+    """Which tasks, in which order, and how many at a time."""
+
+    completed: Annotated[Flag | None, Field(description="Only completed tasks, or only the others.")] = None
+    status: Annotated[Status | None, Field(description="Only tasks with this status.")] = None
+    priority: Annotated[Priority | None, Field(description="Only tasks with this priority.")] = None
+    q: Annotated[
+        str | None,
+        Field(min_length=1, max_length=TITLE_LENGTH, description="Only tasks whose title contains this, in any case."),
+        AfterValidator(lambda text: text and storable(text)),
+    ] = None
+    sort: Annotated[
+        Sort, Field(description="What to sort by; priority goes by rank, title without regard to case.")
+    ] = "created_at"
+    order: Annotated[Order, Field(description="Newest, highest or last first with desc.")] = "desc"
+    limit: Annotated[
+        int | None, Digits, Field(ge=1, le=MAX_LIMIT, description="At most so many; without it the whole list.")
+    ] = None
+    offset: Annotated[int, Digits, Field(ge=0, le=MAX_OFFSET, description="Leave out so many.")] = 0
+    cursor: Annotated[
+        str | None, Field(max_length=4000, description="Go on where a page ended: from its `Link: rel=next`.")
+    ] = None

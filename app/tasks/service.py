@@ -1,0 +1,157 @@
+"""What can be done with one's own tasks, and what is refused. No HTTP, no SQL."""
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4, uuid5
+
+from app.core.clock import Clock
+from app.core.database import Database
+from app.core.errors import ServiceUnavailable
+from app.tasks import list_repository, repository
+from app.tasks.errors import InvalidCursor, TaskChanged, TaskNotFound
+from app.tasks.list_repository import ListedTask, Shape
+from app.tasks.repository import Changes, TaskRow
+from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
+
+Versions = Sequence[int] | None
+"""The versions that a write is meant for; None for any."""
+
+
+class Created(NamedTuple):
+    """A task, and whether this very request made it."""
+
+    task: TaskRow
+    new: bool
+
+
+class Page(NamedTuple):
+    """Part of a list; `total` is counted only when a limit was given."""
+
+    tasks: Sequence[ListedTask]
+    total: int | None
+    next_cursor: str | None
+
+
+async def list_tasks(database: Database, user_id: UUID, query: TaskQuery) -> Page:
+    """Give the user's tasks. Raises: InvalidCursor. Source: FR-017."""
+    filters = {"status": query.status, "priority": query.priority, "text": query.q}
+    shape = Shape(
+        completed=query.completed,
+        by_status=query.status is not None,
+        by_priority=query.priority is not None,
+        by_text=query.q is not None,
+        sort=query.sort,
+        order=query.order,
+        counted=query.limit is not None,
+        after=query.cursor is not None,
+    )
+    limit = None if query.limit is None else query.limit + 1  # one more tells whether there is a next page
+    tasks = await list_repository.select_tasks(
+        database, user_id, shape, **filters, **_after(query), limit=limit, offset=query.offset
+    )
+    if query.limit is None:
+        return Page(tasks, None, None)
+    total = tasks[0].total if tasks else await list_repository.count_tasks(database, user_id, shape, **filters)
+    shown = tasks[: query.limit]
+    return Page(shown, total, _cursor(query, shown[-1]) if len(tasks) > len(shown) else None)
+
+
+def _cursor(query: TaskQuery, last: ListedTask) -> str:
+    text = json.dumps([query.sort, query.order, last.sort_key, str(last.id)], ensure_ascii=False)
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _after(query: TaskQuery) -> dict[str, Any]:
+    """Read a cursor. Raises: InvalidCursor, also when it belongs to another order."""
+    if query.cursor is None:
+        return {}
+    try:
+        sort, order, key, last_id = json.loads(base64.b64decode(query.cursor, b"-_", validate=True))
+        if (sort, order) != (query.sort, query.order) or not isinstance(key, str) or "\0" in key:
+            raise InvalidCursor
+        key.encode()  # a lone surrogate cannot be sent to the database
+        return {"after_key": _key(sort, key), "after_id": UUID(last_id)}
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise InvalidCursor from error
+
+
+def _key(sort: str, text: str) -> object:
+    if sort == "title":
+        return text
+    if sort == "priority":
+        return min(int(text), 99)
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise InvalidCursor
+    return moment
+
+
+async def create_task(
+    database: Database, clock: Clock, user_id: UUID, data: TaskCreate, *, idempotency_key: str | None = None
+) -> Created:
+    """Make a task; with a key at most once, until that task is deleted. Source: FR-015, FR-016."""
+    task_id = uuid5(user_id, idempotency_key) if idempotency_key else uuid4()
+    for _ in range(3):  # again only if the task was deleted between the two statements
+        task = await repository.insert_task(
+            database,
+            user_id,
+            task_id,
+            title=data.title,
+            description=data.description,
+            status=data.initial_status,
+            priority=data.priority,
+            now=clock(),
+        )
+        if task:
+            return Created(task, new=True)
+        if task := await repository.select_task(database, user_id, task_id):
+            return Created(task, new=False)
+    raise ServiceUnavailable
+
+
+async def get_task(database: Database, user_id: UUID, task_id: UUID) -> TaskRow:
+    """Raises: TaskNotFound. Source: FR-018, FR-019."""
+    task = await repository.select_task(database, user_id, task_id)
+    if task is None:
+        raise TaskNotFound
+    return task
+
+
+async def update_task(
+    database: Database, clock: Clock, user_id: UUID, task_id: UUID, data: TaskUpdate, *, versions: Versions = None
+) -> TaskRow:
+    """Change what was sent. Raises: TaskNotFound, TaskChanged. Source: FR-020, FR-028."""
+    completed = data.get("completed")
+    changes = Changes(
+        title=data.get("title"),
+        set_description="description" in data.model_fields_set,
+        description=data.get("description"),
+        status=data.get("status") or ("completed" if completed else None),
+        reopen=completed is False and data.get("status") is None,
+        priority=data.get("priority"),
+    )
+    task = await repository.update_task(database, user_id, task_id, changes, versions=versions, now=clock())
+    return task or await _refuse(database, user_id, task_id)
+
+
+async def toggle_task(
+    database: Database, clock: Clock, user_id: UUID, task_id: UUID, *, versions: Versions = None
+) -> TaskRow:
+    """Go from completed to pending, and from anything else to completed. Raises: as above. Source: FR-021."""
+    task = await repository.toggle_task(database, user_id, task_id, versions=versions, now=clock())
+    return task or await _refuse(database, user_id, task_id)
+
+
+async def delete_task(database: Database, user_id: UUID, task_id: UUID, *, versions: Versions = None) -> None:
+    """Raises: TaskNotFound, TaskChanged. Source: FR-022."""
+    if await repository.delete_task(database, user_id, task_id, versions=versions) is None:
+        await _refuse(database, user_id, task_id)
+
+
+async def _refuse(database: Database, user_id: UUID, task_id: UUID) -> TaskRow:
+    """Say why a write met no row. Raises: TaskNotFound, TaskChanged."""
+    await get_task(database, user_id, task_id)
+    raise TaskChanged

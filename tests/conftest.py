@@ -1,0 +1,134 @@
+"""A real PostgreSQL for every test: the embedded one, or the one that TEST_DATABASE_URL names."""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+from app.core.embedded import EmbeddedPostgres
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from app.core.config import Settings
+from app.core.dsn import parse_database_url
+from app.core.migrate import upgrade
+from tests.support import FrozenClock, Person, make_settings, running
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A server on which databases can be made."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    folder = Path(tempfile.mkdtemp(prefix="auth-tasks-test-"))
+    folder.chmod(0o711)  # run by root, the server is another user's
+    server = EmbeddedPostgres(folder / "postgres", durable=False, say=lambda text: None)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def new_database(postgres_url: str) -> Iterator[str]:
+    """Make an empty database and give its URL; drop it afterwards."""
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield make_url(postgres_url, name)
+    finally:
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def make_url(postgres_url: str, name: str) -> str:
+    """Give the same server's URL with another database."""
+    head, _, query = postgres_url.partition("?")
+    return f"{head.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """A database of its own for one test, without tables."""
+    with new_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def own_database_url(empty_database_url: str) -> str:
+    """A migrated database of its own, for a test that counts rows, breaks tables or looks at limits."""
+    upgrade(parse_database_url(empty_database_url))
+    return empty_database_url
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres_url: str) -> Iterator[str]:
+    """The migrated database that most tests share, each with people of its own."""
+    with new_database(postgres_url) as url:
+        upgrade(parse_database_url(url))
+        yield url
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: str) -> Settings:
+    return make_settings(database_url)
+
+
+@pytest.fixture(scope="session")
+async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the service; every answer is checked for what must always hold."""
+    async with running(settings) as started:
+        yield started
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture
+async def clocked(settings: Settings, clock: FrozenClock) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a service whose clock the test moves."""
+    async with running(settings, clock=clock) as started:
+        yield started
+
+
+@pytest.fixture
+async def ada(client: httpx.AsyncClient) -> Person:
+    return await Person.sign_up(client, name="Ada")
+
+
+@pytest.fixture
+async def bob(client: httpx.AsyncClient) -> Person:
+    return await Person.sign_up(client, name="Bob")
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection]:
+    """A second look at the database, past the service."""
+    with psycopg.connect(make_conninfo(database_url), autocommit=True) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _restore_logging() -> Iterator[None]:
+    """A service that starts takes the root logger over; give pytest's own handlers back."""
+    handlers = logging.getLogger().handlers[:]
+    yield
+    logging.getLogger().handlers[:] = handlers
