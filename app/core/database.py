@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import select
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import psycopg
@@ -58,7 +59,6 @@ class Statement(Generic[RowT]):
         text = str(compiled)
         self.sql = text.encode()
         self.literals = {name: value for name, value in compiled.params.items() if value is not None}
-        self.only_reads = text.startswith("SELECT")
         self.row_factory = args_row(row)
 
 
@@ -76,7 +76,6 @@ class Database:
             reconnect_timeout=0,
             open=False,
         )
-        self._mending: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Begin to connect, without waiting for it."""
@@ -84,8 +83,6 @@ class Database:
 
     async def close(self) -> None:
         """Give every connection back to the server."""
-        if self._mending:
-            self._mending.cancel()
         await self.pool.close(timeout=2)
 
     async def fetch_one(self, statement: Statement[RowT], **params: Any) -> RowT | None:
@@ -102,33 +99,33 @@ class Database:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._attempt(statement, values)
-            except _ROLLED_BACK as error:
-                if attempt == ATTEMPTS:
-                    raise self._unavailable(error) from error
             except _UNAVAILABLE as error:
-                # A connection that died in the pool shows only in use; a read may simply be asked again.
-                stale = statement.only_reads and attempt == 1 and _is_broken(error)
-                unavailable = self._unavailable(error)
-                if not stale:
-                    raise unavailable from error
+                if attempt < ATTEMPTS and isinstance(error, _ROLLED_BACK):
+                    continue
+                logger.warning("database_unavailable", extra={"error": type(error).__name__})
+                raise DatabaseUnavailable from error
         raise AssertionError("unreachable")
 
     async def _attempt(self, statement: Statement[RowT], values: Mapping[str, Any]) -> list[RowT]:
-        async with self.pool.connection() as connection, _cut_after(connection, CUT_SECONDS):
+        connection = await self._living_connection()
+        # A server that does not answer at all: cancelling the task would wait ten seconds more (psycopg 3.3.9).
+        timer = asyncio.get_running_loop().call_later(CUT_SECONDS, _cut, connection)
+        try:
             cursor = connection.cursor(row_factory=statement.row_factory)
             await cursor.execute(statement.sql, values)
             return await cursor.fetchall()
+        finally:
+            timer.cancel()
+            await self.pool.putconn(connection)
 
-    def _unavailable(self, error: Exception) -> DatabaseUnavailable:
-        logger.warning("database_unavailable", extra={"error": type(error).__name__})
-        if self._mending is None or self._mending.done():
-            self._mending = asyncio.create_task(self._mend())
-        return DatabaseUnavailable()
-
-    async def _mend(self) -> None:
-        """Replace connections that broke together, so that not each of them fails a request."""
-        with suppress(psycopg.Error):
-            await self.pool.check()
+    async def _living_connection(self) -> AsyncConnection[Any]:
+        """Take a connection that the server has not closed while it lay in the pool."""
+        while True:
+            connection = await self.pool.getconn()
+            if not _has_something_to_read(connection):
+                return connection
+            await connection.close()
+            await self.pool.putconn(connection)
 
 
 def _connection_arguments(dsn: Dsn) -> dict[str, Any]:
@@ -154,23 +151,17 @@ def _connection_arguments(dsn: Dsn) -> dict[str, Any]:
     return arguments | {"prepare_threshold": 1, "options": f"{settings} {given}".strip()}
 
 
-def _is_broken(error: Exception) -> bool:
-    return isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate.startswith("57P"))
-
-
-@asynccontextmanager
-async def _cut_after(connection: AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
-    """Shut the socket of a connection that hangs, so that psycopg sees it closed.
-
-    Cancelling the task instead would wait up to ten seconds more for a server that does not answer (psycopg 3.3.9).
-    """
-    timer = asyncio.get_running_loop().call_later(seconds, _cut, connection)
+def _has_something_to_read(connection: AsyncConnection[Any]) -> bool:
+    """Say whether an idle connection's socket is readable: the server said goodbye, or is gone."""
     try:
-        yield
-    finally:
-        timer.cancel()
+        poll = select.poll()
+        poll.register(connection.pgconn.socket, select.POLLIN)
+        return bool(poll.poll(0))
+    except (OSError, psycopg.Error):
+        return True
 
 
 def _cut(connection: AsyncConnection[Any]) -> None:
+    """Shut the socket, so that psycopg sees it closed."""
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.pgconn.socket)) as link:
         link.shutdown(socket.SHUT_RDWR)

@@ -9,7 +9,7 @@ from typing import Any
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _QUIET = (
     "psycopg.pool",
     "psycopg",

@@ -1,0 +1,147 @@
+"""`python -m app.client`: tasks on the command line, for people and, with --json, for scripts.
+
+Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 not signed in, 4 the server cannot be reached.
+"""
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.client.api import Refused, Task, TasksClient
+from app.client.auth import SignedOut
+from app.client.store import TokenStore
+
+REFUSED, USAGE, SIGNED_OUT, UNREACHABLE = 1, 2, 3, 4
+FIELDS = ("title", "description", "priority", "status")
+
+
+class Unclear(Exception):
+    """The arguments name no task, or more than one."""
+
+
+def default_store() -> TokenStore:
+    """Give the store of this user: in `AUTH_TASKS_HOME`, or where the system keeps settings."""
+    home = os.environ.get("AUTH_TASKS_HOME")
+    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return TokenStore(Path(home or Path(config) / "auth-tasks") / "tokens.json")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the commands."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--url", default=os.environ.get("AUTH_TASKS_URL"), help="where the service is")
+    common.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser = argparse.ArgumentParser(prog="python -m app.client", description="Your tasks.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (("signup", "make an account"), ("signin", "sign in")):
+        command = commands.add_parser(name, parents=[common], help=text)
+        command.add_argument("email")
+        command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+        command.add_argument("--name", help="only with signup")
+    listing = commands.add_parser("list", parents=[common], help="show the tasks")
+    listing.add_argument("--status", choices=("pending", "in_progress", "completed"))
+    listing.add_argument("--q", metavar="TEXT", help="only titles that contain this")
+    add = commands.add_parser("add", parents=[common], help="add a task")
+    add.add_argument("title")
+    edit = commands.add_parser("edit", parents=[common], help="change a task")
+    edit.add_argument("id", help="the id or its beginning")
+    edit.add_argument("--title")
+    for command in (add, edit):
+        command.add_argument("--description")
+        command.add_argument("--priority", choices=("low", "medium", "high"))
+        command.add_argument("--status", choices=("pending", "in_progress", "completed"))
+    for name, text in (("done", "mark a task completed"), ("rm", "delete a task")):
+        commands.add_parser(name, parents=[common], help=text).add_argument("id", help="the id or its beginning")
+    commands.add_parser("signout", parents=[common], help="sign out").add_argument("--everywhere", action="store_true")
+    return parser
+
+
+def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
+    """Carry out one command and give what is to be shown."""
+    match arguments.command:
+        case "signup":
+            client.sign_up(arguments.email, _password(arguments), arguments.name)
+            return f"Welcome, you are signed in as {arguments.email}."
+        case "signin":
+            client.sign_in(arguments.email, _password(arguments))
+            return f"You are signed in as {arguments.email}."
+        case "signout":
+            client.sign_out(everywhere=arguments.everywhere)
+            return "You are signed out."
+        case "list":
+            return client.tasks(**_given(arguments, ("status", "q")))
+        case "add":
+            return client.add(**_given(arguments, FIELDS))
+        case "done":
+            return client.edit(_find(client, arguments.id), completed=True)
+        case "edit":
+            return client.edit(_find(client, arguments.id), **_given(arguments, FIELDS))
+    client.remove(_find(client, arguments.id))
+    return "Deleted."
+
+
+def _given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+
+
+def _password(arguments: argparse.Namespace) -> str:
+    return sys.stdin.readline().rstrip("\n") if arguments.password_stdin else getpass.getpass()
+
+
+def _find(client: TasksClient, beginning: str) -> str:
+    """Give the one task's id that begins so. Raises: Unclear."""
+    ids = [str(task["id"]) for task in client.tasks() if str(task["id"]).startswith(beginning.lower())]
+    if len(ids) != 1:
+        raise Unclear(f"{len(ids)} tasks have an id that begins with {beginning}." if ids else "No such task.")
+    return ids[0]
+
+
+def show(result: Any, *, as_json: bool) -> str:
+    """Write a result for a script or for a person."""
+    if as_json:
+        return json.dumps({"message": result} if isinstance(result, str) else result, ensure_ascii=False)
+    if isinstance(result, str):
+        return result
+    tasks = result if isinstance(result, list) else [result]
+    return "\n".join(_line(task) for task in tasks) or "No tasks."
+
+
+def _line(task: Task) -> str:
+    mark = {"completed": "x", "in_progress": "~"}.get(task["status"], " ")
+    title = "".join(c if c.isprintable() else " " for c in task["title"])  # a title must not move the cursor
+    return f"[{mark}] {task['id'][:8]}  {task['priority']:<6}  {title}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    arguments = make_parser().parse_args(argv)
+    try:
+        client = TasksClient(default_store(), arguments.url)
+        try:
+            print(show(run(arguments, client), as_json=arguments.json))
+            return 0
+        finally:
+            client.close()
+    except SignedOut as error:
+        return _fail(SIGNED_OUT, f"{error} Sign in with: python -m app.client signin EMAIL")
+    except Refused as error:
+        return _fail(SIGNED_OUT if error.status == httpx.codes.UNAUTHORIZED else REFUSED, str(error))
+    except Unclear as error:
+        return _fail(REFUSED, str(error))
+    except (httpx.TransportError, httpx.HTTPStatusError, httpx.InvalidURL):
+        return _fail(UNREACHABLE, "The server cannot be reached or does not work at the moment. Nothing was changed.")
+
+
+def _fail(code: int, text: str) -> int:
+    print(text, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Keeps the tokens of one sign-in in a file that only its owner can read, shared by threads and processes."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import mkstemp
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTokens:
+    """A sign-in; `expires_at` is when its access token ends, in seconds of this machine's clock."""
+
+    url: str
+    email: str
+    access_token: str
+    refresh_token: str
+    expires_at: float
+
+
+class TokenStore:
+    """One file of tokens and one lock beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_path = path.with_name(path.name + ".lock")
+
+    def read(self) -> StoredTokens | None:
+        """Give the tokens, or None if nobody is signed in (or the file is not ours)."""
+        try:
+            return StoredTokens(**json.loads(self.path.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def write(self, tokens: StoredTokens) -> None:
+        """Replace the file as a whole, durably: a refresh token that is lost cannot be had again."""
+        self._make_folder()
+        handle, name = mkstemp(dir=self.path.parent, prefix=self.path.name)  # made with mode 0600
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(asdict(tokens), file)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self.path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                Path(name).unlink()
+            raise
+
+    def clear(self) -> None:
+        """Forget the sign-in."""
+        self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock; waits for whoever has it. The system frees it when a process dies."""
+        self._make_folder()
+        handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _make_folder(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

