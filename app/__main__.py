@@ -19,7 +19,8 @@ from app.auth.denylist_repository import delete_expired_tokens
 from app.core.clock import system_clock
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database import Database, DatabaseUnavailable
-from app.core.embedded import EmbeddedPostgres, EmbeddedUnavailable
+from app.core.embedded import EmbeddedPostgres
+from app.core.embedded_places import EmbeddedUnavailable
 from app.core.logging import configure_logging
 from app.core.migrate import head_revision, upgrade
 from app.core.rate_limit import prune_counters

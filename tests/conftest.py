@@ -1,23 +1,26 @@
 """A real PostgreSQL for every test: the embedded one, or the one that TEST_DATABASE_URL names."""
 
+import asyncio
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
-from app.core.embedded import EmbeddedPostgres
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from app.core.clock import Clock, system_clock
 from app.core.config import Settings
 from app.core.dsn import parse_database_url
+from app.core.embedded import EmbeddedPostgres
 from app.core.migrate import upgrade
 from tests.support import FrozenClock, Person, make_settings, running
 
@@ -107,6 +110,28 @@ async def clocked(settings: Settings, clock: FrozenClock) -> AsyncIterator[httpx
     """A client of a service whose clock the test moves."""
     async with running(settings, clock=clock) as started:
         yield started
+
+
+class Service(Protocol):
+    """Starts the service with other settings, as `async with service(…) as client`."""
+
+    def __call__(self, *, clock: Clock = ..., **overrides: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]: ...
+
+
+@pytest.fixture
+def service(database_url: str) -> Service:
+    """The service with other settings, over the database that the tests share."""
+
+    def start(*, clock: Clock = system_clock, **overrides: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+        return running(make_settings(database_url, **overrides), clock=clock)
+
+    return start
+
+
+@pytest.fixture
+def gather() -> Callable[..., Any]:
+    """Awaits things at once, in order of their results."""
+    return asyncio.gather
 
 
 @pytest.fixture

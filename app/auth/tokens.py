@@ -23,6 +23,7 @@ MAX_TOKEN_LENGTH = 2048
 _TYPES: dict[TokenType, str] = {"access": "at+jwt", "refresh": "rt+jwt"}
 # base64url without padding; the signature's last character carries two spare bits, which must be zero.
 _TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]{42}[AEIMQUYcgkosw048])", re.ASCII)
+_VERSIONS = range(2**31)  # what the column holds
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -104,7 +105,7 @@ class Tokens:
 
     def _claims(self, said: dict[str, Any], kind: TokenType) -> Claims:
         issued_at, expires_at, version = said["iat"], said["exp"], said["ver"]
-        if not all(type(number) is int and number >= 0 for number in (issued_at, expires_at, version)):
+        if not all(type(number) is int for number in (issued_at, expires_at, version)) or version not in _VERSIONS:
             raise InvalidToken
         if said["iss"] != ISSUER or said["type"] != kind or said["user_id"] != said["sub"]:
             raise InvalidToken

@@ -219,15 +219,15 @@ _MESSAGES = {
 }
 
 
+# A secret's length has other names than a string's; to a client both are strings.
+_SAME = {"too_short": "string_too_short", "too_long": "string_too_long"}
+
+
 def field_error(error: Mapping[str, Any]) -> dict[str, str]:
     """Give `{field, message, code}`. Pydantic's own sentences quote the input, so ours replace them."""
     where, *names = error["loc"]
-    if error["type"].startswith("own_"):
-        message = error["msg"]
-    else:
-        message = _MESSAGES.get(error["type"], "is not valid").format(**error.get("ctx", {}))
-    return {
-        "field": ".".join(map(str, names or [where])),
-        "message": message,
-        "code": error["type"].removeprefix("own_"),
-    }
+    code = _SAME.get(error["type"], error["type"])
+    message = error["msg"]
+    if not code.startswith("own_"):
+        message = _MESSAGES.get(code, "is not valid").format(**error.get("ctx", {}))
+    return {"field": ".".join(map(str, names or [where])), "message": message, "code": code.removeprefix("own_")}

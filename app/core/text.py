@@ -1,4 +1,4 @@
-"""What text may be stored: everything but NUL, which PostgreSQL has no room for."""
+"""What text may be stored: everything but NUL, which PostgreSQL has no room for, and lone surrogates."""
 
 import unicodedata
 
@@ -9,9 +9,11 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 
 
 def storable(text: str) -> str:
-    """Raises: PydanticCustomError for a NUL."""
+    """Raises: PydanticCustomError for what cannot be stored as text."""
     if "\0" in text:
         raise PydanticCustomError("own_nul", "must not contain NUL characters")
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise PydanticCustomError("own_string_unicode", "must be text without lone surrogates")
     return text
 
 

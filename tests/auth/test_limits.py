@@ -1,0 +1,144 @@
+"""Limits: by account, by address, by sign-in; exact, honest about when to come again."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.conftest import Service
+from tests.support import PASSWORD, FrozenClock, Person, client_of, new_email
+
+
+@pytest.fixture
+def limited(service: Service, clock: FrozenClock, connection: psycopg.Connection) -> Any:
+    connection.execute("TRUNCATE rate_limit_counters")
+
+    def start(**overrides: Any) -> Any:
+        limits = {"rate_limit_signin_account": "3/15minutes", "rate_limit_signin_address": "1000/15minutes"}
+        return service(clock=clock, rate_limits="on", **(limits | overrides))
+
+    return start
+
+
+async def fail(client: httpx.AsyncClient, email: str, **headers: str) -> httpx.Response:
+    body = {"email": email, "password": "wrong password"}
+    return await client.post("/api/auth/signin", json=body, headers=headers)
+
+
+async def right(client: httpx.AsyncClient, email: str) -> int:
+    answer = await client.post("/api/auth/signin", json={"email": email, "password": PASSWORD})
+    return answer.status_code
+
+
+def at(client: httpx.AsyncClient, address: str) -> httpx.AsyncClient:
+    """Give a client of the same service that calls from another address."""
+    return client_of(client._transport.app, address)  # type: ignore[attr-defined]  # httpx.ASGITransport's
+
+
+async def test_an_account_is_locked_after_its_failures_and_opens_in_time(limited: Any, clock: FrozenClock) -> None:
+    """NFR-005; C21, C30: the right password waits too; Retry-After is true to the second."""
+    async with limited() as client:
+        ada = await Person.sign_up(client)
+        assert [(await fail(client, ada.email)).status_code for _ in range(4)] == [401, 401, 401, 429]
+        assert await right(client, ada.email) == 429
+        clock.advance(seconds=100.5)
+        answer = await fail(client, ada.email.upper())
+        assert answer.json()["code"] == "TOO_MANY_REQUESTS"
+        wait = int(answer.headers["retry-after"])
+        assert wait == 800
+        clock.advance(seconds=wait - 1)
+        assert await right(client, ada.email) == 429
+        clock.advance(seconds=0.5)
+        assert await right(client, ada.email) == 200
+
+
+async def test_unknown_emails_are_locked_alike(limited: Any) -> None:
+    """C23."""
+    async with limited() as client:
+        email = new_email()
+        assert [(await fail(client, email)).status_code for _ in range(4)] == [401, 401, 401, 429]
+
+
+async def test_a_success_clears_the_count(limited: Any) -> None:
+    """C21."""
+    async with limited() as client:
+        ada = await Person.sign_up(client)
+        for _ in range(3):
+            assert [(await fail(client, ada.email)).status_code for _ in range(2)] == [401, 401]
+            assert await right(client, ada.email) == 200
+
+
+async def test_an_address_is_limited_over_all_accounts_and_successes_are_free(limited: Any) -> None:
+    """C22."""
+    async with limited(rate_limit_signin_address="5/minute") as client, at(client, "198.51.100.1") as attacker:
+        ada = await Person.sign_up(client)
+        for _ in range(9):
+            assert await right(attacker, ada.email) == 200
+        statuses = [(await fail(attacker, new_email())).status_code for _ in range(7)]
+        assert statuses == [401] * 5 + [429] * 2
+        assert await right(attacker, ada.email) == 429
+        assert await right(client, ada.email) == 200
+
+
+async def test_a_locked_account_does_not_lock_its_office(limited: Any) -> None:
+    """C24: refused attempts at a locked account do not count against the address."""
+    async with limited(rate_limit_signin_address="6/minute") as client, at(client, "198.51.100.2") as office:
+        ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+        for _ in range(20):
+            await fail(office, ada.email)
+        assert await right(office, bob.email) == 200
+
+
+async def test_exactly_so_many_of_many_at_once_pass(limited: Any) -> None:
+    """C28: counted before the hash."""
+    async with limited(rate_limit_signin_account="7/minute") as client:
+        email = new_email()
+        answers = await asyncio.gather(*(fail(client, email) for _ in range(35)))
+        assert sorted(a.status_code for a in answers) == [401] * 7 + [429] * 28
+
+
+async def test_sign_ups_are_limited_by_address(limited: Any) -> None:
+    """S0, NFR-005."""
+    async with limited(rate_limit_signup_address="2/minute") as client, at(client, "198.51.100.3") as somebody:
+        body = [{"email": new_email(), "password": PASSWORD} for _ in range(3)]
+        answers = [await somebody.post("/api/auth/signup", json=each) for each in body]
+        assert [a.status_code for a in answers] == [201, 201, 429]
+
+
+async def test_refreshes_are_limited_by_sign_in(limited: Any) -> None:
+    """A loop in one client stops; its other sign-ins go on."""
+    async with limited(rate_limit_refresh_session="2/minute") as client:
+        ada = await Person.sign_up(client)
+        other = await ada.sign_in()
+        for _ in range(2):
+            ada.keep(await ada.refresh())
+        answer = await ada.refresh()
+        assert answer.status_code == 429
+        assert (await ada.get("/api/auth/me")).status_code == 200, "a limit is no reuse"
+        assert (await other.refresh()).status_code == 200
+
+
+async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(limited: Any) -> None:
+    """C25, C26: what the client writes itself stands left of what the proxy adds."""
+    overrides = {"rate_limit_signin_address": "2/minute"}
+    async with limited(**overrides) as client, at(client, "198.51.100.4") as liar:
+        headers = [{"X-Forwarded-For": f"192.0.2.{n}"} for n in range(4)]
+        assert [(await fail(liar, new_email(), **h)).status_code for h in headers] == [401, 401, 429, 429]
+    trusted = overrides | {"trusted_proxies": "10.0.0.0/8"}
+    async with limited(**trusted) as client, at(client, "10.0.0.1") as proxy:
+        one = [{"X-Forwarded-For": f"192.0.2.{n}, 198.51.100.5, 10.0.0.9"} for n in range(3)]
+        assert [(await fail(proxy, new_email(), **h)).status_code for h in one] == [401, 401, 429]
+        assert (await fail(proxy, new_email(), **{"X-Forwarded-For": "198.51.100.6"})).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/api/auth/signin?x=1", "/api/auth/%73ignin"])
+async def test_another_spelling_of_the_path_is_the_same_limit(limited: Any, path: str) -> None:
+    """C29."""
+    async with limited() as client:
+        email = new_email()
+        body = {"email": email, "password": "wrong"}
+        statuses = [(await client.post(path, json=body)).status_code for _ in range(4)]
+        assert statuses == [401, 401, 401, 429]
+        assert (await fail(client, email)).status_code == 429

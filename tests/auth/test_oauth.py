@@ -1,0 +1,72 @@
+"""The OAuth 2 token endpoint, for client libraries and for Swagger UI's Authorize dialog."""
+
+import httpx
+import pytest
+
+from tests.conftest import Service
+from tests.support import PASSWORD, Person
+
+TOKEN = "/api/auth/token"
+
+
+async def test_the_password_grant_signs_in(client: httpx.AsyncClient, ada: Person) -> None:
+    """RFC 6749 4.3.2 and 5.1."""
+    form = {
+        "grant_type": "password",
+        "username": ada.email.upper(),
+        "password": PASSWORD,
+        "scope": "",
+        "client_id": "x",
+    }
+    answer = await client.post(TOKEN, data=form)
+    assert answer.status_code == 200
+    assert answer.json().keys() == {"access_token", "refresh_token", "token_type", "expires_in"}
+    assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
+    assert (await ada.keep(answer).get("/api/tasks")).status_code == 200
+
+
+async def test_the_refresh_grant_rotates(client: httpx.AsyncClient, ada: Person) -> None:
+    """RFC 6749 6; RFC 9700 4.14.2."""
+    form = {"grant_type": "refresh_token", "refresh_token": ada.refresh_token}
+    assert (await client.post(TOKEN, data=form)).status_code == 200
+    again = await client.post(TOKEN, data=form)
+    assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
+    assert (await ada.get("/api/tasks")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        ({"grant_type": "password", "username": "nobody@example.test", "password": "x"}, "invalid_grant"),
+        ({"grant_type": "password", "username": "no address", "password": "x"}, "invalid_grant"),
+        ({"grant_type": "refresh_token", "refresh_token": "x"}, "invalid_grant"),
+        ({"grant_type": "password", "username": "a@b.co"}, "invalid_request"),
+        ({"grant_type": "password", "password": "x"}, "invalid_request"),
+        ({"grant_type": "refresh_token"}, "invalid_request"),
+        ({"username": "a@b.co", "password": "x"}, "invalid_request"),
+        ({}, "invalid_request"),
+        ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
+    ],
+)
+async def test_refusals_are_oauths(client: httpx.AsyncClient, form: dict[str, str], error: str) -> None:
+    """RFC 6749 5.2, next to the usual members."""
+    answer = await client.post(TOKEN, data=form)
+    assert (answer.status_code, answer.json()["error"], answer.json()["code"]) == (400, error, error.upper())
+
+
+async def test_json_is_not_a_form(client: httpx.AsyncClient) -> None:
+    """C33: nor is a JSON route opened by a form."""
+    assert (await client.post(TOKEN, json={"grant_type": "password"})).status_code == 415
+    assert (await client.post(TOKEN, files={"grant_type": "password"})).status_code == 415
+    form = {"email": "a@b.co", "password": PASSWORD}
+    assert (await client.post("/api/auth/signin", data=form)).status_code == 415
+    plain = {"Content-Type": "text/plain"}
+    assert (await client.post("/api/auth/signin", content="{}", headers=plain)).status_code == 415
+
+
+async def test_a_locked_account_is_429_here_too(service: Service) -> None:
+    """NFR-005."""
+    async with service(rate_limits="on", rate_limit_signin_account="1/minute") as client:
+        ada = await Person.sign_up(client)
+        form = {"grant_type": "password", "username": ada.email, "password": "wrong"}
+        assert [(await client.post(TOKEN, data=form)).status_code for _ in range(2)] == [400, 429]

@@ -1,0 +1,107 @@
+"""Signing out: at once, with any genuine token, as often as one likes."""
+
+import httpx
+import pytest
+
+from tests.support import FrozenClock, Person
+
+
+async def sign_out(client: httpx.AsyncClient, person: Person | None = None, **body: object) -> httpx.Response:
+    headers = person.bearer if person else {}
+    return await client.post("/api/auth/signout", headers=headers, json=body)
+
+
+async def test_signing_out_ends_this_sign_in_at_once_and_no_other(client: httpx.AsyncClient, ada: Person) -> None:
+    """FR-012; B11, B12, B16: the living access token too."""
+    other = await ada.sign_in()
+    answer = await sign_out(client, ada)
+    assert (answer.status_code, answer.json()) == (200, {"detail": "Signed out."})
+    assert (await ada.get("/api/tasks")).status_code == 401
+    assert (await ada.refresh()).status_code == 401
+    assert (await other.get("/api/tasks")).status_code == 200
+    assert (await other.refresh()).status_code == 200
+    assert (await ada.sign_in()).access_token
+
+
+async def test_the_refresh_token_alone_signs_out(client: httpx.AsyncClient, ada: Person) -> None:
+    """A client whose access token is gone can still leave."""
+    assert (await sign_out(client, refresh_token=ada.refresh_token)).status_code == 200
+    assert (await ada.get("/api/tasks")).status_code == 401
+
+
+async def test_signing_out_needs_no_body(client: httpx.AsyncClient, ada: Person) -> None:
+    """The bearer is enough."""
+    assert (await client.post("/api/auth/signout", headers=ada.bearer)).status_code == 200
+    assert (await ada.get("/api/tasks")).status_code == 401
+
+
+async def test_signing_out_twice_is_no_error(client: httpx.AsyncClient, ada: Person) -> None:
+    """B14."""
+    for _ in range(3):
+        assert (await sign_out(client, ada, refresh_token=ada.refresh_token)).status_code == 200
+
+
+async def test_expired_tokens_still_sign_out(clocked: httpx.AsyncClient, clock: FrozenClock) -> None:
+    """B14: genuine is enough."""
+    ada = await Person.sign_up(clocked)
+    clock.advance(minutes=16)
+    assert (await ada.get("/api/auth/me")).status_code == 401
+    assert (await sign_out(clocked, ada)).status_code == 200
+    assert (await ada.refresh()).status_code == 401
+
+
+async def test_everywhere_ends_every_sign_in_even_of_the_same_second(
+    clocked: httpx.AsyncClient, clock: FrozenClock
+) -> None:
+    """B17: the clock stands still, so a comparison of times could not do it."""
+    ada = await Person.sign_up(clocked)
+    other = await ada.sign_in()
+    answer = await sign_out(clocked, ada, everywhere=True)
+    assert answer.json() == {"detail": "Signed out everywhere."}
+    for person in (ada, other):
+        assert (await person.get("/api/tasks")).status_code == 401
+        assert (await person.refresh()).status_code == 401
+    again = await ada.sign_in()
+    assert (await again.get("/api/tasks")).status_code == 200
+    assert (await sign_out(clocked, ada, everywhere=True)).status_code == 200
+    assert (await again.get("/api/tasks")).status_code == 200, "a dead token ends nothing"
+
+
+async def test_somebody_elses_refresh_token_is_ignored(client: httpx.AsyncClient, ada: Person, bob: Person) -> None:
+    """B15."""
+    assert (await sign_out(client, ada, refresh_token=bob.refresh_token)).status_code == 200
+    assert (await ada.get("/api/tasks")).status_code == 401
+    assert (await bob.get("/api/tasks")).status_code == 200
+
+
+async def test_both_tokens_of_two_sign_ins_end_both(client: httpx.AsyncClient, ada: Person) -> None:
+    """Each genuine token counts."""
+    other = await ada.sign_in()
+    assert (await sign_out(client, ada, refresh_token=other.refresh_token)).status_code == 200
+    assert (await other.get("/api/tasks")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "challenge"),
+    [
+        ({}, {}, "Bearer"),
+        ({}, {"refresh_token": None}, "Bearer"),
+        ({"Authorization": "Bearer x.y.z"}, {}, 'Bearer error="invalid_token"'),
+        ({}, {"refresh_token": "x.y.z"}, 'Bearer error="invalid_token"'),
+        ({"Authorization": "Basic x"}, {}, 'Bearer error="invalid_token"'),
+    ],
+)
+async def test_without_a_genuine_token_there_is_nothing_to_end(
+    client: httpx.AsyncClient, headers: dict[str, str], body: dict[str, object], challenge: str
+) -> None:
+    """RFC 6750 3.1: no credentials, no error code."""
+    answer = await client.post("/api/auth/signout", headers=headers, json=body)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == challenge
+
+
+@pytest.mark.parametrize("body", ['{"everywhere":"yes"}', '{"everywhere":1}', '{"refresh_token":5}'])
+async def test_a_wrong_body_is_422_and_ends_nothing(client: httpx.AsyncClient, ada: Person, body: str) -> None:
+    """E15."""
+    assert (await client.post("/api/auth/signout", headers=ada.bearer, content=body)).status_code == 422
+    assert (await ada.get("/api/tasks")).status_code == 200

@@ -1,0 +1,196 @@
+"""What a token is, and that nothing else is one."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from jose import jwk, jwt
+
+from app.auth.errors import InvalidToken
+from app.auth.tokens import MAX_TOKEN_LENGTH, Tokens
+from tests.support import SECRET, FrozenClock, Person
+
+Forge = Callable[..., str]
+
+
+@pytest.fixture
+def tokens() -> Tokens:
+    return Tokens(SECRET, None, access_seconds=900, refresh_seconds=604800)
+
+
+@pytest.fixture
+def genuine(tokens: Tokens, clock: FrozenClock) -> str:
+    return tokens.issue(uuid4(), uuid4(), 0, refresh_id=uuid4(), now=clock()).access_token
+
+
+def segment(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def sign(header: str, payload: bytes, secret: str = SECRET) -> str:
+    text = f"{header}.{segment(payload)}"
+    return f"{text}.{segment(jwk.construct(secret, 'HS256').sign(text.encode()))}"
+
+
+def changed(token: str, **claims: Any) -> str:
+    """Give the token with other claims, signed with the right secret; `...` drops one."""
+    said = jwt.get_unverified_claims(token) | claims
+    kept = {name: value for name, value in said.items() if value is not ...}
+    return sign(token.partition(".")[0], json.dumps(kept).encode())
+
+
+async def test_any_library_reads_a_token_by_the_secret_alone(client: httpx.AsyncClient, ada: Person) -> None:
+    """FR-007, FR-008; A39: nobody's name or address is in it."""
+    claims = jwt.decode(ada.access_token, SECRET, ["HS256"])
+    assert claims.keys() == {"iss", "type", "sub", "user_id", "sid", "ver", "jti", "iat", "exp"}
+    assert claims["sub"] == claims["user_id"] == ada.user["id"]
+    assert claims["type"] == "access"
+    assert jwt.get_unverified_header(ada.access_token).keys() == {"alg", "typ", "kid"}
+    assert jwt.get_unverified_header(ada.access_token)["typ"] == "at+jwt"
+    assert jwt.get_unverified_header(ada.refresh_token)["typ"] == "rt+jwt"
+
+
+def test_a_token_lives_until_its_second_comes(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+    """A18, A19: RFC 7519 4.1.4 says on or after."""
+    expires_at = jwt.get_unverified_claims(genuine)["exp"]
+    moment = clock.moment.fromtimestamp(expires_at, clock.moment.tzinfo)
+    assert tokens.read(genuine, "access", moment - timedelta(microseconds=1)).expires_at == expires_at
+    with pytest.raises(InvalidToken):
+        tokens.read(genuine, "access", moment)
+    assert tokens.read(genuine, "access", moment, expired_too=True)
+
+
+@pytest.mark.parametrize("claim", ["iss", "type", "sub", "user_id", "sid", "jti", "ver", "iat", "exp"])
+@pytest.mark.parametrize(
+    "value", [..., None, "", "x", 0, -1, 1.5, True, [], {}, "9999999999", 10**30, 1e300, "\ud800", str(uuid4()).upper()]
+)
+def test_a_claim_that_is_not_as_we_write_it_is_refused(
+    tokens: Tokens, genuine: str, clock: FrozenClock, claim: str, value: Any
+) -> None:
+    """A16, A20 to A25: signed with the right secret all the same."""
+    if (claim, value) == ("ver", 0):
+        return  # the genuine value
+    with pytest.raises(InvalidToken):
+        tokens.read(changed(genuine, **{claim: value}), "access", clock())
+    assert tokens.read(changed(genuine), "access", clock())
+
+
+def test_times_must_make_sense(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+    """A22, A23: not from the future, not longer-lived than we make them; a minute's skew is allowed."""
+    now = int(clock().timestamp())
+    for issued_at, expires_at in ((now + 3600, now + 3700), (now, now + 10**8), (now, now), (now, now - 5)):
+        with pytest.raises(InvalidToken):
+            tokens.read(changed(genuine, iat=issued_at, exp=expires_at), "access", clock())
+    assert tokens.read(changed(genuine, iat=now + 30, exp=now + 90), "access", clock())
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"[1]",
+        b'"x"',
+        b"null",
+        b"",
+        b"\xff",
+        b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16"),
+        b'{"exp":Infinity}',
+        b'{"exp":1e400}',
+        b"[" * 100_000,
+        b'{"x":' * 1500,
+        b"1" * 1400,
+    ],
+)
+def test_a_payload_that_is_no_object_of_claims_is_refused(
+    tokens: Tokens, genuine: str, clock: FrozenClock, payload: bytes
+) -> None:
+    """A20, A27, A28, A30."""
+    with pytest.raises(InvalidToken):
+        tokens.read(sign(genuine.partition(".")[0], payload), "access", clock())
+
+
+def test_a_name_that_stands_twice_is_refused(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+    """A26: parsers differ in which one they take."""
+    said = json.dumps(jwt.get_unverified_claims(genuine))
+    with pytest.raises(InvalidToken):
+        tokens.read(sign(genuine.partition(".")[0], (said[:-1] + ', "ver": 0}').encode()), "access", clock())
+
+
+@pytest.mark.parametrize(
+    "respell",
+    [
+        lambda t: t + "=",
+        lambda t: t + "==",
+        lambda t: t + "\n",
+        lambda t: " " + t,
+        lambda t: t[:-1] + chr(ord(t[-1]) + 1),
+        lambda t: t.replace("-", "+").replace("_", "/") + ("" if set("-_") & set(t) else "+"),
+        lambda t: t[:20] + "=" + t[20:],
+        lambda t: t[:20] + "?" + t[20:],
+        lambda t: t + ".",
+        lambda t: "." + t,
+        lambda t: t.upper(),
+        lambda t: t + "." + t,
+    ],
+)
+def test_a_token_has_exactly_one_spelling(
+    tokens: Tokens, genuine: str, clock: FrozenClock, respell: Callable[[str], str]
+) -> None:
+    """A8, B10."""
+    with pytest.raises(InvalidToken):
+        tokens.read(respell(genuine), "access", clock())
+
+
+def test_every_spare_bit_of_the_signature_counts(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+    """A8: the last of 43 characters has two that decoders drop."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    accepted = 0
+    for character in alphabet:
+        try:
+            tokens.read(genuine[:-1] + character, "access", clock())
+            accepted += 1
+        except InvalidToken:
+            pass
+    assert accepted == 1
+
+
+def test_a_token_beyond_the_bound_is_not_parsed(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+    """A29: not even a genuine one."""
+    long = changed(genuine, more="x" * MAX_TOKEN_LENGTH)
+    assert len(long) > MAX_TOKEN_LENGTH
+    with pytest.raises(InvalidToken):
+        tokens.read(long, "access", clock())
+    assert tokens.read(changed(genuine, more="x"), "access", clock())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "none", "typ": "at+jwt"},
+        {"alg": "HS512", "typ": "at+jwt"},
+        {"alg": "HS256", "typ": "JWT"},
+        {"alg": "HS256"},
+        {"alg": "HS256", "typ": "at+jwt", "kid": "../../dev/null"},
+        {"alg": "HS256", "typ": "at+jwt", "crit": ["exp2"]},
+        {"alg": "HS256", "typ": "at+jwt", "zip": "DEF"},
+    ],
+)
+def test_only_our_own_header_is_read(tokens: Tokens, genuine: str, clock: FrozenClock, header: dict[str, Any]) -> None:
+    """A1 to A4, A9 to A12, A15: signed with the right secret all the same."""
+    payload = json.dumps(jwt.get_unverified_claims(genuine)).encode()
+    with pytest.raises(InvalidToken):
+        tokens.read(sign(segment(json.dumps(header).encode()), payload), "access", clock())
+
+
+@pytest.mark.parametrize("secret", ['"' + "q" * 40 + '"', '["' + "a" * 40 + '"]', '{"k":"' + "b" * 40 + '"}', "ä" * 40])
+def test_a_secret_may_look_like_json(secret: str, clock: FrozenClock) -> None:
+    """python-jose parses a secret given as text."""
+    tokens = Tokens(secret, None, access_seconds=900, refresh_seconds=900)
+    user_id = uuid4()
+    pair = tokens.issue(user_id, uuid4(), 3, refresh_id=uuid4(), now=clock())
+    assert tokens.read(pair.access_token, "access", clock()).user_id == user_id
