@@ -140,7 +140,7 @@ async def test_a_user_who_is_gone_keeps_no_token(
     client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection, change: str
 ) -> None:
     """B21, D12."""
-    connection.execute(change, [ada.user["id"]])  # type: ignore[arg-type]  # one of the three above
+    connection.execute(change, [ada.user["id"]])
     assert (await ada.refresh()).status_code == 401
     assert not await is_signed_in(ada)
     assert (await client.post("/api/auth/signout", headers=ada.bearer)).status_code == 200

@@ -1,0 +1,234 @@
+"""Whatever is sent: 4xx in one shape, nothing echoed, nothing lost."""
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support import Person
+
+NASTY = [
+    "emoji 👩‍👩‍👧‍👦 and flags 🇩🇪",
+    "right-to-left \u202egnp.exe\u202c",
+    "combining e\u0301 and precomposed é",
+    "line\r\nbreaks\tand tabs",
+    "<script>alert(1)</script>",
+    "'; DROP TABLE tasks; --",
+    "%s %(title)s {{7*7}} ${x} \\u0000 \\",
+    '"quotes" and \u2028 separators \u007f',
+    "  leading and trailing  ",
+    "\u200bvisible after a zero-width space",
+]
+
+
+@pytest.mark.parametrize("text", NASTY)
+async def test_text_comes_back_as_it_was_sent(ada: Person, text: str) -> None:
+    """E18: stored verbatim; escaping belongs to the page that shows it."""
+    task = await ada.add_task(text, description=text)
+    again = (await ada.get(f"/api/tasks/{task['id']}")).json()
+    assert (again["title"], again["description"]) == (text, text)
+    assert (await ada.get("/api/tasks")).json() == [again]
+
+
+storable_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(title=storable_text, description=st.none() | storable_text)
+async def test_any_text_is_kept_or_refused_as_blank(ada: Person, title: str, description: str | None) -> None:
+    """E16, E18."""
+    answer = await ada.send("POST", "/api/tasks", json={"title": title, "description": description})
+    if answer.status_code == 201:
+        assert (answer.json()["title"], answer.json()["description"]) == (title, description)
+    else:
+        assert not any(c.isalnum() for c in title)
+
+
+@pytest.mark.parametrize(
+    "blank", ["", " ", "   ", "\t\n", "\u200b", "\u200d", "\ufeff", "\u00a0", "\u2028", "\u202e\u202c"]
+)
+async def test_a_blank_title_is_422(ada: Person, blank: str) -> None:
+    """FR-024; E16."""
+    answer = await ada.send("POST", "/api/tasks", json={"title": blank})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "title")
+
+
+@pytest.mark.parametrize("character", ["a", "😀", "é"])
+@pytest.mark.parametrize(("field", "limit"), [("title", 200), ("description", 2000)])
+async def test_lengths_count_code_points(ada: Person, character: str, field: str, limit: int) -> None:
+    """FR-024, FR-025; E17."""
+    for length, status in ((limit, 201), (limit + 1, 422)):
+        answer = await ada.send("POST", "/api/tasks", json={"title": "x", field: character * length})
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{bad",
+        b'{"title":',
+        b'{"title":"a",}',
+        b"{'title':'a'}",
+        b'{"title":"\xff\xfe"}',
+        '{"title":"a"}'.encode("utf-16"),
+        b'\xef\xbb\xbf{"title":"a"}',
+        b'{"title":NaN}',
+        b'{"title":"a","x":Infinity}',
+        b'{"title":"a","x":-Infinity}',
+        b'{"title":"a","x":1e400}',
+        b'{"title":"a","x":' + b"9" * 5000 + b"}",
+        b"[" * 30_000,
+        b'{"title":"a","x":' + b"[" * 2000 + b"]" * 2000 + b"}",
+        b"\0",
+    ],
+)
+async def test_what_is_not_json_is_400(ada: Person, content: bytes) -> None:
+    """FR-033; E1, E4, E5, E8, E9, E10."""
+    answer = await ada.send("POST", "/api/tasks", content=content)
+    assert (answer.status_code, answer.json()["code"]) == (400, "MALFORMED_BODY")
+    assert (await ada.get("/api/tasks")).json() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"[]", b'"x"', b"5", b"true", b"[" * 300 + b"]" * 300])
+async def test_what_is_no_object_is_422(ada: Person, content: bytes) -> None:
+    """An empty body where one is needed included."""
+    answer = await ada.send("POST", "/api/tasks", content=content)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "body"
+
+
+@pytest.mark.parametrize("value", [r'"a\u0000b"', r'"\ud800"', r'"\udfff\ud800"'])
+@pytest.mark.parametrize("field", ["title", "description"])
+async def test_what_cannot_be_stored_is_422(ada: Person, field: str, value: str) -> None:
+    """E6, E7: naive code gives 500 for both."""
+    body = f'{{"title":"x","{field}":{value}}}' if field != "title" else f'{{"title":{value}}}'
+    answer = await ada.send("POST", "/api/tasks", content=body)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+
+
+async def test_a_surrogate_in_a_field_nobody_reads_does_no_harm(ada: Person) -> None:
+    """E7."""
+    assert (await ada.send("POST", "/api/tasks", content=rb'{"title":"x","other":"\ud800"}')).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("title", v) for v in (1, True, None, [], {}, 1.5)),
+        *(("description", v) for v in (1, True, [], {})),
+        *(("completed", v) for v in ("yes", "true", 1, 0, None, [])),
+        *(("status", v) for v in ("done", "PENDING", 1, None, [])),
+        *(("priority", v) for v in ("urgent", 3, None, [])),
+    ],
+)
+async def test_types_are_taken_as_they_are(ada: Person, field: str, value: Any) -> None:
+    """E15: nothing is converted."""
+    answer = await ada.send("POST", "/api/tasks", json={"title": "x", field: value})
+    assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (422, [field])
+
+
+async def test_every_mistake_is_named_at_once_and_none_echoed(ada: Person) -> None:
+    """FR-029."""
+    body = {"title": "", "description": "c4nary" * 500, "status": "c4nary", "priority": "c4nary", "completed": "c4nary"}
+    answer = await ada.send("POST", "/api/tasks", json=body)
+    assert {e["field"] for e in answer.json()["errors"]} == body.keys()
+    assert "c4nary" not in answer.text
+    assert all(e["message"] in answer.json()["detail"] for e in answer.json()["errors"])
+
+
+async def test_what_the_server_owns_cannot_be_set(ada: Person, bob: Person) -> None:
+    """D7, D8."""
+    forced = {
+        "id": str(uuid4()),
+        "user_id": bob.user["id"],
+        "owner": bob.user["id"],
+        "version": 99,
+        "created_at": "1999-01-01T00:00:00Z",
+        "updated_at": "1999-01-01T00:00:00Z",
+    }
+    task = await ada.add_task(**forced)
+    assert task.keys() & forced.keys() == forced.keys() - {"owner"}
+    assert not set(forced.values()) & {v for v in task.values() if isinstance(v, str)}
+    assert (task["user_id"], task["version"]) == (ada.user["id"], 1)
+    answer = await ada.send("PUT", f"/api/tasks/{task['id']}", json={"title": "y", **forced})
+    changed = answer.json()
+    assert {n: changed[n] for n in ("id", "user_id", "created_at")} == {
+        n: task[n] for n in ("id", "user_id", "created_at")
+    }
+    assert changed["version"] == 2
+    assert (await bob.get("/api/tasks")).json() == []
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    ["%00", "%ff", "%ED%A0%80", "1", "x", "%EF%BC%95", "{}", "a" * 10_000, "..%2f..%2fetc%2fpasswd"]
+    + [f"{uuid4()}%0a", f"{{{uuid4()}}}", uuid4().hex, f"urn:uuid:{uuid4()}", "00000000-0000-0000-0000-000000000000"],
+)
+async def test_what_is_no_id_is_missing_like_any_other(ada: Person, task_id: str) -> None:
+    """S2 3.7; D11, E22."""
+    for method, suffix, body in (
+        ("GET", "", None),
+        ("PUT", "", {"title": "x"}),
+        ("DELETE", "", None),
+        ("PATCH", "/toggle", None),
+    ):
+        answer = await ada.send(method, f"/api/tasks/{task_id}{suffix}", json=body)
+        assert answer.status_code == 404
+
+
+async def test_an_id_may_be_written_in_capitals(ada: Person) -> None:
+    """D11: RFC 9562 4 reads both."""
+    task = await ada.add_task()
+    assert (await ada.get(f"/api/tasks/{task['id'].upper()}")).json() == task
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "application/json; charset=utf-16", "x"])
+async def test_a_body_declared_as_something_else_is_415(ada: Person, media_type: str) -> None:
+    """E3, E30."""
+    body = {"content": b'{"title":"x"}'}
+    answer = await ada.send("POST", "/api/tasks", headers={"Content-Type": media_type}, **body)
+    assert (answer.status_code, answer.json()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    packed = await ada.send("POST", "/api/tasks", headers={"Content-Encoding": "gzip"}, **body)
+    assert packed.status_code == 415
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/json", "APPLICATION/JSON; Charset=UTF-8", "application/merge-patch+json", ""]
+)
+async def test_json_may_be_declared_in_several_ways(ada: Person, media_type: str) -> None:
+    """A missing declaration means JSON."""
+    headers = {"Content-Type": media_type} if media_type else {}
+    answer = await ada.send("POST", "/api/tasks", headers=headers, content=b'{"title":"x"}')
+    assert answer.status_code == 201
+
+
+async def test_a_body_above_64_kib_is_413(ada: Person) -> None:
+    """E11, E12: by its declared length, and by what really comes."""
+
+    async def chunks() -> Any:
+        for _ in range(100):
+            yield b"x" * 1024
+
+    body = b'{"title":"' + b"x" * 70_000 + b'"}'
+    declared = await ada.send("POST", "/api/tasks", content=body)
+    streamed = await ada.send("POST", "/api/tasks", content=chunks())
+    for answer in (declared, streamed):
+        assert (answer.status_code, answer.headers["connection"]) == (413, "close")
+    fits = b'{"title":"x","other":"' + b"x" * 65_000 + b'"}'
+    assert (await ada.send("POST", "/api/tasks", content=fits)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("headers", "content"),
+    [({}, b"{bad"), ({}, b"x" * 100_000), ({"Content-Type": "text/plain"}, b"x"), ({}, b"{}"), ({}, b"")],
+)
+async def test_who_calls_is_asked_before_the_body_is_read(
+    client: httpx.AsyncClient, headers: dict[str, str], content: bytes
+) -> None:
+    """E2: 401 before 413, 415, 400 and 422."""
+    for method, url in (("POST", "/api/tasks"), ("PUT", f"/api/tasks/{uuid4()}"), ("PATCH", "/api/tasks/x")):
+        answer = await client.request(method, url, headers=headers, content=content)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")

@@ -1,0 +1,263 @@
+"""Making, reading, changing, toggling and deleting tasks."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.support import Person
+
+FIELDS = {
+    "id",
+    "user_id",
+    "title",
+    "description",
+    "completed",
+    "status",
+    "priority",
+    "version",
+    "created_at",
+    "updated_at",
+}
+
+
+async def test_a_task_needs_only_a_title(ada: Person) -> None:
+    """FR-015, FR-016, FR-026, FR-027, FR-042; F13."""
+    answer = await ada.send("POST", "/api/tasks", json={"title": "Water the plants"})
+    assert answer.status_code == 201
+    task = answer.json()
+    assert task.keys() == FIELDS
+    assert task["user_id"] == ada.user["id"]
+    assert (task["description"], task["completed"], task["status"]) == (None, False, "pending")
+    assert (task["priority"], task["version"]) == ("medium", 1)
+    assert task["created_at"] == task["updated_at"]
+    assert datetime.fromisoformat(task["created_at"]).utcoffset() is not None
+    assert task["created_at"].endswith("Z")
+    assert answer.headers["location"] == f"/api/tasks/{task['id']}"
+    assert (await ada.get(answer.headers["location"])).json() == task
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "completed"),
+    [
+        ({}, "pending", False),
+        ({"completed": False}, "pending", False),
+        ({"completed": True}, "completed", True),
+        ({"status": "in_progress"}, "in_progress", False),
+        ({"status": "in_progress", "completed": False}, "in_progress", False),
+        ({"status": "completed"}, "completed", True),
+        ({"status": "completed", "completed": True}, "completed", True),
+    ],
+)
+async def test_completed_and_status_are_one_fact(
+    ada: Person, given: dict[str, Any], status: str, completed: bool
+) -> None:
+    """S0's status and S2's completed."""
+    task = await ada.add_task(**given)
+    assert (task["status"], task["completed"]) == (status, completed)
+
+
+@pytest.mark.parametrize(
+    "given", [{"status": "completed", "completed": False}, {"status": "pending", "completed": True}]
+)
+async def test_a_contradiction_is_422(ada: Person, given: dict[str, Any]) -> None:
+    """On create and on update."""
+    task = await ada.add_task()
+    for method, url in (("POST", "/api/tasks"), ("PATCH", f"/api/tasks/{task['id']}")):
+        answer = await ada.send(method, url, json={"title": "x", **given})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["code"] == "contradiction"
+    assert (await ada.get(f"/api/tasks/{task['id']}")).json() == task
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize(
+    ("before", "change", "after"),
+    [
+        ("pending", {"title": "New"}, {"title": "New"}),
+        ("pending", {"description": None}, {"description": None}),
+        ("pending", {"priority": "high"}, {"priority": "high"}),
+        ("pending", {"completed": True}, {"completed": True, "status": "completed"}),
+        ("in_progress", {"completed": False}, {}),
+        ("in_progress", {"completed": True}, {"completed": True, "status": "completed"}),
+        ("completed", {"completed": False}, {"completed": False, "status": "pending"}),
+        ("completed", {"status": "in_progress"}, {"completed": False, "status": "in_progress"}),
+        ("completed", {"completed": False, "status": "in_progress"}, {"completed": False, "status": "in_progress"}),
+        ("pending", {"title": "a", "description": "b", "status": "in_progress", "priority": "low"}, None),
+    ],
+)
+async def test_what_is_not_sent_stays_as_it_is(
+    ada: Person, method: str, before: str, change: dict[str, Any], after: dict[str, Any] | None
+) -> None:
+    """FR-020, FR-028; E19."""
+    task = await ada.add_task(description="First the fern", status=before)
+    answer = await ada.send(method, f"/api/tasks/{task['id']}", json=change)
+    assert answer.status_code == 200
+    changed = answer.json()
+    assert changed == task | (change if after is None else after) | {
+        "version": 2,
+        "updated_at": changed["updated_at"],
+    }
+    assert changed["updated_at"] >= task["updated_at"]
+    assert (await ada.get(f"/api/tasks/{task['id']}")).json() == changed
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"other": 1}, {"title": None}, {"status": None}, {"priority": None}, {"completed": None}]
+)
+async def test_an_update_that_says_nothing_is_422(ada: Person, body: dict[str, Any]) -> None:
+    """FR-029: and changes nothing."""
+    task = await ada.add_task()
+    assert (await ada.send("PUT", f"/api/tasks/{task['id']}", json=body)).status_code == 422
+    assert (await ada.get(f"/api/tasks/{task['id']}")).json() == task
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("pending", "completed"), ("in_progress", "completed"), ("completed", "pending")]
+)
+async def test_toggling_goes_between_completed_and_pending(ada: Person, before: str, after: str) -> None:
+    """FR-021."""
+    task = await ada.add_task(status=before)
+    answer = await ada.send("PATCH", f"/api/tasks/{task['id']}/toggle")
+    assert (answer.status_code, answer.json()["status"], answer.json()["version"]) == (200, after, 2)
+
+
+async def test_a_deleted_task_is_gone_on_every_verb(ada: Person) -> None:
+    """FR-022; F14, D17."""
+    task = await ada.add_task()
+    url = f"/api/tasks/{task['id']}"
+    answer = await ada.send("DELETE", url)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "content-type" not in answer.headers
+    for method, path, body in (
+        ("GET", url, None),
+        ("PUT", url, {"title": "x"}),
+        ("PATCH", url, {"title": "x"}),
+        ("PATCH", f"{url}/toggle", None),
+        ("DELETE", url, None),
+    ):
+        answer = await ada.send(method, path, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (404, "TASK_NOT_FOUND")
+
+
+async def test_a_body_is_judged_before_the_task_is_looked_for(ada: Person) -> None:
+    """422 before 404 before 412, so that validation tells nothing of foreign ids (D5)."""
+    url = f"/api/tasks/{uuid4()}"
+    stale = {"If-Match": '"9"'}
+    assert (await ada.send("PUT", url, json={}, headers=stale)).status_code == 422
+    assert (await ada.send("PUT", url, json={"title": "x"}, headers=stale)).status_code == 404
+    task = await ada.add_task()
+    assert (await ada.send("PUT", f"/api/tasks/{task['id']}", json={"title": "x"}, headers=stale)).status_code == 412
+
+
+async def test_many_updates_at_once_leave_one_whole(ada: Person) -> None:
+    """G18: versions count up, the time never runs backwards."""
+    task = await ada.add_task()
+    url = f"/api/tasks/{task['id']}"
+    bodies = [{"title": f"title {n}", "description": f"description {n}"} for n in range(30)]
+    answers = await asyncio.gather(*(ada.send("PUT", url, json=body) for body in bodies))
+    seen = sorted((a.json()["version"], a.json()["updated_at"]) for a in answers)
+    assert [version for version, _ in seen] == list(range(2, 32))
+    assert [moment for _, moment in seen] == sorted(moment for _, moment in seen)
+    last = (await ada.get(url)).json()
+    assert last["title"].split()[1] == last["description"].split()[1]
+
+
+async def test_toggles_at_once_are_none_lost(ada: Person) -> None:
+    """G19."""
+    task = await ada.add_task()
+    await asyncio.gather(*(ada.send("PATCH", f"/api/tasks/{task['id']}/toggle") for _ in range(21)))
+    assert (await ada.get(f"/api/tasks/{task['id']}")).json()["completed"] is True
+
+
+async def test_update_against_delete_is_no_error(ada: Person) -> None:
+    """G20."""
+    for _ in range(10):
+        url = f"/api/tasks/{(await ada.add_task())['id']}"
+        put, gone = await asyncio.gather(ada.send("PUT", url, json={"title": "x"}), ada.send("DELETE", url))
+        assert put.status_code in (200, 404)
+        assert gone.status_code == 204
+
+
+class TestConditions:
+    """Entity tags. Source: RFC 9110 8.8.3 and 13.1."""
+
+    async def test_the_tag_changes_with_the_task(self, ada: Person) -> None:
+        task = await ada.add_task()
+        url = f"/api/tasks/{task['id']}"
+        assert (await ada.get(url)).headers["etag"] == '"1"'
+        assert (await ada.send("PATCH", f"{url}/toggle")).headers["etag"] == '"2"'
+
+    @pytest.mark.parametrize(
+        ("tag", "status"),
+        [('"1"', 304), ('W/"1"', 304), ('"0", "1"', 304), ("*", 304), ('"2"', 200), ("1", 200), ("", 200)],
+    )
+    async def test_an_unchanged_task_is_not_sent_again(self, ada: Person, tag: str, status: int) -> None:
+        task = await ada.add_task()
+        answer = await ada.get(f"/api/tasks/{task['id']}", headers={"If-None-Match": tag})
+        assert (answer.status_code, answer.headers["etag"]) == (status, '"1"')
+        assert bool(answer.content) == (status == 200)
+
+    @pytest.mark.parametrize(
+        ("tag", "passes"),
+        [('"1"', True), ("*", True), ('"7","1"', True), ('"2"', False), ('W/"1"', False), ("garbage", False)],
+    )
+    async def test_a_write_may_be_meant_for_one_version(self, ada: Person, tag: str, passes: bool) -> None:
+        for method, suffix, body in (("PUT", "", {"title": "x"}), ("PATCH", "/toggle", None), ("DELETE", "", None)):
+            task = await ada.add_task()
+            url = f"/api/tasks/{task['id']}"
+            answer = await ada.send(method, url + suffix, json=body, headers={"If-Match": tag})
+            assert answer.is_success if passes else answer.status_code == 412
+            if not passes:
+                assert (await ada.get(url)).json() == task
+
+    async def test_of_two_writers_with_one_tag_one_passes(self, ada: Person) -> None:
+        """G21."""
+        task = await ada.add_task()
+        options: dict[str, Any] = {"headers": {"If-Match": '"1"'}}
+        answers = await asyncio.gather(
+            *(ada.send("PUT", f"/api/tasks/{task['id']}", json={"title": t}, **options) for t in "ab")
+        )
+        assert sorted(a.status_code for a in answers) == [200, 412]
+
+
+class TestIdempotency:
+    """A create that may be sent again."""
+
+    async def send(self, person: Person, key: str, title: str = "Once") -> httpx.Response:
+        headers = {"Idempotency-Key": key}
+        return await person.send("POST", "/api/tasks", json={"title": title}, headers=headers)
+
+    async def test_a_retry_gives_the_same_task(self, ada: Person) -> None:
+        key = "a" * 254 + "~"
+        first, again, other = [await self.send(ada, key, title) for title in ("Once", "Once", "Another")]
+        assert (first.status_code, again.status_code, other.status_code) == (201, 200, 200)
+        assert first.content == again.content == other.content
+        assert first.headers["location"] == again.headers["location"]
+        assert len((await ada.get("/api/tasks")).json()) == 1
+
+    async def test_many_at_once_make_one(self, ada: Person) -> None:
+        answers = await asyncio.gather(*(self.send(ada, "key") for _ in range(20)))
+        assert sorted(a.status_code for a in answers) == [200] * 19 + [201]
+        assert len({a.content for a in answers}) == 1
+
+    async def test_a_key_is_its_owners_own(self, ada: Person, bob: Person) -> None:
+        assert (await self.send(ada, "key", "Ada's")).status_code == 201
+        answer = await self.send(bob, "key", "Bob's")
+        assert (answer.status_code, answer.json()["title"]) == (201, "Bob's")
+
+    async def test_after_a_deletion_it_is_made_anew(self, ada: Person) -> None:
+        task = (await self.send(ada, "key")).json()
+        await ada.send("DELETE", f"/api/tasks/{task['id']}")
+        assert (await self.send(ada, "key")).status_code == 201
+
+    @pytest.mark.parametrize("key", ["", " ", "a b", "a" * 256, "é", "\t"])
+    async def test_a_bad_key_is_422(self, ada: Person, key: str) -> None:
+        answer = await ada.send(
+            "POST", "/api/tasks", json={"title": "x"}, headers={"Idempotency-Key": key.encode("latin-1")}
+        )
+        assert answer.status_code == 422
+        assert (await ada.get("/api/tasks")).json() == []
