@@ -82,6 +82,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with suppress(asyncio.CancelledError):
         await migrating
     auth.passwords.close()
+    await auth.limiter.close()
     await app.state.database.close()
 
 
@@ -104,7 +105,13 @@ def _make_auth(app: FastAPI) -> Auth:
 
 
 def _limiter(settings: Settings, database: Database, clock: Clock) -> RateLimiter:
-    return DatabaseRateLimiter(database, clock) if settings.rate_limits == "on" else NoRateLimiter()
+    if settings.rate_limits == "off":
+        return NoRateLimiter()
+    if settings.rate_limit_storage is None:
+        return DatabaseRateLimiter(database, clock)
+    from app.core.rate_limit_redis import RedisRateLimiter  # an extra that most do without
+
+    return RedisRateLimiter(settings.rate_limit_storage.get_secret_value())
 
 
 async def _migrate(settings: Settings) -> "asyncio.Task[None]":

@@ -37,14 +37,30 @@ def postgres_url() -> Iterator[str]:
     if given:
         yield given
         return
+    with new_folder() as folder:
+        server = EmbeddedPostgres(folder / "postgres", durable=False, say=lambda text: None)
+        try:
+            yield server.start()
+        finally:
+            server.stop()
+
+
+@contextmanager
+def new_folder() -> Iterator[Path]:
+    """Make a folder that the server's user can enter, also when root runs the tests."""
     folder = Path(tempfile.mkdtemp(prefix="auth-tasks-test-"))
-    folder.chmod(0o711)  # run by root, the server is another user's
-    server = EmbeddedPostgres(folder / "postgres", durable=False, say=lambda text: None)
+    folder.chmod(0o711)
     try:
-        yield server.start()
+        yield folder
     finally:
-        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder for an embedded database."""
+    with new_folder() as made:
+        yield made
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import re
 from functools import cached_property
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -132,6 +133,16 @@ class Settings(BaseSettings):
             raise ValueError("must be a random secret, not a key file: HS256 would be signed with public text")
         if info.data.get("environment") == "production" and (reason := weakness(secret)):
             raise ValueError(f"{reason}; `python -m app secret` makes a good one")
+        return value
+
+    @field_validator("rate_limit_storage")
+    @classmethod
+    def _rate_limit_storage(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            if urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss"):
+                raise ValueError("must begin with redis:// or rediss://, or be empty for the database")
+            if find_spec("limits") is None or find_spec("redis") is None:
+                raise ValueError("needs the redis extra: pip install 'limits[redis]'")
         return value
 
     @field_validator("frontend_url")

@@ -47,6 +47,9 @@ class RateLimiter(Protocol):
     async def clear(self, name: str, key: str) -> None:
         """Forget every attempt."""
 
+    async def close(self) -> None:
+        """Let go of what the counting holds."""
+
 
 _now = bindparam("now", type_=DateTime(timezone=True))
 _window_end = bindparam("window_end", type_=DateTime(timezone=True))
@@ -100,17 +103,19 @@ class DatabaseRateLimiter:
     async def hit(self, name: str, key: str, limit: Limit) -> None:
         now = self.clock()
         counted = await self.database.fetch_one(
-            HIT, key=_digest(name, key), now=now, window_end=now + timedelta(seconds=limit.window_seconds)
+            HIT, key=limit_key(name, key), now=now, window_end=now + timedelta(seconds=limit.window_seconds)
         )
         if counted is None or counted.attempts > limit.amount:
             ends_at = counted.expires_at if counted else now
             raise TooManyRequests(retry_after_seconds=max(1, -int((now - ends_at).total_seconds() // 1)))
 
     async def give_back(self, name: str, key: str) -> None:
-        await self.database.fetch_one(GIVE_BACK, which=_digest(name, key))
+        await self.database.fetch_one(GIVE_BACK, which=limit_key(name, key))
 
     async def clear(self, name: str, key: str) -> None:
-        await self.database.fetch_one(CLEAR, which=_digest(name, key))
+        await self.database.fetch_one(CLEAR, which=limit_key(name, key))
+
+    async def close(self) -> None: ...
 
 
 class NoRateLimiter:
@@ -122,12 +127,14 @@ class NoRateLimiter:
 
     async def clear(self, name: str, key: str) -> None: ...
 
+    async def close(self) -> None: ...
+
 
 async def prune_counters(database: Database, now: datetime, *, batch: int = 1000) -> int:
     """Delete up to `batch` counters whose window is over, and say how many."""
     return len(await database.fetch_all(PRUNE, now=now, batch=batch))
 
 
-def _digest(name: str, key: str) -> bytes:
+def limit_key(name: str, key: str) -> bytes:
     """Give a key of constant size, so that neither an address nor an e-mail is stored here."""
     return hashlib.sha256(f"{name}\0{key}".encode()).digest()

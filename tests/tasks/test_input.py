@@ -115,19 +115,20 @@ async def test_a_surrogate_in_a_field_nobody_reads_does_no_harm(ada: Person) -> 
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "values"),
     [
-        *(("title", v) for v in (1, True, None, [], {}, 1.5)),
-        *(("description", v) for v in (1, True, [], {})),
-        *(("completed", v) for v in ("yes", "true", 1, 0, None, [])),
-        *(("status", v) for v in ("done", "PENDING", 1, None, [])),
-        *(("priority", v) for v in ("urgent", 3, None, [])),
+        ("title", [1, True, None, [], {}, 1.5]),
+        ("description", [1, True, [], {}]),
+        ("completed", ["yes", "true", 1, 0, None, []]),
+        ("status", ["done", "PENDING", 1, None, []]),
+        ("priority", ["urgent", 3, None, []]),
     ],
 )
-async def test_types_are_taken_as_they_are(ada: Person, field: str, value: Any) -> None:
+async def test_types_are_taken_as_they_are(ada: Person, field: str, values: list[Any]) -> None:
     """E15: nothing is converted."""
-    answer = await ada.send("POST", "/api/tasks", json={"title": "x", field: value})
-    assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (422, [field])
+    for value in values:
+        answer = await ada.send("POST", "/api/tasks", json={"title": "x", field: value})
+        assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (422, [field])
 
 
 async def test_every_mistake_is_named_at_once_and_none_echoed(ada: Person) -> None:
@@ -164,8 +165,11 @@ async def test_what_the_server_owns_cannot_be_set(ada: Person, bob: Person) -> N
 
 @pytest.mark.parametrize(
     "task_id",
-    ["%00", "%ff", "%ED%A0%80", "1", "x", "%EF%BC%95", "{}", "a" * 10_000, "..%2f..%2fetc%2fpasswd"]
-    + [f"{uuid4()}%0a", f"{{{uuid4()}}}", uuid4().hex, f"urn:uuid:{uuid4()}", "00000000-0000-0000-0000-000000000000"],
+    [
+        *("%00", "%ff", "%ED%A0%80", "1", "x", "%EF%BC%95", "{}", "a" * 10_000, "..%2f..%2fetc%2fpasswd"),
+        *(f"{uuid4()}%0a", f"{{{uuid4()}}}", uuid4().hex, f"urn:uuid:{uuid4()}"),
+        "00000000-0000-0000-0000-000000000000",
+    ],
 )
 async def test_what_is_no_id_is_missing_like_any_other(ada: Person, task_id: str) -> None:
     """S2 3.7; D11, E22."""
@@ -188,10 +192,10 @@ async def test_an_id_may_be_written_in_capitals(ada: Person) -> None:
 @pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "application/json; charset=utf-16", "x"])
 async def test_a_body_declared_as_something_else_is_415(ada: Person, media_type: str) -> None:
     """E3, E30."""
-    body = {"content": b'{"title":"x"}'}
-    answer = await ada.send("POST", "/api/tasks", headers={"Content-Type": media_type}, **body)
+    content = b'{"title":"x"}'
+    answer = await ada.send("POST", "/api/tasks", headers={"Content-Type": media_type}, content=content)
     assert (answer.status_code, answer.json()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
-    packed = await ada.send("POST", "/api/tasks", headers={"Content-Encoding": "gzip"}, **body)
+    packed = await ada.send("POST", "/api/tasks", headers={"Content-Encoding": "gzip"}, content=content)
     assert packed.status_code == 415
 
 

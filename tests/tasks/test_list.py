@@ -136,7 +136,7 @@ async def test_an_offset_leaves_out_so_many(rich: Person) -> None:
     [
         *(
             f"limit={quote(v)}"
-            for v in ("-1", "0", "101", "1e3", "1_0", "+5", "5.0", "５", "true", "", " 5", "9" * 5000)
+            for v in ("-1", "0", "101", "1e3", "1_0", "+5", "5.0", "５", "true", "", " 5", "9" * 999)
         ),
         *(f"offset={v}" for v in ("-1", "9223372036854775808", "2147483648", "x", "1_0")),
         *(f"completed={v}" for v in ("yes", "1", "on", "")),

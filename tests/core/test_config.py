@@ -1,0 +1,200 @@
+"""Settings: every mistake at once, no value printed."""
+
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from app.core.config import Limit, Settings, SettingsError, load_settings
+from app.core.dsn import parse_database_url
+from tests.support import ROOT, SECRET
+
+URL = "postgresql://me:hunter2@db.example:5433/tasks"
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
+    for name in Settings.environment_names():
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"BETTER_AUTH_SECRET": SECRET, "DATABASE_URL": URL, **environment}.items():
+        monkeypatch.setenv(name, value)
+    return load_settings(_env_file=None)
+
+
+def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FR-009, FR-010, NFR-001."""
+    settings = load(monkeypatch, UNKNOWN="1", BETTER_AUTH_URL="http://localhost:3001", FRONTEND_URL="")
+    assert (settings.access_token_seconds, settings.refresh_token_seconds) == (900, 604800)
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
+    assert settings.frontend_url == ("http://localhost:3000", "http://localhost:3001")
+    assert (settings.password_hash_cost, settings.refresh_reuse_leeway_seconds) == (12, 0)
+    assert settings.rate_limit_signin_account == Limit(10, 900)
+    assert settings.warnings() == []
+
+
+def test_every_setting_stands_in_the_example_and_the_readme() -> None:
+    """Whoever reads either knows them all."""
+    example = (ROOT / ".env.example").read_text()
+    readme = (ROOT / "README.md").read_text()
+    for name in Settings.environment_names():
+        assert f"\n{name}=" in example, name
+        assert f"`{name}`" in readme, name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BETTER_AUTH_SECRET", ""),
+        ("BETTER_AUTH_SECRET", "s3cr3t-of-31-characters-abcdefg"),
+        ("BETTER_AUTH_SECRET", " " * 40),
+        ("BETTER_AUTH_SECRET", "-----BEGIN PUBLIC KEY-----" + "x" * 40),
+        ("BETTER_AUTH_SECRET", "ssh-rsa " + "x" * 40),
+        ("BETTER_AUTH_SECRET_PREVIOUS", "s3cr3t"),
+        ("DATABASE_URL", "mysql://me:s3cr3t@host/db"),
+        ("DATABASE_URL", "postgresql://me:s3cr3t@host"),
+        ("DATABASE_URL", "postgresql://me:s3cr3t@host/db?nonsense=1"),
+        ("DATABASE_URL", "s3cr3t"),
+        ("FRONTEND_URL", "*"),
+        ("FRONTEND_URL", "https://app.example/path"),
+        ("FRONTEND_URL", "app.example"),
+        ("FRONTEND_URL", "ftp://app.example"),
+        ("FRONTEND_URL", "null"),
+        ("ENVIRONMENT", "prod"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "0"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "-1"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "abc"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "nan"),
+        ("REFRESH_TOKEN_EXPIRE_DAYS", "inf"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("WORKERS", "0"),
+        ("PASSWORD_HASH_COST", "11"),
+        ("PASSWORD_HASH_COST", "40"),
+        ("HASH_QUEUE_SECONDS", "0"),
+        ("REFRESH_REUSE_LEEWAY_SECONDS", "-1"),
+        ("RATE_LIMITS", "maybe"),
+        ("RATE_LIMIT_SIGNIN_ACCOUNT", "0/minute"),
+        ("RATE_LIMIT_SIGNUP_ADDRESS", "many"),
+        ("RATE_LIMIT_STORAGE", "memcached://s3cr3t"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "proxy"),
+        ("DATABASE_POOL_MAX", "1"),
+        ("DATABASE_POOLER", "session"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("COMMON_PASSWORDS", "x"),
+        ("MIGRATE_ON_START", "x"),
+        ("DOCS_ENABLED", "x"),
+    ],
+)
+def test_a_bad_value_stops_the_start_with_its_name_and_not_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """H6, H7, H8; SC-014, NFR-003."""
+    with pytest.raises(SettingsError) as stopped:
+        load(monkeypatch, **{name: value})
+    lines = str(stopped.value).splitlines()
+    assert len(lines) == 2
+    assert lines[1].strip().startswith(name + " ")
+    assert "s3cr3t" not in str(stopped.value)
+
+
+def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Production's own rules included."""
+    bad = {
+        "ENVIRONMENT": "production",
+        "BETTER_AUTH_SECRET": "changeme-changeme-changeme-changeme",
+        "DATABASE_URL": "",
+        "FRONTEND_URL": "http://app.example",
+        "PORT": "x",
+    }
+    with pytest.raises(SettingsError) as stopped:
+        load(monkeypatch, **bad)
+    named = {line.split()[0] for line in str(stopped.value).splitlines()[1:]}
+    assert named == {"BETTER_AUTH_SECRET", "DATABASE_URL", "FRONTEND_URL", "PORT"}
+
+
+@pytest.mark.parametrize("secret", ["a" * 40, "abcabcabc" * 5, "please-change-me-0123456789-abcdefgh"])
+def test_a_weak_secret_is_refused_in_production_and_warned_of_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    """H6."""
+    assert "BETTER_AUTH_SECRET" in load(monkeypatch, BETTER_AUTH_SECRET=secret).warnings()[0]
+    with pytest.raises(SettingsError):
+        load(monkeypatch, ENVIRONMENT="production", BETTER_AUTH_SECRET=secret, FRONTEND_URL="https://app.example")
+    good = load(monkeypatch, ENVIRONMENT="production", FRONTEND_URL="https://app.example,http://localhost:3000")
+    assert good.environment == "production"
+
+
+def test_origins_lifetimes_limits_and_proxies_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several, fractions, and the notation of limits."""
+    settings = load(
+        monkeypatch,
+        FRONTEND_URL=" https://App.example/ ,http://localhost:5173",
+        ACCESS_TOKEN_EXPIRE_MINUTES="0.05",
+        REFRESH_TOKEN_EXPIRE_DAYS="0.5",
+        RATE_LIMIT_SIGNIN_ACCOUNT=" 5 / 2 hours ",
+        RATE_LIMIT_REFRESH_SESSION="7/second",
+        TRUSTED_PROXIES="10.0.0.0/8, ::1",
+    )
+    assert settings.frontend_url == ("https://app.example", "http://localhost:5173")
+    assert (settings.access_token_seconds, settings.refresh_token_seconds) == (3, 43200)
+    assert settings.rate_limit_signin_account == Limit(5, 7200)
+    assert settings.rate_limit_refresh_session == Limit(7, 1)
+    assert [str(n) for n in settings.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+
+
+def test_secrets_do_not_show_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H8."""
+    settings = load(monkeypatch)
+    for text in (repr(settings), str(settings), settings.model_dump_json()):
+        assert SECRET not in text
+        assert "hunter2" not in text
+    assert isinstance(settings.better_auth_secret, SecretStr)
+
+
+@pytest.mark.parametrize(
+    ("url", "conninfo", "pooled"),
+    [
+        (URL, {"host": "db.example", "port": "5433", "dbname": "tasks", "user": "me", "password": "hunter2"}, False),
+        ("postgres://me@h/d", {"host": "h", "dbname": "d", "user": "me"}, False),
+        (
+            "postgresql+asyncpg://me@h/d?ssl=require",
+            {"host": "h", "dbname": "d", "user": "me", "sslmode": "require"},
+            False,
+        ),
+        (
+            "postgresql://u:p@ep-x-123-pooler.eu.aws.neon.tech/db?sslmode=require&channel_binding=require",
+            {
+                "host": "ep-x-123-pooler.eu.aws.neon.tech",
+                "dbname": "db",
+                "user": "u",
+                "password": "p",
+                "sslmode": "require",
+                "channel_binding": "require",
+            },
+            True,
+        ),
+        ("postgres://h/d?options=endpoint%3Dep-x", {"host": "h", "dbname": "d", "options": "endpoint=ep-x"}, False),
+        ("postgres://h/d?pgbouncer=true&connection_limit=1&schema=public", {"host": "h", "dbname": "d"}, True),
+        ("postgresql://postgres@/db?host=%2Fa%20b", {"host": "/a b", "dbname": "db", "user": "postgres"}, False),
+    ],
+)
+def test_a_database_url_is_taken_as_pasted(url: str, conninfo: dict[str, Any], pooled: bool) -> None:
+    """S0's and S2's Neon, S1's asyncpg spelling, Prisma's parameters."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    dsn = parse_database_url(url)
+    assert (conninfo_to_dict(dsn.conninfo), dsn.behind_pooler) == (conninfo, pooled)
+
+
+def test_the_pooler_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either way, over what the URL shows."""
+    assert load(monkeypatch, DATABASE_POOLER="transaction").dsn.behind_pooler
+    neon = "postgresql://u:p@ep-x-pooler.neon.tech/db"
+    assert not load(monkeypatch, DATABASE_URL=neon, DATABASE_POOLER="none").dsn.behind_pooler
+
+
+def test_without_a_database_it_is_said_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bare uvicorn has no embedded one."""
+    with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
+        assert load(monkeypatch, DATABASE_URL="").dsn

@@ -1,0 +1,165 @@
+"""The database away, slow, full, broken: bounded waits, 503, and recovery without a restart."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from app.core.clock import stopwatch
+from app.core.embedded import EmbeddedPostgres
+from tests.support import Person, make_settings, running
+
+
+@pytest.fixture
+async def own(own_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The service over a database of its own, with few connections."""
+    settings = make_settings(own_database_url, database_pool_min=2, database_pool_max=2)
+    async with running(settings) as client:
+        yield client
+
+
+async def test_connections_that_died_in_the_pool_fail_no_request(own: httpx.AsyncClient, own_database_url: str) -> None:
+    """G5: PostgreSQL restarted between two requests; writes included."""
+    ada = await Person.sign_up(own)
+    for attempt in range(3):
+        with psycopg.connect(own_database_url, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        await asyncio.sleep(0.1)
+        await ada.add_task(f"after {attempt}")
+        ada.keep(await ada.refresh())
+
+
+async def test_a_request_that_finds_no_connection_is_503_in_time(own: httpx.AsyncClient) -> None:
+    """G6: and forged tokens, liveness and preflights need none (A37, F4)."""
+    ada = await Person.sign_up(own)
+    pool = own._transport.app.state.database.pool  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    taken = [await pool.getconn() for _ in range(2)]
+    began = stopwatch()
+    answers = await asyncio.gather(*(ada.get("/api/tasks") for _ in range(10)))
+    assert {a.status_code for a in answers} == {503}
+    assert {a.json()["code"] for a in answers} == {"DATABASE_UNAVAILABLE"}
+    assert 1.5 < stopwatch() - began < 4
+    began = stopwatch()
+    ada.access_token = ada.access_token[:-5] + "AAAAA"
+    assert (await ada.get("/api/tasks")).status_code == 401
+    assert (await own.get("/health/live")).status_code == 200
+    asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "GET"}
+    assert (await own.options("/api/tasks", headers=asked)).status_code == 200
+    assert stopwatch() - began < 1
+    for connection in taken:
+        await pool.putconn(connection)
+    assert (await ada.refresh()).status_code == 200
+
+
+async def test_a_locked_row_is_waited_for_in_bounds(own: httpx.AsyncClient, own_database_url: str) -> None:
+    """G8: lock_timeout, then as before."""
+    ada = await Person.sign_up(own)
+    task = await ada.add_task()
+    with psycopg.connect(own_database_url) as other:
+        other.execute("SELECT 1 FROM tasks FOR UPDATE")
+        began = stopwatch()
+        answer = await ada.send("PATCH", f"/api/tasks/{task['id']}/toggle")
+        assert answer.status_code == 503
+        assert stopwatch() - began < 4
+        assert (await ada.get(f"/api/tasks/{task['id']}")).json() == task
+    assert (await ada.send("PATCH", f"/api/tasks/{task['id']}/toggle")).status_code == 200
+
+
+async def test_a_denylist_that_cannot_be_read_refuses_everybody(own: httpx.AsyncClient, own_database_url: str) -> None:
+    """G26: it fails closed."""
+    ada = await Person.sign_up(own)
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        admin.execute("ALTER TABLE token_denylist RENAME TO elsewhere")
+        assert (await ada.get("/api/tasks")).status_code == 503
+        assert (await ada.refresh()).status_code == 503
+        admin.execute("ALTER TABLE elsewhere RENAME TO token_denylist")
+    assert (await ada.get("/api/tasks")).status_code == 200
+
+
+async def test_a_database_that_only_reads_still_reads(own: httpx.AsyncClient, own_database_url: str) -> None:
+    """G24."""
+    ada = await Person.sign_up(own)
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        name = admin.info.dbname
+        admin.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    await asyncio.sleep(0.1)
+    assert (await ada.get("/api/tasks")).status_code == 200
+    assert (await ada.send("POST", "/api/tasks", json={"title": "x"})).status_code == 503
+
+
+async def test_a_deadlock_is_tried_again(own: httpx.AsyncClient, own_database_url: str) -> None:
+    """G23: the statement was rolled back as a whole, so nothing is done twice."""
+    ada = await Person.sign_up(own)
+    task = await ada.add_task()
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        admin.execute("CREATE SEQUENCE tries")
+        admin.execute(
+            "CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "IF nextval('tries') <= 2 THEN RAISE EXCEPTION 'x' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$"
+        )
+        admin.execute("CREATE TRIGGER t BEFORE UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION fail_once()")
+        answer = await ada.send("PATCH", f"/api/tasks/{task['id']}/toggle")
+        assert (answer.status_code, answer.json()["version"]) == (200, 2)
+        admin.execute("ALTER SEQUENCE tries RESTART WITH -10 MINVALUE -10")
+        assert (await ada.send("PATCH", f"/api/tasks/{task['id']}/toggle")).status_code == 503
+
+
+async def test_a_statement_that_never_ends_is_cut(own_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G9: behind a pooler there is no statement_timeout; the socket is shut then."""
+    monkeypatch.setattr("app.core.database.CUT_SECONDS", 0.5)
+    settings = make_settings(own_database_url, database_pooler="transaction", database_pool_min=1)
+    async with running(settings) as client:
+        ada = await Person.sign_up(client)
+        with psycopg.connect(own_database_url) as other:
+            other.execute("LOCK TABLE tasks")
+            began = stopwatch()
+            assert (await ada.get("/api/tasks")).status_code == 503
+            assert stopwatch() - began < 3
+        assert (await ada.get("/api/tasks")).status_code == 200
+
+
+async def test_the_service_starts_before_its_database_and_is_ready_when_that_is(folder: Path) -> None:
+    """G1, G2, G3: 503 with Retry-After while it is away, liveness yes, the same process recovers."""
+    postgres = EmbeddedPostgres(folder / "postgres", durable=False, say=lambda text: None)
+    settings = make_settings(postgres.url, migrate_on_start="on")
+    try:
+        async with running(settings) as client:
+            assert (await client.get("/health/ready")).status_code == 503
+            assert (await client.get("/health/live")).status_code == 200
+            body = {"email": "ada@example.test", "password": "a long password"}
+            assert (await client.post("/api/auth/signup", json=body)).status_code == 503
+            postgres.start()
+            for _ in range(100):
+                if (await client.get("/health/ready")).status_code == 200:
+                    break
+                await asyncio.sleep(0.1)
+            ada = await Person.sign_up(client)
+            postgres.stop()
+            assert (await ada.get("/api/tasks")).status_code == 503
+            assert (await client.get("/api/tasks")).status_code == 401
+            postgres.start()
+            began = stopwatch()
+            while (await ada.get("/api/tasks")).status_code != 200:
+                assert stopwatch() - began < 5
+            print(f"first success {stopwatch() - began:.2f} s after the database came back")
+    finally:
+        postgres.stop()
+
+
+async def test_a_database_of_another_version_is_not_ready(own: httpx.AsyncClient, own_database_url: str) -> None:
+    """A deployment half done."""
+    assert (await own.get("/health/ready")).json() == {"status": "ready"}
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        admin.execute("UPDATE alembic_version SET version_num = 'other'")
+    answer = await own.get("/health/ready")
+    assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_NOT_MIGRATED")

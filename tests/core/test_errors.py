@@ -1,0 +1,182 @@
+"""One shape for every refusal, and the headers that stand on all of them."""
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request, Response
+
+from app.core.config import Settings
+from app.main import create_app
+from tests.support import Person, client_of
+
+ORIGIN = "http://localhost:3000"
+MEMBERS = {"type", "title", "status", "detail", "code", "instance", "request_id"}
+
+
+@pytest.fixture
+def broken(settings: Settings) -> FastAPI:
+    """The service with a route that raises what nobody foresaw."""
+    app = create_app(settings)
+
+    async def explode(request: Request) -> Response:
+        raise RuntimeError("c4nary: a secret in an exception")
+
+    app.router.add_route("/explode", explode, include_in_schema=False)
+    return app
+
+
+async def test_an_unforeseen_error_is_a_constant_500(broken: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+    """FR-034, SC-018; F1, G6, H9: with CORS, the request id and the security headers; logged with its traceback."""
+    async with client_of(broken) as client:
+        client.event_hooks["response"] = []
+        answer = await client.get("/explode", headers={"Origin": ORIGIN, "X-Request-ID": "mine"})
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "Something went wrong on our side. Please try again later.",
+        "code": "INTERNAL_ERROR",
+        "instance": "urn:request:mine",
+        "request_id": "mine",
+    }
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert answer.headers["x-request-id"] == "mine"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert any(r.exc_info for r in caplog.records)
+
+
+@pytest.mark.parametrize(
+    "path", ["/nope", "/api/tasks/", "/api", "//api/tasks", "/API/TASKS", "/.env", "/debug", "/metrics"]
+)
+async def test_an_unknown_path_is_404_in_the_same_shape(client: httpx.AsyncClient, path: str) -> None:
+    """E25, E28, E31: a trailing slash is never redirected to another host."""
+    answer = await client.get(path, headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.json().keys()) == (404, MEMBERS)
+    assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/tasks", "GET, POST"),
+        ("/api/tasks/x", "DELETE, GET, PATCH, PUT"),
+        ("/api/tasks/x/toggle", "PATCH"),
+        ("/api/auth/signin", "POST"),
+        ("/api/auth/me", "GET"),
+        ("/", "GET"),
+    ],
+)
+@pytest.mark.parametrize("method", ["TRACE", "OPTIONS", "HEAD", "FOO"])
+async def test_a_wrong_method_is_405_with_every_allowed_one(
+    client: httpx.AsyncClient, path: str, allowed: str, method: str
+) -> None:
+    """RFC 9110 15.5.6; E23, E24: Starlette names those of the first route only."""
+    answer = await client.request(method, path, headers={"X-HTTP-Method-Override": "GET"})
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("text/html", "application/json"),
+        ("application/problem+json", "application/problem+json"),
+        ("application/json, application/problem+json;q=0.9", "application/problem+json"),
+    ],
+)
+async def test_problem_json_is_sent_to_those_who_ask(client: httpx.AsyncClient, accept: str, media_type: str) -> None:
+    """RFC 9457 3; E29: the web frontends test for application/json."""
+    answer = await client.get("/nope", headers={"Accept": accept})
+    assert answer.headers["content-type"] == media_type
+
+
+@pytest.mark.parametrize("offered", ["abc", "A-b_c.9", "x" * 64])
+async def test_a_harmless_request_id_is_kept(client: httpx.AsyncClient, offered: str) -> None:
+    """H3."""
+    answer = await client.get("/nope", headers={"X-Request-ID": offered})
+    assert answer.headers["x-request-id"] == answer.json()["request_id"] == offered
+
+
+@pytest.mark.parametrize("offered", ["", "a b", "x" * 65, "é", "'; --", '{"level":', "a\tb", "\x1b[31m"])
+async def test_any_other_request_id_is_replaced(client: httpx.AsyncClient, offered: str) -> None:
+    """H2, H3."""
+    answer = await client.get("/nope", headers=[(b"X-Request-ID", offered.encode("latin-1"))])
+    assert len(answer.headers["x-request-id"]) == 32
+    assert answer.headers["x-request-id"] == answer.json()["request_id"]
+
+
+class TestCors:
+    """FR-039, SC-008: the frontends' origins may call, with every header they need, and nobody else's."""
+
+    @pytest.mark.parametrize("path", ["/", "/api/tasks", "/nope", "/api/auth/signin"])
+    async def test_an_allowed_origin_reads_every_answer(self, client: httpx.AsyncClient, path: str) -> None:
+        """F1, F7."""
+        answer = await client.get(path, headers={"Origin": ORIGIN})
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        exposed = set(answer.headers["access-control-expose-headers"].split(", "))
+        assert exposed == {
+            "ETag",
+            "Link",
+            "Location",
+            "Retry-After",
+            "X-Total-Count",
+            "X-Request-ID",
+            "WWW-Authenticate",
+        }
+
+    @pytest.mark.parametrize(
+        "origin",
+        [
+            "http://evil.example",
+            "http://localhost:3000.evil.example",
+            "http://localhost:3002",
+            "https://localhost:3000",
+            "null",
+            "http://localhost:3000/",
+            "HTTP://LOCALHOST:3000",
+        ],
+    )
+    async def test_any_other_origin_reads_nothing(self, client: httpx.AsyncClient, origin: str) -> None:
+        """F2, F5."""
+        answer = await client.get("/", headers={"Origin": origin})
+        assert "access-control-allow-origin" not in answer.headers
+        preflight = await self.ask(client, origin, "GET")
+        assert preflight.status_code == 400
+        assert preflight.json()["code"] == "CORS_PREFLIGHT_REFUSED"
+        assert "access-control-allow-origin" not in preflight.headers
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+    async def test_a_preflight_allows_our_methods_and_headers(self, client: httpx.AsyncClient, method: str) -> None:
+        """F4."""
+        wanted = "authorization,content-type,if-match,if-none-match,idempotency-key,x-request-id"
+        answer = await self.ask(client, ORIGIN, method, wanted)
+        assert answer.status_code == 200
+        assert method in answer.headers["access-control-allow-methods"]
+        assert (await self.ask(client, ORIGIN, method, "x-evil")).status_code == 400
+
+    async def ask(self, client: httpx.AsyncClient, origin: str, method: str, headers: str = "") -> httpx.Response:
+        asked = {"Origin": origin, "Access-Control-Request-Method": method}
+        if headers:
+            asked["Access-Control-Request-Headers"] = headers
+        return await client.options("/api/tasks", headers=asked)
+
+
+async def test_every_answer_has_the_security_headers(client: httpx.AsyncClient, ada: Person) -> None:
+    """F9, F12."""
+    for answer in (await ada.get("/api/tasks"), await client.get("/nope"), await client.get("/health")):
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'; frame-ancestors 'none'")
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "server" not in answer.headers
+        assert "strict-transport-security" not in answer.headers
+
+
+async def test_production_insists_on_https(settings: Settings) -> None:
+    """F9, NFR-006."""
+    app = create_app(settings.model_copy(update={"environment": "production"}))
+    async with client_of(app) as client:
+        answer = await client.get("/health")
+    assert answer.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
