@@ -16,7 +16,7 @@ from app.auth.tokens import Tokens
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database import Database
-from app.core.docs import install_docs
+from app.core.docs import describe, install_docs
 from app.core.errors import install_error_handlers
 from app.core.logging import configure_logging, get_logger
 from app.core.middleware import install_middleware
@@ -56,6 +56,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     for router in (task_routes, auth_routes.public, auth_routes.protected, auth_routes.oauth, health.router):
         # Not include_router: FastAPI 0.165 would match every request twice, and 405 would not know all methods.
         app.router.routes.extend(router.routes)
+    describe(app)
     if settings.docs_enabled:
         install_docs(app)
     install_error_handlers(app)

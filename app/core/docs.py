@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -52,6 +53,24 @@ class _Assets(StaticFiles):
         response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they come
         response.headers["Cache-Control"] = "public, max-age=86400"
         return response
+
+
+def describe(app: FastAPI) -> None:
+    """Leave FastAPI's own 422 out of the document: where one can happen, its route documents ours."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            for operation in (op for methods in document["paths"].values() for op in methods.values()):
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]
+            for name in ("HTTPValidationError", "ValidationError"):
+                document["components"]["schemas"].pop(name, None)
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 def install_docs(app: FastAPI) -> None:

@@ -38,10 +38,10 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False, server_default=sa.text("1")),
         _moment("created_at"),
         _moment("updated_at"),
-        sa.CheckConstraint("char_length(title) BETWEEN 1 AND 200", name="ck_tasks_title_length"),
-        sa.CheckConstraint("status IN ('pending', 'in_progress', 'completed')", name="ck_tasks_status"),
-        sa.CheckConstraint("priority IN ('low', 'medium', 'high')", name="ck_tasks_priority"),
-        sa.CheckConstraint("version >= 1", name="ck_tasks_version"),
+        sa.CheckConstraint("char_length(title) BETWEEN 1 AND 200", name=op.f("ck_tasks_title_length")),
+        sa.CheckConstraint("status IN ('pending', 'in_progress', 'completed')", name=op.f("ck_tasks_status")),
+        sa.CheckConstraint("priority IN ('low', 'medium', 'high')", name=op.f("ck_tasks_priority")),
+        sa.CheckConstraint("version >= 1", name=op.f("ck_tasks_version")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_tasks_user_id_users", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_tasks"),
     )
@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(16), nullable=False),
         _moment("denied_at", default=False),
         _moment("expires_at", default=False),
-        sa.CheckConstraint("reason IN ('used', 'reused', 'signed_out')", name="ck_token_denylist_reason"),
+        sa.CheckConstraint("reason IN ('used', 'reused', 'signed_out')", name=op.f("ck_token_denylist_reason")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_token_denylist_user_id_users", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_token_denylist"),
     )

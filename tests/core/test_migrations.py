@@ -1,0 +1,121 @@
+"""The schema: made once, reversible, the same as the models say."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import psycopg
+import pytest
+from alembic import command
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import create_engine
+from sqlmodel import SQLModel
+
+from app.core.dsn import parse_database_url
+from app.core.migrate import alembic_config, upgrade
+from tests.conftest import new_database
+from tests.support import ROOT, SECRET, Person, make_settings, running
+
+CONSTRAINTS = """SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace"""
+INDEXES = "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+COLUMNS = """SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default
+    FROM information_schema.columns WHERE table_schema = 'public'"""
+TABLES = "SELECT relname, relpersistence FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+
+
+def describe(url: str) -> set[tuple[object, ...]]:
+    with psycopg.connect(make_conninfo(url)) as connection:
+        rows = [row for query in (CONSTRAINTS, INDEXES, COLUMNS, TABLES) for row in connection.execute(query)]
+    return {row for row in rows if "alembic_version" not in row}
+
+
+def test_the_migrations_make_what_the_models_say(postgres_url: str, own_database_url: str) -> None:
+    """SC-012: constraints, indexes, defaults, and what Alembic's own check does not compare."""
+    with new_database(postgres_url) as url:
+        conninfo = parse_database_url(url).conninfo
+        engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo))
+        SQLModel.metadata.create_all(engine)
+        engine.dispose()
+        assert describe(url) == describe(own_database_url)
+    command.check(alembic_config(parse_database_url(own_database_url)))
+
+
+async def test_down_and_up_again_keeps_the_rows_of_what_stays(own_database_url: str) -> None:
+    """SC-013, G27: from every revision back to the one before."""
+    dsn = parse_database_url(own_database_url)
+    async with running(make_settings(own_database_url)) as client:
+        await (await Person.sign_up(client)).add_task()
+    await asyncio.to_thread(command.downgrade, alembic_config(dsn), "base")
+    assert describe(own_database_url) == set()
+    await asyncio.to_thread(upgrade, dsn)
+    await asyncio.to_thread(upgrade, dsn)
+    async with running(make_settings(own_database_url)) as client:
+        await (await Person.sign_up(client)).add_task()
+
+
+def test_several_machines_at_once_migrate_once(empty_database_url: str) -> None:
+    """G28."""
+    environment = {**os.environ, "DATABASE_URL": empty_database_url, "BETTER_AUTH_SECRET": SECRET}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "app", "migrate"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    for process in started:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        assert "up to date" in said
+
+
+def test_alembic_itself_works_and_offline_too(empty_database_url: str) -> None:
+    """`alembic upgrade head` reads DATABASE_URL; --sql prints."""
+    environment = {**os.environ, "DATABASE_URL": empty_database_url, "BETTER_AUTH_SECRET": SECRET}
+    alembic = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    script = subprocess.run([*alembic, "--sql"], cwd=ROOT, env=environment, capture_output=True, check=True).stdout
+    assert b"CREATE TABLE tasks" in script
+    subprocess.run(alembic, cwd=ROOT, env=environment, capture_output=True, check=True)
+    assert any("tasks" in row for row in describe(empty_database_url))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "constraint"),
+    [
+        ("title", "", "ck_tasks_title_length"),
+        ("status", "done", "ck_tasks_status"),
+        ("priority", "urgent", "ck_tasks_priority"),
+        ("version", "0", "ck_tasks_version"),
+        ("user_id", "00000000-0000-0000-0000-000000000000", "fk_tasks_user_id_users"),
+    ],
+)
+async def test_the_database_checks_too(
+    ada: Person, connection: psycopg.Connection, column: str, value: str, constraint: str
+) -> None:
+    """Whatever writes to it."""
+    task = await ada.add_task()
+    with pytest.raises(psycopg.errors.IntegrityError) as refused:
+        connection.execute(
+            psycopg.sql.SQL("UPDATE tasks SET {} = {} WHERE id = {}").format(
+                psycopg.sql.Identifier(column), psycopg.sql.Literal(value), psycopg.sql.Literal(task["id"])
+            )
+        )
+    assert refused.value.diag.constraint_name == constraint
+
+
+async def test_lists_and_lookups_use_their_indexes(ada: Person, connection: psycopg.Connection) -> None:
+    """NFR-011: SC-007's figure is printed, for 1,000 tasks at the database."""
+    connection.execute(
+        "INSERT INTO tasks (id, user_id, title) SELECT gen_random_uuid(), %s, 'task ' || n "
+        "FROM generate_series(1, 1000) n",
+        [ada.user["id"]],
+    )
+    connection.execute("ANALYZE tasks")
+    query = "SELECT * FROM tasks WHERE user_id = %s ORDER BY created_at DESC, id DESC"
+    plan = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS) {query} LIMIT 20", [ada.user["id"]]).fetchall()
+    assert "ix_tasks_user_id_created_at" in str(plan)
+    assert "Sort" not in str(plan)
+    whole = connection.execute(f"EXPLAIN ANALYZE {query}", [ada.user["id"]]).fetchall()
+    print("list of 1,000:", whole[-1][0])
+    assert len((await ada.get("/api/tasks")).json()) == 1000

@@ -1,0 +1,186 @@
+"""The service as a whole: what it says of itself, and how it is started and stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app import __main__ as commands
+from tests.conftest import Service
+from tests.support import PASSWORD, ROOT, SECRET, Person, new_email, serving
+
+
+def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> "subprocess.CompletedProcess[str]":
+    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=kept, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+async def test_the_front_page_says_where_to_go(client: httpx.AsyncClient) -> None:
+    """S2: GET /."""
+    about = (await client.get("/")).json()
+    assert about.keys() == {"name", "version", "status", "links"}
+    for link in ("docs", "redoc", "openapi", "health"):
+        assert (await client.get(about["links"][link])).status_code == 200
+    assert (await client.get("/health")).json() == {"status": "ok"}
+
+
+class TestDocs:
+    """SC-009: Swagger UI and ReDoc, from this server alone."""
+
+    @pytest.mark.parametrize("path", ["/docs", "/redoc"])
+    async def test_the_pages_name_no_other_host(self, client: httpx.AsyncClient, path: str) -> None:
+        """F10."""
+        page = await client.get(path)
+        assert page.headers["content-type"].startswith("text/html")
+        assert "http" not in page.text.replace("<!doctype html>", "")
+        assert "'unsafe-inline'" not in page.headers["content-security-policy"].partition("style-src")[0]
+        for part in page.text.split('"'):
+            if part.startswith("/docs/"):
+                asset = await client.get(part)
+                assert asset.status_code == 200, part
+
+    async def test_they_can_be_switched_off(self, service: Service) -> None:
+        """F11."""
+        async with service(docs_enabled=False) as client:
+            for path in ("/docs", "/redoc", "/openapi.json", "/docs/start.js", "/docs/assets/swagger/swagger-ui.css"):
+                assert (await client.get(path)).status_code == 404
+            assert "docs" not in (await client.get("/")).json()["links"]
+
+
+class TestOpenApi:
+    """NFR-019: what a client's generator and a reader need."""
+
+    @pytest.fixture
+    async def operations(self, client: httpx.AsyncClient) -> list[tuple[str, str, dict[str, Any]]]:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        return [(path, method, op) for path, methods in paths.items() for method, op in methods.items()]
+
+    async def test_every_operation_is_named_and_described(
+        self, operations: list[tuple[str, str, dict[str, Any]]]
+    ) -> None:
+        names = [operation["operationId"] for _, _, operation in operations]
+        assert sorted(names) == sorted(set(names))
+        assert set(names) >= {"sign_up", "sign_in", "refresh", "sign_out", "list_tasks", "update_task", "patch_task"}
+        for path, method, operation in operations:
+            assert operation["summary"], (path, method)
+            assert operation["description"], (path, method)
+            assert len(operation["tags"]) == 1
+
+    async def test_every_answer_has_its_body(self, operations: list[tuple[str, str, dict[str, Any]]]) -> None:
+        for path, method, operation in operations:
+            for status, answer in operation["responses"].items():
+                assert answer["description"]
+                if int(status) >= 400:
+                    schema = answer["content"]["application/json"]["schema"]
+                    assert schema == {"$ref": "#/components/schemas/Problem"}, (path, method, status)
+            if path.startswith("/api/tasks"):
+                assert "401" in operation["responses"]
+                assert operation["security"] == [{"EmailAndPassword": []}]
+
+    async def test_one_scheme_asks_for_email_and_password(self, client: httpx.AsyncClient) -> None:
+        """Swagger UI's Authorize."""
+        schemes = (await client.get("/openapi.json")).json()["components"]["securitySchemes"]
+        assert [s["flows"]["password"]["tokenUrl"] for s in schemes.values()] == ["api/auth/token"]
+
+
+class TestStart:
+    """Nothing happens at import; whoever starts it wrongly is told what to do."""
+
+    def test_importing_needs_no_settings(self, tmp_path: Path) -> None:
+        done = run("-W", "error", "-W", "ignore::DeprecationWarning", "-c", "import app.main", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def test_a_bare_uvicorn_without_a_database_says_what_to_set(self, tmp_path: Path) -> None:
+        done = run("-m", "uvicorn", "app.main:app", cwd=tmp_path, BETTER_AUTH_SECRET=SECRET)
+        assert done.returncode != 0
+        assert "DATABASE_URL is not set" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_bad_settings_stop_it_in_one_sentence_each(self, tmp_path: Path) -> None:
+        """H6, H7."""
+        done = run("-m", "app", "serve", cwd=tmp_path, PORT="x", DATABASE_URL="mysql://u:hunter2@h/d")
+        assert done.returncode == 1
+        assert {"BETTER_AUTH_SECRET", "PORT", "DATABASE_URL"} <= set(done.stderr.split())
+        assert "hunter2" not in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_an_attribute_that_is_not_there_is_not_there(self) -> None:
+        import app.main
+
+        with pytest.raises(AttributeError):
+            assert app.main.nothing
+
+    def test_a_database_that_is_away_is_named_by_migrate(self, tmp_path: Path) -> None:
+        away = "postgresql://nobody@127.0.0.1:1/none"
+        done = run("-m", "app", "migrate", cwd=tmp_path, BETTER_AUTH_SECRET=SECRET, DATABASE_URL=away)
+        assert (done.returncode, "cannot be reached" in done.stderr) == (1, True)
+
+
+def test_commands_that_need_no_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    """secret and openapi."""
+    commands.main(["secret"])
+    assert len(capsys.readouterr().out.strip()) == 64
+    commands.main(["openapi"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["info"]["title"] == "Auth + Tasks API"
+
+
+def test_pruning_and_migrating_by_hand(
+    own_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """B26: what no living token needs, in batches, saying so."""
+    import psycopg
+
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        admin.execute(
+            "INSERT INTO users (id, email, password_hash) VALUES (gen_random_uuid(), 'a@b.co', 'x');"
+            "INSERT INTO token_denylist SELECT gen_random_uuid(), gen_random_uuid(), id, 'used', now(), "
+            "now() + (n - 20) * interval '1 hour' FROM users, generate_series(1, 30) n;"
+            "INSERT INTO rate_limit_counters SELECT sha256(n::text::bytea), 1, now() - interval '1 hour' "
+            "FROM generate_series(1, 5) n"
+        )
+        monkeypatch.setattr(commands, "PRUNE_BATCH", 8)
+        monkeypatch.setenv("DATABASE_URL", own_database_url)
+        monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
+        commands.main(["migrate"])
+        commands.main(["prune"])
+        said = capsys.readouterr().err
+        assert "The database is up to date." in said
+        assert "Deleted 20 expired denylist rows" in said
+        counts = "SELECT (SELECT count(*) FROM token_denylist), (SELECT count(*) FROM rate_limit_counters)"
+        assert admin.execute(counts).fetchone() == (10, 0)
+
+
+def test_the_whole_life_of_a_server_with_its_own_database(folder: Path) -> None:
+    """`make run`: in a folder with a space; SIGTERM and Ctrl-C stop everything, the data stays."""
+    home = folder / "my tasks"
+    home.mkdir(mode=0o711)
+    home.chmod(0o711)
+    email = new_email()
+    account = {"email": email, "password": PASSWORD}
+    for number, how in enumerate((signal.SIGTERM, signal.SIGINT)):
+        with serving(home, EMBEDDED_DATA_DIR=str(home / "data" / "postgres"), WORKERS=str(number + 1)) as server:
+            with httpx.Client(base_url=server.url) as client:
+                opened = client.post("/api/auth/signin" if number else "/api/auth/signup", json=account)
+                assert opened.is_success, opened.text
+                bearer = {"Authorization": f"Bearer {opened.json()['access_token']}"}
+                assert client.post("/api/tasks", json={"title": "stay"}, headers=bearer).status_code == 201
+                assert len(client.get("/api/tasks", headers=bearer).json()) == number + 1
+            server.process.send_signal(how)
+            assert server.process.wait(20) in (0, 130), server.log.read_text()
+        assert not (home / "data" / "postgres" / "postmaster.pid").exists()
+        assert "Traceback" not in server.log.read_text()
+    assert "/docs" in server.log.read_text()
+
+
+async def test_a_person_of_the_tests_is_a_person(ada: Person) -> None:
+    """The helpers above speak the API and nothing else."""
+    assert (await ada.get("/api/auth/me")).json()["name"] == "Ada"
