@@ -176,8 +176,3 @@ async def authenticate(auth: Auth, access_token: str) -> UserRow:
     if user is None:
         raise InvalidToken
     return user
-
-
-async def prune(auth: Auth, *, batch: int = 1000) -> int:
-    """Delete up to `batch` denylist rows whose tokens have expired, and say how many."""
-    return await denylist_repository.delete_expired_tokens(auth.database, auth.clock(), batch=batch)

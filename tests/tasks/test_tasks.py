@@ -6,9 +6,10 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 
-from tests.support import Person
+from tests.support import Person, make_settings, running
 
 FIELDS = {
     "id",
@@ -253,6 +254,17 @@ class TestIdempotency:
         task = (await self.send(ada, "key")).json()
         await ada.send("DELETE", f"/api/tasks/{task['id']}")
         assert (await self.send(ada, "key")).status_code == 201
+
+    async def test_a_task_that_keeps_vanishing_is_503(self, own_database_url: str) -> None:
+        """Inserted by nobody and found by nobody: the loop ends."""
+        async with running(make_settings(own_database_url)) as client:
+            ada = await Person.sign_up(client)
+            with psycopg.connect(own_database_url, autocommit=True) as admin:
+                admin.execute(
+                    "CREATE FUNCTION vanish() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+                    "CREATE TRIGGER t BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION vanish()"
+                )
+            assert (await self.send(ada, "key")).status_code == 503
 
     @pytest.mark.parametrize("key", ["", " ", "a b", "a" * 256, "é", "\t"])
     async def test_a_bad_key_is_422(self, ada: Person, key: str) -> None:
