@@ -13,6 +13,7 @@ from app.auth import router as auth_routes
 from app.auth.passwords import Passwords
 from app.auth.service import Auth
 from app.auth.tokens import Tokens
+from app.contracts.registry import choose
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database import Database
@@ -35,7 +36,7 @@ password, and the task routes work as you.
 
 
 def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
-    """Build the service. Nothing is connected before it starts. Raises: SettingsError without a database."""
+    """Build the service. Nothing is connected before it starts. Raises: SettingsError for what cannot be built."""
     app = FastAPI(
         title="Auth + Tasks API",
         version=__version__,
@@ -56,6 +57,10 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     for router in (task_routes, auth_routes.public, auth_routes.protected, auth_routes.oauth, health.router):
         # Not include_router: FastAPI 0.165 would match every request twice, and 405 would not know all methods.
         app.router.routes.extend(router.routes)
+    contracts = choose(settings.api_contracts)
+    for contract in contracts:
+        app.router.routes.extend(contract.routes)
+    app.state.error_shapes = [(contract.paths, contract.render) for contract in contracts]
     describe(app)
     if settings.docs_enabled:
         install_docs(app)

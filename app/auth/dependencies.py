@@ -19,7 +19,7 @@ from app.auth.repository import UserRow
 from app.auth.service import Auth
 from app.core.client_address import client_address
 from app.core.errors import MalformedBody
-from app.core.routing import Route
+from app.core.routing import Gate, Route
 
 
 def get_auth(request: Request) -> Auth:
@@ -62,7 +62,7 @@ class _Bearer(OAuth2PasswordBearer):
 class BearerRoute(Route):
     """A route that asks who is calling before it reads the body."""
 
-    gates = (authenticate,)
+    gates: tuple[Gate, ...] = (authenticate,)
 
 
 class OAuthRoute(Route):

@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     rate_limit_refresh_session: LimitSetting = Limit(120, 60)
     trusted_proxies: Networks = ()
 
+    api_contracts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     docs_enabled: bool = True
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"

@@ -139,8 +139,8 @@ def refusals(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
 def problem_response(request: Request, error: HTTPException) -> Response:
     """Render a refusal, as `application/problem+json` only when `Accept` asks for it."""
     members = problem(error)
-    for prefix, render in getattr(request.app.state, "error_shapes", {}).items():
-        if request.url.path.startswith(prefix):
+    for paths, render in request.app.state.error_shapes:
+        if paths.match(request.url.path):
             members = render(request, members)
     wanted = "application/problem+json" in request.headers.get("accept", "")
     media_type = "application/problem+json" if wanted else "application/json"

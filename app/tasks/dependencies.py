@@ -1,6 +1,5 @@
 """What the task routes take from a request besides its body."""
 
-import re
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,14 +8,14 @@ from pydantic import BeforeValidator
 
 from app.core.clock import Clock
 from app.core.database import Database
+from app.core.text import UUID_TEXT
 
 _NO_TASK = UUID(int=0)
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
 def _task_id(text: Any) -> UUID:
     """Read the id; what is no UUID becomes one that no task has, so that it is missing like any other."""
-    return UUID(text) if _UUID.fullmatch(text) else _NO_TASK
+    return UUID(text) if UUID_TEXT.fullmatch(text) else _NO_TASK
 
 
 def get_database(request: Request) -> Database:

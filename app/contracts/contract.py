@@ -1,0 +1,127 @@
+"""What a contract consists of, and the check that all of them share: the path names the caller."""
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import BaseModel
+from starlette.routing import BaseRoute
+
+from app.auth.dependencies import BearerRoute, CurrentUser, authenticate
+from app.auth.errors import InvalidToken, NotAuthenticated
+from app.core.clock import Clock
+from app.core.database import Database
+from app.core.errors import ApiError, InternalError, Invalid, Render, ServiceUnavailable, refusals
+from app.core.routing import Gate, router
+from app.core.text import UUID_TEXT
+from app.tasks import service
+from app.tasks.conditions import versions_to_match
+from app.tasks.dependencies import Now, Tasks
+from app.tasks.errors import TaskNotFound
+from app.tasks.repository import TaskRow
+from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
+from app.tasks.service import Page
+
+
+class Contract(NamedTuple):
+    """Routes, the paths whose refusals have its shape, and what it cannot stand beside."""
+
+    name: str
+    routes: list[BaseRoute]
+    paths: re.Pattern[str]
+    render: Render
+    excludes: frozenset[str] = frozenset()
+
+
+class NotYourPath(ApiError):
+    """The path names somebody else. Nothing was looked up, so this says nothing about them."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "FORBIDDEN"
+    message = "This path belongs to another user."
+
+
+ALWAYS = (NotAuthenticated, InvalidToken, NotYourPath, InternalError, ServiceUnavailable)
+ONE_TASK = (*ALWAYS, TaskNotFound)
+
+
+async def own_path(request: Request) -> None:
+    """Compare the path's user with the token's; it is used for nothing else. Raises: NotYourPath."""
+    user = await authenticate(request)
+    if request.path_params["user_id"].lower() != str(user.id):
+        raise NotYourPath
+
+
+class PathRoute(BearerRoute):
+    """A route below a user's own path: 401, then 403, before the body is read."""
+
+    gates: tuple[Gate, ...] = (authenticate, own_path)
+
+
+async def _well_formed(request: Request) -> None:
+    """Raises: Invalid for an id in the path that is no UUID."""
+    wrong = [name for name, text in request.path_params.items() if not UUID_TEXT.fullmatch(text)]
+    if wrong:
+        raise Invalid([{"field": name, "message": "must be a UUID", "code": "uuid_parsing"} for name in wrong])
+
+
+class StrictPathRoute(PathRoute):
+    """The same, where an id that is no UUID is 422 and not merely nobody's or missing."""
+
+    gates = (authenticate, _well_formed, own_path)
+
+
+async def _named_in_path(user_id: Annotated[str, Path(description="Your own id.")]) -> None:
+    """Documents the path's user; the gate has checked it."""
+
+
+def path_router(name: str, prefix: str, route_class: type[PathRoute] = PathRoute) -> APIRouter:
+    """Make a router below `…/{user_id}/tasks`, whose operation ids begin with the contract's name."""
+    made = router(prefix=prefix, tag=name, route_class=route_class)
+    made.generate_unique_id_function = lambda route: f"{name.replace('-', '_')}_{route.name}"
+    made.dependencies.append(Depends(_named_in_path))
+    return made
+
+
+def refusals_as(model: type[BaseModel], *errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
+    """Give the `responses=` of a route whose refusals have this body."""
+    return {status: {**answer, "model": model} for status, answer in refusals(*errors).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTasks:
+    """The operations on the caller's tasks, whatever their shape."""
+
+    database: Database
+    now: Clock
+    user_id: UUID
+
+    async def list(self, query: TaskQuery) -> Page:
+        return await service.list_tasks(self.database, self.user_id, query)
+
+    async def create(self, body: TaskCreate, key: str | None = None) -> TaskRow:
+        created = await service.create_task(self.database, self.now, self.user_id, body, idempotency_key=key)
+        return created.task
+
+    async def get(self, task_id: UUID) -> TaskRow:
+        return await service.get_task(self.database, self.user_id, task_id)
+
+    async def update(self, task_id: UUID, body: TaskUpdate, if_match: str | None) -> TaskRow:
+        versions = versions_to_match(if_match)
+        return await service.update_task(self.database, self.now, self.user_id, task_id, body, versions=versions)
+
+    async def toggle(self, task_id: UUID) -> TaskRow:
+        return await service.toggle_task(self.database, self.now, self.user_id, task_id)
+
+    async def delete(self, task_id: UUID) -> None:
+        await service.delete_task(self.database, self.user_id, task_id)
+
+
+async def _own_tasks(user: CurrentUser, database: Tasks, now: Now) -> OwnTasks:
+    return OwnTasks(database, now, user.id)
+
+
+Own = Annotated[OwnTasks, Depends(_own_tasks)]

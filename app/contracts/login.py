@@ -1,0 +1,53 @@
+"""`POST /api/auth/login`: sign-in under another name, with JSON or the OAuth form."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from starlette.responses import Response
+from starlette.types import Message
+
+from app.auth import service
+from app.auth.dependencies import AuthService, ClientAddress
+from app.auth.errors import InvalidCredentials
+from app.auth.schemas import SignedInRead, SignInBody
+from app.core.errors import COMMON_REFUSALS, TooManyRequests, refusals
+from app.core.routing import Route, StrictRequest
+from app.core.routing import router as make_router
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class FormOrJsonRoute(Route):
+    """Turns an OAuth form into the JSON body that it means."""
+
+    def get_route_handler(self) -> Any:
+        answer = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            declared = request.headers.get("content-type", "")
+            return await answer(await _as_json(request) if declared.lower().startswith(FORM) else request)
+
+        return handle
+
+
+async def _as_json(request: Request) -> Request:
+    form = dict(parse_qsl((await StrictRequest(request.scope, request.receive).body()).decode(errors="replace")))
+    body = json.dumps({("email" if name == "username" else name): value for name, value in form.items()}).encode()
+    headers = [(n, v) for n, v in request.scope["headers"] if n not in (b"content-type", b"content-length")]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request({**request.scope, "headers": headers}, receive)
+
+
+router = make_router(prefix="/api/auth", tag="path", route_class=FormOrJsonRoute)
+
+
+@router.post("/login", summary="Sign in", responses=refusals(*COMMON_REFUSALS, InvalidCredentials, TooManyRequests))
+async def login(body: SignInBody, auth: AuthService, address: ClientAddress) -> SignedInRead:
+    """Signs in like `/api/auth/signin`; also takes a form with `username` and `password`."""
+    signed_in = await service.sign_in(auth, address, email=body.email, password=body.password.get_secret_value())
+    return SignedInRead.signed_in(*signed_in)

@@ -1,0 +1,104 @@
+"""`path`: tasks below `/api/{user_id}`, bare objects and arrays, errors with `error` beside `detail`."""
+
+import re
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from app.contracts import login
+from app.contracts.contract import ALWAYS, ONE_TASK, Contract, Own, path_router, refusals_as
+from app.core.errors import COMMON_REFUSALS, Invalid, Problem
+from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
+from app.tasks.repository import TaskRow
+from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate, Timestamp
+
+
+class Task(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    title: str
+    description: str | None
+    completed: bool
+    created_at: Timestamp
+    updated_at: Timestamp
+    user_id: UUID
+
+
+class Refusal(Problem):
+    """`error` names the kind, `detail` is the sentence."""
+
+    error: str
+
+
+router = path_router("path", "/api/{user_id}/tasks")
+
+_LIST = refusals_as(Refusal, *ALWAYS, Invalid)
+_NEW = refusals_as(Refusal, *ALWAYS, *COMMON_REFUSALS)
+_ONE = refusals_as(Refusal, *ONE_TASK)
+_CHANGED = refusals_as(Refusal, *ONE_TASK, *COMMON_REFUSALS)
+
+
+@router.get("", summary="List my tasks", response_model=list[Task], responses=_LIST)
+async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> object:
+    """Gives your tasks, newest first; an empty array if there are none."""
+    return (await own.list(query)).tasks
+
+
+@router.post(
+    "",
+    summary="Create a task",
+    status_code=HTTPStatus.CREATED,
+    response_model=Task,
+    responses=_NEW,
+)
+async def create_task(body: TaskCreate, own: Own, idempotency_key: IdempotencyKey = None) -> TaskRow:
+    """Makes a task of yours."""
+    return await own.create(body, idempotency_key)
+
+
+@router.get("/{task_id}", summary="Show a task", response_model=Task, responses=_ONE)
+async def get_task(task_id: TaskId, own: Own) -> TaskRow:
+    """Gives one of your tasks."""
+    return await own.get(task_id)
+
+
+async def _update(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch = None) -> TaskRow:
+    """Changes the fields that you send and leaves the others as they are."""
+    return await own.update(task_id, body, if_match)
+
+
+router.put("/{task_id}", name="update_task", summary="Change a task", response_model=Task, responses=_CHANGED)(_update)
+router.patch("/{task_id}", name="patch_task", summary="Change a field", response_model=Task, responses=_CHANGED)(
+    _update
+)
+
+
+@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=Task, responses=_ONE)
+async def toggle_task(task_id: TaskId, own: Own) -> TaskRow:
+    """Marks a task completed, or pending again if it was completed."""
+    return await own.toggle(task_id)
+
+
+@router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=_ONE)
+async def delete_task(task_id: TaskId, own: Own) -> Response:
+    """Deletes a task for good."""
+    await own.delete(task_id)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def render(request: Request, problem: dict[str, Any]) -> dict[str, Any]:
+    """Give a refusal in this shape."""
+    return {"error": problem["title"], **problem}
+
+
+contract = Contract(
+    "path",
+    [*router.routes, *login.router.routes],
+    re.compile(r"/api/(auth/login|[^/]+/tasks)(/|$)"),
+    render,
+    excludes=frozenset({"path-enveloped"}),
+)

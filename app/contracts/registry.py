@@ -1,0 +1,20 @@
+"""The contracts by name, and which of them may stand beside each other."""
+
+from collections.abc import Sequence
+
+from app.contracts import path, path_enveloped, v1
+from app.contracts.contract import Contract
+from app.core.config import SettingsError
+
+CONTRACTS = {contract.name: contract for contract in (v1.contract, path.contract, path_enveloped.contract)}
+
+
+def choose(names: Sequence[str]) -> list[Contract]:
+    """Give the contracts of these names. Raises: SettingsError for one that is unknown or contradicts another."""
+    unknown = [name for name in names if name not in CONTRACTS]
+    if unknown:
+        raise SettingsError(f"API_CONTRACTS names {', '.join(unknown)}; there are {', '.join(CONTRACTS)}")
+    for name in names:
+        if clashing := CONTRACTS[name].excludes & set(names):
+            raise SettingsError(f"API_CONTRACTS names both {name} and {', '.join(clashing)}, whose paths are the same")
+    return [CONTRACTS[name] for name in dict.fromkeys(names)]

@@ -1,0 +1,91 @@
+"""`path-enveloped`, line by line of its specification (S4)."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.conftest import Service
+from tests.support import Person
+
+FIELDS = {"id", "title", "description", "completed", "user_id"}
+
+
+@pytest.fixture
+async def ada(service: Service) -> AsyncIterator[Person]:
+    async with service(api_contracts="path-enveloped") as client:
+        client.event_hooks["response"] = []  # these refusals have another shape
+        yield await Person.sign_up(client)
+
+
+def url(person: Person, rest: str = "") -> str:
+    return f"/api/{person.user['id']}/tasks{rest}"
+
+
+def opened(answer: httpx.Response, status: int = 200) -> Any:
+    """FR-005, SC-005: data and meta on every answer."""
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert body.keys() == {"data", "meta"}
+    assert body["meta"]["request_id"] == answer.headers["x-request-id"]
+    assert datetime.fromisoformat(body["meta"]["timestamp"]).utcoffset() is not None
+    return body["data"]
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    body = answer.json()
+    assert (answer.status_code, body["data"], body["error"]["code"]) == (status, None, code)
+    assert body.keys() == {"data", "meta", "error"}
+    assert isinstance(body["error"]["message"], str)
+    assert body["meta"]["request_id"] == answer.headers["x-request-id"]
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+async def test_tasks_have_five_fields_in_an_envelope(ada: Person) -> None:
+    """FR-004, FR-005: TaskCreate, TaskRead, TaskUpdate."""
+    task = opened(await ada.send("POST", url(ada), json={"title": "A", "description": "B"}), 201)
+    assert task.keys() == FIELDS
+    assert (task["completed"], task["user_id"]) == (False, ada.user["id"])
+    one = url(ada, f"/{task['id']}")
+    assert opened(await ada.get(one)) == task
+    for method in ("PUT", "PATCH"):
+        changed = opened(await ada.send(method, one, json={"title": method, "completed": True}))
+        assert changed == task | {"title": method, "completed": True}
+    assert opened(await ada.send("PATCH", f"{one}/complete"))["completed"] is False
+    assert opened(await ada.send("DELETE", one)) is None
+    refused(await ada.get(one), 404, "TASK_NOT_FOUND")
+
+
+async def test_a_lists_meta_counts_and_pages(ada: Person) -> None:
+    """An empty set is 200 with []; with a limit the count is of all."""
+    assert opened(await ada.get(url(ada))) == []
+    for number in range(3):
+        await ada.add_task(str(number))
+    whole = await ada.get(url(ada))
+    assert [t["title"] for t in opened(whole)] == ["2", "1", "0"]
+    assert whole.json()["meta"]["count"] == 3
+    assert whole.json()["meta"]["page"] == {"limit": None, "offset": 0, "next_cursor": None}
+    page = (await ada.get(url(ada, "?limit=2"))).json()
+    assert (len(page["data"]), page["meta"]["count"], page["meta"]["page"]["limit"]) == (2, 3, 2)
+    rest = await ada.get(url(ada, f"?limit=2&cursor={page['meta']['page']['next_cursor']}"))
+    assert [t["title"] for t in opened(rest)] == ["0"]
+
+
+async def test_refusals_have_the_envelope_too(ada: Person) -> None:
+    """FR-008, FR-009, FR-011 to FR-013: 401, 403, 404; and 405, 422."""
+    bob = await Person.sign_up(ada.client)
+    task = await bob.add_task()
+    refused(await ada.client.get(url(ada)), 401, "NOT_AUTHENTICATED")
+    refused(await ada.get(url(ada), headers={"Authorization": "Bearer x"}), 401, "INVALID_TOKEN")
+    refused(await ada.get(url(bob)), 403, "FORBIDDEN")
+    refused(await ada.get("/api/nobody/tasks"), 403, "FORBIDDEN")
+    refused(await ada.get(url(ada, f"/{task['id']}")), 404, "TASK_NOT_FOUND")
+    refused(await ada.get(url(ada, f"/{uuid4()}")), 404, "TASK_NOT_FOUND")
+    refused(await ada.send("DELETE", url(ada)), 405, "METHOD_NOT_ALLOWED")
+    error = refused(await ada.send("POST", url(ada), json={"title": ""}), 422, "VALIDATION_FAILED")
+    assert [e["field"] for e in error["errors"]] == ["title"]
+    assert "errors" not in refused(await ada.send("POST", url(ada), content=b"{"), 400, "MALFORMED_BODY")

@@ -1,0 +1,49 @@
+"""Which contracts there are, and that those not asked for leave no trace."""
+
+from pathlib import Path
+
+import pytest
+
+from app.contracts.registry import CONTRACTS
+from app.core.config import SettingsError
+from app.main import create_app
+from tests.support import ROOT, make_settings
+
+URL = "postgresql://localhost/none"
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ("v2", "names v2; there are v1, path, path-enveloped"),
+        ("v1,x,y", "names x, y; there are"),
+        ("path,path-enveloped", "names both path and path-enveloped"),
+        ("path-enveloped,v1,path", "names both path-enveloped and path"),
+    ],
+)
+def test_unknown_and_contradicting_names_stop_the_start(names: str, sentence: str) -> None:
+    """With a sentence that says which."""
+    with pytest.raises(SettingsError, match=sentence):
+        create_app(make_settings(URL, api_contracts=names))
+
+
+@pytest.mark.parametrize("names", ["", "v1", "path", "path-enveloped", "v1,path", "v1,path-enveloped,v1"])
+def test_what_is_mounted_is_documented_under_its_own_tag(names: str) -> None:
+    """And what is not leaves no trace."""
+    document = create_app(make_settings(URL, api_contracts=names)).openapi()
+    operations = [op for methods in document["paths"].values() for op in methods.values()]
+    tags = {tag for operation in operations for tag in operation["tags"]}
+    assert tags == {"tasks", "auth", "service"} | set(filter(None, names.split(",")))
+    ids = [operation["operationId"] for operation in operations]
+    assert len(ids) == len(set(ids))
+    assert all(identifier.isidentifier() for identifier in ids)
+    for operation in operations:
+        assert operation["summary"]
+        assert operation["description"]
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_a_contract_is_one_short_file(name: str) -> None:
+    """A sixth would be one more, under 150 lines."""
+    file = Path(ROOT / "app" / "contracts" / f"{name.replace('-', '_')}.py")
+    assert len(file.read_text().splitlines()) < 150
