@@ -11,7 +11,7 @@ from app.auth.emails import normalise_email
 from app.auth.models import NAME_LENGTH
 from app.auth.repository import UserRow
 from app.auth.tokens import TokenPair
-from app.core.text import storable
+from app.core.text import NO_NUL, storable
 
 PASSWORD_MIN_LENGTH = 8
 PASSWORD_MAX_LENGTH = 128
@@ -48,15 +48,18 @@ Email = Annotated[
 ]
 NewPassword = Annotated[
     SecretStr,
-    Field(min_length=PASSWORD_MIN_LENGTH, max_length=PASSWORD_MAX_LENGTH, json_schema_extra={"format": "password"}),
+    Field(
+        min_length=PASSWORD_MIN_LENGTH,
+        max_length=PASSWORD_MAX_LENGTH,
+        json_schema_extra={"format": "password", "pattern": NO_NUL},
+    ),
     AfterValidator(_storable_secret),
 ]
 AnyPassword = Annotated[
     SecretStr, PlainValidator(_any_text, json_schema_input_type=str), Field(json_schema_extra={"format": "password"})
 ]
-Name = Annotated[
-    Annotated[str, Field(max_length=NAME_LENGTH), AfterValidator(storable)] | None, BeforeValidator(_blank_is_none)
-]
+_Name = Annotated[str, Field(max_length=NAME_LENGTH, json_schema_extra={"pattern": NO_NUL}), AfterValidator(storable)]
+Name = Annotated[_Name | None, BeforeValidator(_blank_is_none)]
 
 
 class Body(BaseModel):

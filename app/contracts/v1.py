@@ -54,8 +54,8 @@ class TaskList(BaseModel):
 
 
 class ListQuery(BaseModel):
-    limit: Annotated[int, Digits, Field(ge=1, le=100)] = 20
-    offset: Annotated[int, Digits, Field(ge=0, le=2**31 - 1)] = 0
+    limit: Annotated[int, Field(ge=1, le=100), Digits] = 20
+    offset: Annotated[int, Field(ge=0, le=2**31 - 1), Digits] = 0
     status: Status | None = None
     sort: Literal["created_at", "updated_at", "priority"] = "created_at"
     order: Order = "desc"

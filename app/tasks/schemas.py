@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import MISSING, AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.core.text import storable, visible
+from app.core.text import NO_NUL, VISIBLE, storable, visible
 from app.tasks.models import DESCRIPTION_LENGTH, TITLE_LENGTH, Order, Priority, Sort, Status
 
 MAX_LIMIT = 100
@@ -16,11 +16,18 @@ MAX_OFFSET = 2**31 - 1
 
 Title = Annotated[
     str,
-    Field(min_length=1, max_length=TITLE_LENGTH, description="1 to 200 characters, kept as they are; not blank."),
+    Field(
+        min_length=1,
+        max_length=TITLE_LENGTH,
+        description="1 to 200 characters, kept as they are; not blank.",
+        json_schema_extra={"pattern": VISIBLE},
+    ),
     AfterValidator(storable),
     AfterValidator(visible),
 ]
-Description = Annotated[str, Field(max_length=DESCRIPTION_LENGTH), AfterValidator(storable)]
+Description = Annotated[
+    str, Field(max_length=DESCRIPTION_LENGTH, json_schema_extra={"pattern": NO_NUL}), AfterValidator(storable)
+]
 Timestamp = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
 
@@ -47,13 +54,22 @@ def _agree(status: Status | None, completed: bool | None) -> None:
         raise PydanticCustomError("own_contradiction", "has a completed that contradicts its status")
 
 
+# For the document: what the two validators below say.
+_AGREE = [
+    {"properties": {"completed": {"const": False}, "status": {"enum": ["pending", "in_progress"]}}},
+    {"properties": {"completed": {"const": True}, "status": {"const": "completed"}}},
+]
+_SAYS_SOMETHING = [{"required": [name]} for name in ("title", "description", "status", "priority", "completed")]
+
+
 class TaskCreate(BaseModel):
     """A new task. `completed: true` is another way to say `status: completed`. Source: FR-015, FR-026."""
 
     model_config = ConfigDict(
         strict=True,
         json_schema_extra={
-            "example": {"title": "Water the plants", "description": "The fern first", "priority": "high"}
+            "example": {"title": "Water the plants", "description": "The fern first", "priority": "high"},
+            "anyOf": _AGREE,
         },
     )
 
@@ -81,7 +97,11 @@ class TaskUpdate(BaseModel):
     """What is to change; what is not sent stays as it is. Source: FR-020."""
 
     model_config = ConfigDict(
-        strict=True, json_schema_extra={"example": {"title": "Water all the plants", "status": "in_progress"}}
+        strict=True,
+        json_schema_extra={
+            "example": {"title": "Water all the plants", "status": "in_progress"},
+            "allOf": [{"anyOf": _SAYS_SOMETHING}, {"anyOf": _AGREE}],
+        },
     )
 
     title: Title | MISSING = MISSING
@@ -142,7 +162,12 @@ class TaskQuery(BaseModel):
     priority: Annotated[Priority | None, Field(description="Only tasks with this priority.")] = None
     q: Annotated[
         str | None,
-        Field(min_length=1, max_length=TITLE_LENGTH, description="Only tasks whose title contains this, in any case."),
+        Field(
+            min_length=1,
+            max_length=TITLE_LENGTH,
+            description="Only tasks whose title contains this, in any case.",
+            json_schema_extra={"pattern": NO_NUL},
+        ),
         AfterValidator(lambda text: text and storable(text)),
     ] = None
     sort: Annotated[
@@ -150,9 +175,10 @@ class TaskQuery(BaseModel):
     ] = "created_at"
     order: Annotated[Order, Field(description="Newest, highest or last first with desc.")] = "desc"
     limit: Annotated[
-        int | None, Digits, Field(ge=1, le=MAX_LIMIT, description="At most so many; without it the whole list.")
+        Annotated[int, Field(ge=1, le=MAX_LIMIT), Digits] | None,
+        Field(description="At most so many; without it the whole list."),
     ] = None
-    offset: Annotated[int, Digits, Field(ge=0, le=MAX_OFFSET, description="Leave out so many.")] = 0
+    offset: Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Leave out so many."), Digits] = 0
     cursor: Annotated[
         str | None, Field(max_length=4000, description="Go on where a page ended: from its `Link: rel=next`.")
     ] = None

@@ -1,0 +1,24 @@
+"""Two workers behind one port, as an attacker meets them."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support import Server, serving
+
+
+@pytest.fixture(scope="session")
+def two_workers(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder: Path = tmp_path_factory.mktemp("two-workers")
+    with serving(folder, DATABASE_URL=database_url, WORKERS="2", LOG_LEVEL="WARNING") as server:
+        yield server
+
+
+@pytest.fixture
+async def http(two_workers: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with many connections, so that both workers are met."""
+    limits = httpx.Limits(max_connections=50, max_keepalive_connections=50)
+    async with httpx.AsyncClient(base_url=two_workers.url, limits=limits, timeout=60) as client:
+        yield client

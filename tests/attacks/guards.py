@@ -1,0 +1,86 @@
+# ruff: noqa: E501
+"""Every guard, and the tests that must turn red without it."""
+
+from typing import NamedTuple
+
+AUTH, TASKS, CORE, ATTACKS = "tests/auth", "tests/tasks", "tests/core", "tests/attacks"
+
+
+class Guard(NamedTuple):
+    """In `file`, `text` (which stands there once) becomes `without`; then one of `tests` fails."""
+
+    file: str
+    text: str
+    without: str
+    tests: str
+
+
+TOKENS = "app/auth/tokens.py"
+SERVICE = "app/auth/service.py"
+ACCOUNTS = "app/auth/repository.py"
+DENYLIST = "app/auth/denylist_repository.py"
+TASK_SQL = "app/tasks/repository.py"
+LIST_SQL = "app/tasks/list_repository.py"
+
+GUARDS = [
+    Guard(TOKENS, "if not key.verify(", "if False and not key.verify(", f"{AUTH}/test_tokens.py {ATTACKS}/test_forgery.py"),
+    Guard(TOKENS, "{42}[AEIMQUYcgkosw048]", "{43}", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "if len(token) <= MAX_TOKEN_LENGTH else None", "if token else None", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, 'said["iss"] != ISSUER or ', "", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, 'said["type"] != kind or ', "", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, ' or said["user_id"] != said["sub"]', "", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "(claims.expires_at <= seconds and not expired_too)", "False", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "claims.expires_at <= seconds", "claims.expires_at < seconds", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "claims.issued_at > seconds + 60 or ", "", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "<= self._lifetimes[kind]:", "<= 10**12:", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "type(number) is int", "isinstance(number, int | float)", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, " or version not in _VERSIONS", "", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "if len(members) != len(pairs):", "if False:", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "not isinstance(text, str) or not _UUID.fullmatch(text)", "False", f"{AUTH}/test_tokens.py"),
+    Guard(ACCOUNTS, "        col(User.is_active),\n        col(User.token_version) ==", "        col(User.token_version) ==", f"{AUTH}/test_refresh.py"),
+    Guard(
+        ACCOUNTS,
+        '        col(User.token_version) == bindparam("version", type_=Integer),\n',
+        '        bindparam("version", type_=Integer) >= 0,\n',
+        f"{AUTH}/test_sign_out.py",
+    ),
+    Guard(ACCOUNTS, "~exists().where(", "exists().where(True) | ~exists().where(", f"{AUTH}/test_sign_out.py {AUTH}/test_refresh.py"),
+    Guard(ACCOUNTS, ".on_conflict_do_nothing(index_elements=[col(User.email)])", "", f"{AUTH}/test_sign_up.py"),
+    Guard(SERVICE, "    if rotation.won:\n", "    if True:\n", f"{AUTH}/test_refresh.py"),
+    Guard(SERVICE, "    if not rotation.alive:\n        raise InvalidToken\n", "", f"{AUTH}/test_refresh.py"),
+    Guard(SERVICE, "used and not used.successor_used and now", "used and now", f"{AUTH}/test_refresh.py"),
+    Guard(SERVICE, " and now - used.used_at <= leeway", "", f"{AUTH}/test_refresh.py"),
+    Guard(SERVICE, 'if await denylist_repository.insert_ended_session(auth.database, claims, "reused"', 'if False and await denylist_repository.insert_ended_session(auth.database, claims, "reused"', f"{AUTH}/test_refresh.py"),
+    Guard(SERVICE, "account is None or not account.is_active or not verdict.correct", "account is None or not verdict.correct", f"{AUTH}/test_sign_in.py"),
+    Guard(SERVICE, " or not verdict.correct", "", f"{AUTH}/test_sign_in.py"),
+    Guard(SERVICE, "if c.user_id == user_id}", "if True}", f"{AUTH}/test_sign_out.py"),
+    Guard(SERVICE, '    await auth.limiter.hit("signin-address"', '    False and await auth.limiter.hit("signin-address"', f"{AUTH}/test_limits.py"),
+    Guard(SERVICE, '        await auth.limiter.hit("signin-account"', '        False and await auth.limiter.hit("signin-account"', f"{AUTH}/test_limits.py"),
+    Guard(SERVICE, '    await auth.limiter.hit("refresh-session"', '    False and await auth.limiter.hit("refresh-session"', f"{AUTH}/test_limits.py"),
+    Guard(SERVICE, '    await auth.limiter.hit("signup-address"', '    False and await auth.limiter.hit("signup-address"', f"{AUTH}/test_limits.py"),
+    Guard(SERVICE, '        await auth.limiter.give_back("signin-address", address)\n        logger', "        logger", f"{AUTH}/test_limits.py"),
+    Guard("app/auth/passwords.py", '["bcrypt_sha256", "bcrypt"], deprecated="auto", bcrypt_sha256', '["bcrypt"], deprecated="auto", bcrypt', f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/passwords.py", "return unicodedata.normalize(\"NFKC\", password)", "return password", f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/passwords.py", "        except ValueError:  #", "        except ZeroDivisionError:  #", f"{AUTH}/test_sign_in.py"),
+    Guard("app/auth/emails.py", "unicodedata.normalize(\"NFKC\", text.strip()).casefold()", "text.strip()", f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/dependencies.py", "if len(headers) > 1 or ", "if ", f"{TASKS}/test_isolation.py"),
+    Guard("app/auth/dependencies.py", "(authenticate,)", "()", f"{TASKS}/test_input.py"),
+    Guard(TASK_SQL, '_mine = (col(Task.id) == bindparam("task_id", type_=Uuid), col(Task.user_id) == owner)', '_mine = (col(Task.id) == bindparam("task_id", type_=Uuid),)', f"{TASKS}/test_isolation.py"),
+    Guard(LIST_SQL, "[col(Task.user_id) == owner]", "[col(Task.user_id) == col(Task.user_id)]", f"{TASKS}/test_isolation.py"),
+    Guard(TASK_SQL, "_unchanged = or_(_versions.is_(None), col(Task.version) == any_(_versions))", "_unchanged = or_(_versions.is_(None), True)", f"{TASKS}/test_tasks.py"),
+    Guard(TASK_SQL, ".on_conflict_do_nothing(index_elements=[col(Task.id)])", "", f"{TASKS}/test_tasks.py"),
+    Guard("app/tasks/service.py", "uuid5(user_id, idempotency_key)", "uuid5(UUID(int=0), idempotency_key)", f"{TASKS}/test_tasks.py"),
+    Guard("app/core/text.py", 'if "\\0" in text:', "if False:", f"{TASKS}/test_input.py"),
+    Guard("app/core/text.py", "if not _VISIBLE.match(text):", "if False:", f"{TASKS}/test_input.py"),
+    Guard("app/core/routing.py", "if len(received) > MAX_BODY_BYTES:", "if False:", f"{TASKS}/test_input.py"),
+    Guard("app/core/routing.py", "if declared is not None and not _is_media_type(declared, self.media_type):", "if False:", f"{TASKS}/test_input.py"),
+    Guard("app/core/routing.py", "parse_constant=_refuse_constant, ", "", f"{TASKS}/test_input.py"),
+    Guard("app/core/errors.py", "return Invalid([field_error(e) for e in found])", "return Invalid([{**field_error(e), 'message': str(e)} for e in found])", f"{AUTH}/test_sign_up.py"),
+    Guard("app/core/errors.py", '        error.headers = {"Allow": ", ".join(allowed_methods(request))}', "        pass", f"{CORE}/test_errors.py"),
+    Guard("app/core/client_address.py", "while hops and any(address in network for network in trusted):", "while hops:", f"{CORE}/test_client_address.py"),
+    Guard("app/core/client_address.py", "if client is None or client.port == 0:", "if client is None:", f"{CORE}/test_client_address.py"),
+    Guard("app/core/rate_limit.py", "counted.attempts > limit.amount", "counted.attempts > limit.amount + 1", f"{AUTH}/test_limits.py"),
+    Guard("app/core/middleware.py", "return offered if _REQUEST_ID.fullmatch(offered) else uuid4().hex", "return offered", f"{CORE}/test_errors.py"),
+    Guard("app/core/middleware.py", "    app.add_middleware(CatchAll)\n", "", f"{CORE}/test_errors.py"),
+    Guard("app/core/config.py", "hide_input_in_errors=True,", "", f"{CORE}/test_config.py"),
+]

@@ -1,0 +1,84 @@
+"""Nothing forged passes: not as a bearer, not in a refresh, not in a sign-out."""
+
+import random
+
+import httpx
+import pytest
+
+from tests.attacks.forms import forged
+from tests.support import Person
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ "
+
+
+async def send(client: httpx.AsyncClient, place: str, token: str) -> httpx.Response:
+    if place == "bearer":
+        headers = [(b"Authorization", b"Bearer " + token.encode("utf-8", "surrogatepass"))]
+        return await client.get("/api/tasks", headers=headers)
+    return await client.post(f"/api/auth/{place}", json={"refresh_token": token})
+
+
+async def test_no_catalogued_form_passes_in_any_place(client: httpx.AsyncClient, ada: Person) -> None:
+    """A1 to A36: refused alike, and the genuine tokens live on."""
+    counted = {}
+    for place, genuine in (
+        ("bearer", ada.access_token),
+        ("refresh", ada.refresh_token),
+        ("signout", ada.refresh_token),
+    ):
+        forms = dict(forged(genuine))
+        accepted = []
+        for name, token in forms.items():
+            answer = await send(client, place, token)
+            assert answer.status_code < 500, (name, answer.text)
+            if answer.status_code != 401:
+                accepted.append(name)
+        assert accepted == []
+        counted[place] = len(forms)
+        assert len(forms) >= 130
+    print(f"forged forms refused: {counted}; accepted 0, above 499 0")
+    assert (await ada.get("/api/tasks")).status_code == 200
+    assert (await ada.refresh()).status_code == 200
+
+
+@pytest.mark.slow
+async def test_no_mutation_of_a_genuine_token_passes(client: httpx.AsyncClient, ada: Person) -> None:
+    """A7: 10,000 of them, by one to three edits; exactly one spelling of a token is accepted."""
+    chance = random.Random(7)
+    refused = 0
+    while refused < 10_000:
+        place, genuine = chance.choice([("bearer", ada.access_token), ("refresh", ada.refresh_token)])
+        token = list(genuine)
+        for _ in range(chance.randint(1, 3)):
+            at = chance.randrange(len(token))
+            match chance.randrange(3):
+                case 0:
+                    token[at] = chance.choice(ALPHABET)
+                case 1:
+                    token.insert(at, chance.choice(ALPHABET))
+                case _:
+                    del token[at]
+        changed = "".join(token)
+        if changed.strip(" ") == genuine:
+            continue
+        answer = await send(client, place, changed)
+        assert answer.status_code == 401, changed
+        refused += 1
+    print(f"mutations refused: {refused}; accepted 0, above 499 0")
+    assert (await ada.get("/api/tasks")).status_code == 200
+    assert (await ada.refresh()).status_code == 200
+
+
+async def test_a_forged_token_costs_no_connection(client: httpx.AsyncClient, ada: Person) -> None:
+    """A37, A38: and on the same client the genuine one is served next."""
+    pool = client._transport.app.state.database.pool  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    before = pool.get_stats().get("requests_num", 0)
+    sent = 0
+    for place in ("bearer", "refresh", "signout"):
+        for _, token in list(forged(ada.access_token))[:40]:
+            await send(client, place, token)
+            sent += 1
+    assert pool.get_stats().get("requests_num", 0) == before
+    assert (await ada.get("/api/tasks")).status_code == 200
+    assert pool.get_stats()["requests_num"] > before
+    print(f"connections taken by {sent} forged tokens: 0")

@@ -1,0 +1,65 @@
+"""No password, secret, token or address of the database in a log, a body or a row."""
+
+import json
+import re
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from tests.support import SECRET, Person, serving
+
+PASSWORD = "c4nary-Passw0rd"
+DSN_PASSWORD = "c4nary-Dsn-Passw0rd"
+TOKEN = re.compile(r"[\w-]{10,}\.[\w-]{10,}\.[\w-]{40,}")
+NASTY = 'x\r\n{"level": "error", "event": "forged"}\x1b[31m\u2028'
+
+
+async def use_everything(client: httpx.AsyncClient) -> tuple[Person, list[str]]:
+    """Do all there is, well and badly; give the person and the bodies of all answers without tokens of their own."""
+    ada = await Person.sign_up(client, password=PASSWORD, name=NASTY.replace("\x1b", ""))
+    bodies = []
+    wrong = [{"email": ada.email, "password": PASSWORD + "x"}, {"email": PASSWORD, "password": PASSWORD}]
+    for body in (*wrong, {"password": PASSWORD}):
+        for path in ("signin", "signup", "refresh", "signout"):
+            bodies.append((await client.post(f"/api/auth/{path}", json=body)).text)
+    form = {"grant_type": "password", "username": ada.email, "password": PASSWORD + "x"}
+    bodies.append((await client.post("/api/auth/token", data=form)).text)
+    task = await ada.add_task(NASTY)
+    bodies += [(await ada.get(f"/api/tasks/{ada.access_token}")).text, (await ada.get(f"/{ada.access_token}")).text]
+    bodies += [(await ada.get(f"/api/tasks?q={ada.access_token}&cursor={ada.refresh_token}")).text]
+    bodies += [(await ada.send("PUT", f"/api/tasks/{task['id']}", content=PASSWORD)).text]
+    old = ada.refresh_token
+    ada.keep(await ada.refresh())
+    bodies += [(await ada.refresh(old)).text, (await ada.get("/api/tasks")).text]
+    headers = {"User-Agent": "x\x1b[31m", "X-Request-ID": '"},{"level":"error"}'}
+    bodies.append((await client.get("/nope", headers=headers)).text)
+    return ada, bodies
+
+
+async def test_nothing_secret_is_logged_answered_or_stored(own_database_url: str, tmp_path: Path) -> None:
+    """H1, H2, B28, G6: at DEBUG, every operation, failing ones included; one JSON object a line."""
+    # PostgreSQL's socket asks for no password; the address carries one all the same.
+    url = own_database_url.replace("postgres@", f"postgres:{DSN_PASSWORD}@")
+    with serving(tmp_path, DATABASE_URL=url, LOG_LEVEL="DEBUG") as server:
+        async with httpx.AsyncClient(base_url=server.url) as client:
+            ada, bodies = await use_everything(client)
+    logged = server.log.read_text()
+    lines = [json.loads(line) for line in logged.splitlines() if line.startswith("{")]
+    assert len(lines) > 20
+    assert not [line for line in lines if line.get("event") == "forged"]
+    assert {line["event"] for line in lines} >= {"signed_up", "sign_in_failed", "refresh_reuse_detected", "request"}
+    with psycopg.connect(own_database_url) as connection:
+        tables = ("users", "tasks", "token_denylist", "rate_limit_counters")
+        rows = "".join(
+            str(connection.execute(psycopg.sql.SQL("SELECT * FROM {}").format(psycopg.sql.Identifier(t))).fetchall())
+            for t in tables
+        )
+    hits = 0
+    for where in (logged, "".join(bodies), rows):
+        for secret in (PASSWORD, DSN_PASSWORD, SECRET, ada.access_token, ada.refresh_token):
+            hits += secret in where
+        hits += len(TOKEN.findall(where))
+    hits += sum("$bcrypt" in where for where in (logged, "".join(bodies)))
+    print(f"secrets found in {len(lines)} log lines, {len(bodies)} bodies and all rows: {hits}")
+    assert hits == 0

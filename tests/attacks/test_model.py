@@ -1,0 +1,78 @@
+"""Rotation as a state machine, held against a model of a few lines."""
+
+from typing import Any
+
+import httpx
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import Service
+from tests.support import Person
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["sign in", "refresh", "replay", "use", "sign out", "everywhere"]),
+        st.integers(0, 3),
+        st.integers(0, 5),
+    ),
+    min_size=5,
+    max_size=25,
+)
+
+
+class Model:
+    """Each sign-in: its refresh tokens in order, and whether it lives."""
+
+    def __init__(self) -> None:
+        self.chains: list[list[str]] = []
+        self.alive: list[bool] = []
+
+    def begin(self, token: str) -> None:
+        self.chains.append([token])
+        self.alive.append(True)
+
+
+async def play(client: httpx.AsyncClient, steps: list[tuple[str, int, int]]) -> None:  # noqa: C901  # one machine
+    ada = await Person.sign_up(client)
+    model, people = Model(), [ada]
+    model.begin(ada.refresh_token)
+    for action, which, back in steps:
+        number = which % len(people)
+        person, chain = people[number], model.chains[number]
+        if action == "sign in":
+            people.append(await ada.sign_in())
+            model.begin(people[-1].refresh_token)
+        elif action in ("refresh", "replay"):
+            token = chain[-1] if action == "refresh" else chain[max(0, len(chain) - 2 - back)]
+            answer = await person.refresh(token)
+            newest = token == chain[-1]
+            assert answer.status_code == (200 if model.alive[number] and newest else 401)
+            if answer.status_code == 200:
+                chain.append(person.keep(answer).refresh_token)
+            elif not newest:
+                model.alive[number] = False
+        elif action in ("sign out", "everywhere"):
+            body = {"everywhere": action == "everywhere"}
+            assert (await client.post("/api/auth/signout", headers=person.bearer, json=body)).status_code == 200
+            if action == "everywhere" and model.alive[number]:
+                model.alive = [False] * len(people)
+            model.alive[number] = False
+        for one, lives in zip(people, model.alive, strict=True):
+            assert (await one.get("/api/auth/me")).status_code == (200 if lives else 401)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+async def test_rotation_does_what_the_model_says(client: httpx.AsyncClient, steps: Any) -> None:
+    """FR-011, FR-012; B1 to B18: any order of signing in, refreshing, replaying and signing out."""
+    await play(client, steps)
+
+
+async def test_the_model_tells_a_wrong_service(service: Service) -> None:
+    """With a leeway the service is another one, and the model notices."""
+    async with service(refresh_reuse_leeway_seconds=60) as lenient:
+        try:
+            await play(lenient, [("refresh", 0, 0), ("replay", 0, 0)])
+        except AssertionError:
+            return
+    raise AssertionError("the model accepted a replay")

@@ -1,0 +1,90 @@
+"""Many at once, over real HTTP on two workers: accounts, limits, isolation."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from tests.support import PASSWORD, Person, new_email, serving
+
+pytestmark = pytest.mark.slow
+
+
+async def test_one_email_makes_one_account_in_100_rounds_of_20(http: httpx.AsyncClient) -> None:
+    """G22: case variants too."""
+    for _ in range(100):
+        email = new_email()
+        spellings = [email, email.upper(), f" {email}", email.title()] * 5
+        bodies = [{"email": spelling, "password": PASSWORD} for spelling in spellings]
+        answers = await asyncio.gather(*(http.post("/api/auth/signup", json=body) for body in bodies))
+        assert sorted(a.status_code for a in answers) == [201] + [409] * 19
+    print("100 rounds of 20 sign-ups of one e-mail: exactly one 201 each")
+
+
+async def test_exactly_n_of_5n_attempts_pass_on_two_workers(
+    database_url: str, tmp_path: Path, connection: psycopg.Connection
+) -> None:
+    """C28, C25: whatever the clients write into X-Forwarded-For."""
+    connection.execute("TRUNCATE rate_limit_counters")
+    limits = {"RATE_LIMITS": "on", "RATE_LIMIT_SIGNIN_ACCOUNT": "20/15minutes", "RATE_LIMIT_SIGNIN_ADDRESS": "60/hour"}
+    with serving(tmp_path, DATABASE_URL=database_url, WORKERS="2", **limits) as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+
+            async def attempt(email: str, number: int) -> int:
+                headers = {"X-Forwarded-For": f"192.0.2.{number}"}
+                body = {"email": email, "password": "wrong"}
+                return (await client.post("/api/auth/signin", json=body, headers=headers)).status_code
+
+            account = new_email()
+            by_account = Counter(await asyncio.gather(*(attempt(account, n) for n in range(100))))
+            assert by_account == {401: 20, 429: 80}
+            by_address = Counter(await asyncio.gather(*(attempt(new_email(), n) for n in range(200))))
+            assert by_address == {401: 40, 429: 160}
+    print(f"of 5n simultaneous attempts: by account {dict(by_account)}, by address {dict(by_address)} after 20")
+
+
+async def test_10000_interleaved_requests_show_no_foreign_row(http: httpx.AsyncClient) -> None:
+    """D15, G12: two users on the same connections; one's own writes are seen at once."""
+    people = [await Person.sign_up(http) for _ in range(2)]
+    foreign, missed, sent = 0, 0, 0
+
+    async def live(person: Person, number: int) -> None:
+        nonlocal foreign, missed, sent
+        for turn in range(100):
+            task = await person.add_task(f"{person.email} {number} {turn}")
+            tasks = (await person.get("/api/tasks?limit=100")).json()
+            one = await person.get(f"/api/tasks/{task['id']}")
+            missed += one.status_code != 200
+            foreign += sum(t["user_id"] != person.user["id"] for t in [*tasks, one.json()])
+            await person.send("PATCH", f"/api/tasks/{task['id']}/toggle")
+            await person.send("DELETE", f"/api/tasks/{task['id']}")
+            sent += 5
+
+    await asyncio.gather(*(live(person, number) for number in range(10) for person in people))
+    assert (sent, foreign, missed) == (10_000, 0, 0)
+    print(f"{sent} interleaved requests: {foreign} foreign rows, {missed} own writes missed")
+
+
+async def test_100_foreign_ids_answer_like_missing_ones_on_every_verb(http: httpx.AsyncClient) -> None:
+    """D1 to D5: byte for byte, headers included but for the date."""
+    ada, bob = await Person.sign_up(http), await Person.sign_up(http)
+    verbs = [("GET", "", None), ("PUT", "", {"title": "x"}), ("PATCH", "", {"completed": True})]
+    verbs += [("PATCH", "/toggle", None), ("DELETE", "", None), ("PUT", "", {"title": ""})]
+    compared = 0
+    for _ in range(100):
+        task = await ada.add_task()
+        for method, suffix, body in verbs:
+            answers = [
+                await bob.send(method, f"/api/tasks/{i}{suffix}", json=body, headers={"X-Request-ID": "same"})
+                for i in (task["id"], uuid4())
+            ]
+            foreign, missing = [(a.status_code, a.content, sorted(a.headers.items())) for a in answers]
+            assert foreign[:2] == missing[:2]
+            assert [h for h in foreign[2] if h[0] != "date"] == [h for h in missing[2] if h[0] != "date"]
+            compared += 1
+        assert (await ada.get(f"/api/tasks/{task['id']}")).json() == task
+    print(f"{compared} answers for foreign ids: byte-identical to missing ones")
