@@ -55,11 +55,13 @@ def _agree(status: Status | None, completed: bool | None) -> None:
 
 
 # For the document: what the two validators below say.
-_AGREE = [
+_AGREE: list[Any] = [
     {"properties": {"completed": {"const": False}, "status": {"enum": ["pending", "in_progress"]}}},
     {"properties": {"completed": {"const": True}, "status": {"const": "completed"}}},
 ]
-_SAYS_SOMETHING = [{"required": [name]} for name in ("title", "description", "status", "priority", "completed")]
+_SAYS_SOMETHING: list[Any] = [
+    {"required": [name]} for name in ("title", "description", "status", "priority", "completed")
+]
 
 
 class TaskCreate(BaseModel):

@@ -49,13 +49,15 @@ def _headers(header: dict[str, Any], claims: dict[str, Any], signature: str) -> 
             yield f"A1 alg {alg} with {rest[:2]!r}", text + rest
     for alg, digest in (("HS384", "sha384"), ("HS512", "sha512"), ("HS256", "sha512"), ("HS512", "sha256")):
         yield f"A2 {alg} by {digest}", hmac_sign(header | {"alg": alg}, claims, digest=digest)
-    for value in ("hs256", "", None, 0, True, ["HS256"], {}, "RS256", "ES256", "PS256", "EdDSA", "HS256 "):
+    algorithms: list[Any] = ["hs256", "", None, 0, True, ["HS256"], {}, "RS256", "ES256", "PS256", "EdDSA", "HS256 "]
+    for value in algorithms:
         yield f"A4 alg {value!r}", hmac_sign(header | {"alg": value}, claims)
     yield "A4 no alg", hmac_sign({"typ": header["typ"]}, claims)
     for kid in ("../../../../dev/null", "/dev/null", "", "|sleep 10", "x' UNION SELECT '1';--", None, 5, "other"):
         for secret in (SECRET, "", "1"):
             yield f"A9 kid {kid!r} by {secret[:1]!r}", hmac_sign(header | {"kid": kid}, claims, secret)
     jwk = {"kty": "oct", "k": segment("x")}
+    extra: dict[str, Any]
     for extra in ({"jwk": jwk}, {"jku": "http://127.0.0.1:1/"}, {"x5u": "http://127.0.0.1:1/"}, {"x5c": ["MII"]}):
         yield f"A10 {next(iter(extra))}", hmac_sign(header | extra, claims, "x")
         yield f"A10 {next(iter(extra))}, right key", hmac_sign(header | extra, claims)

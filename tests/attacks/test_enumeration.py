@@ -2,6 +2,7 @@
 
 import statistics
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -48,7 +49,7 @@ async def test_2000_pairs_of_timings_cannot_be_told_apart(http: httpx.AsyncClien
 
 async def test_at_full_cost_the_medians_agree_from_the_first_request_on(database_url: str, tmp_path: Path) -> None:
     """C2, C3: passlib's own dummy would make the first unknown e-mail twice as slow."""
-    settings = {"DATABASE_URL": database_url, "PASSWORD_HASH_COST": "12"}
+    settings: dict[str, Any] = {"DATABASE_URL": database_url, "PASSWORD_HASH_COST": "12"}
     with serving(tmp_path, **settings) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
             first = await timed(client, new_email())

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -25,14 +24,14 @@ def test_every_guard_stands_where_the_list_says() -> None:
 
 
 @pytest.fixture
-def trees(tmp_path: Path) -> Iterator["Queue[Path]"]:
+def trees(tmp_path: Path) -> "Queue[Path]":
     free: Queue[Path] = Queue()
     for number in range(COPIES):
         tree = tmp_path / str(number)
         left_out = shutil.ignore_patterns(".git", ".venv", ".data", ".env", "__pycache__", ".*cache", "node_modules")
         shutil.copytree(ROOT, tree, ignore=left_out)
         free.put(tree)
-    yield free
+    return free
 
 
 def turns_red(guard: Guard, trees: "Queue[Path]", postgres_url: str) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -30,7 +31,11 @@ async def test_exactly_n_of_5n_attempts_pass_on_two_workers(
 ) -> None:
     """C28, C25: whatever the clients write into X-Forwarded-For."""
     connection.execute("TRUNCATE rate_limit_counters")
-    limits = {"RATE_LIMITS": "on", "RATE_LIMIT_SIGNIN_ACCOUNT": "20/15minutes", "RATE_LIMIT_SIGNIN_ADDRESS": "60/hour"}
+    limits: dict[str, Any] = {
+        "RATE_LIMITS": "on",
+        "RATE_LIMIT_SIGNIN_ACCOUNT": "20/15minutes",
+        "RATE_LIMIT_SIGNIN_ADDRESS": "60/hour",
+    }
     with serving(tmp_path, DATABASE_URL=database_url, WORKERS="2", **limits) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
 

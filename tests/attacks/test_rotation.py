@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import httpx
 import psycopg
@@ -93,7 +94,7 @@ async def test_with_leeway_many_at_once_get_one_successor(
 ) -> None:
     """B23, B24: byte for byte over two workers; the chain does not fork."""
     folder = tmp_path_factory.mktemp("leeway")
-    settings = {"DATABASE_URL": database_url, "WORKERS": "2", "REFRESH_REUSE_LEEWAY_SECONDS": "30"}
+    settings: dict[str, Any] = {"DATABASE_URL": database_url, "WORKERS": "2", "REFRESH_REUSE_LEEWAY_SECONDS": "30"}
     with serving(folder, **settings) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
             ada = await Person.sign_up(client)

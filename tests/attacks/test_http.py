@@ -1,0 +1,109 @@
+"""What only a raw socket can send."""
+
+import json
+import re
+import socket
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.support import PASSWORD, Server, new_email
+
+
+def send(server: Server, request: bytes) -> tuple[int, bytes]:
+    """Send these bytes and give the status and all that comes before the connection idles or closes."""
+    parts = urlsplit(server.url)
+    with socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=5) as link:
+        link.sendall(request)
+        link.settimeout(0.5)
+        answer = b""
+        try:
+            while chunk := link.recv(65536):
+                answer += chunk
+        except TimeoutError:
+            pass
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+@pytest.fixture(scope="module")
+def token(two_workers: Server) -> str:
+    body = {"email": new_email(), "password": PASSWORD}
+    answer = httpx.post(f"{two_workers.url}/api/auth/signup", json=body)
+    found: str = answer.json()["access_token"]
+    return found
+
+
+@pytest.mark.parametrize("order", [("{good}", "bad"), ("bad", "{good}"), ("{good}", "{good}")])
+def test_two_authorization_headers_are_never_one(two_workers: Server, token: str, order: tuple[str, str]) -> None:
+    """A33: Starlette takes the first."""
+    headers = "".join(f"Authorization: Bearer {value.format(good=token)}\r\n" for value in order)
+    status, _ = send(two_workers, f"GET /api/tasks HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+    assert status == 401
+
+
+@pytest.mark.parametrize(
+    "value", [b"Bearer \xff\xfe", b"Bearer \xc3\xa9.b.c", b"Bearer " + b"a" * 65_000, b"Bearer " + b"a" * 900_000]
+)
+def test_odd_bytes_in_a_token_are_refused(two_workers: Server, value: bytes) -> None:
+    """A29, A31."""
+    status, _ = send(two_workers, b"GET /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: " + value + b"\r\n\r\n")
+    assert status in (400, 401, 431)
+
+
+@pytest.mark.parametrize(
+    ("lines", "body"),
+    [
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked", b"0\r\n\r\nGET /x HTTP/1.1\r\n\r\n"),
+        ("Content-Length: 5\r\nContent-Length: 6", b"hello"),
+        ("Content-Length: -1", b"hello"),
+        ("Transfer-Encoding: chunked, identity", b"0\r\n\r\n"),
+        ("Content-Length: five", b"hello"),
+    ],
+)
+def test_ambiguous_lengths_are_400(two_workers: Server, token: str, lines: str, body: bytes) -> None:
+    """E27: nothing is smuggled: one answer, and the connection is over."""
+    head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{lines}\r\n\r\n"
+    status, answer = send(two_workers, head.encode() + body)
+    assert status in (400, 422)
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_chunked_flood_is_413_and_closed(two_workers: Server, token: str) -> None:
+    """E12: long before ten megabytes."""
+    head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
+    status, answer = send(two_workers, head.encode() + chunk * 100)
+    assert status == 413
+    assert b"connection: close" in answer.lower()
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "BODY_TOO_LARGE"
+
+
+def test_a_large_body_without_a_token_is_401_unread(two_workers: Server) -> None:
+    """E11."""
+    head = b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n"
+    status, _ = send(two_workers, head + b"x" * 1000)
+    assert status == 401
+
+
+@pytest.mark.parametrize("host", ["evil.example", "a b", "", "x:99999", "[::1"])
+def test_no_host_is_believed(two_workers: Server, token: str, host: str) -> None:
+    """E25, E26: links are relative, whatever the header says."""
+    for _ in range(2):
+        body = b'{"title":"x"}'
+        head = f"POST /api/tasks HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+        send(two_workers, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    request = f"GET /api/tasks?limit=1 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    status, answer = send(two_workers, request.encode())
+    assert status in (200, 400)
+    assert b"evil" not in answer
+    if status == 200:
+        assert b"link: </api/tasks?limit=1&cursor=" in answer.lower()
+
+
+def test_a_pipelined_bad_token_does_not_spoil_the_good_one(two_workers: Server, token: str) -> None:
+    """A38."""
+    bad = b"GET /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x.y.z\r\n\r\n"
+    good = f"GET /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    _, answer = send(two_workers, bad + good)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"401", b"200"]
