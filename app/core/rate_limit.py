@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime, timedelta
+from math import ceil
 from typing import NamedTuple, Protocol
 
 from sqlalchemy import Column, DateTime, Integer, LargeBinary, bindparam, case, delete, select, update
@@ -26,9 +27,8 @@ class RateLimitCounter(Table, table=True):
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, index=True))
 
 
-class Counted(NamedTuple):
-    attempts: int
-    expires_at: datetime
+class Window(NamedTuple):
+    ends_at: datetime
 
 
 class Key(NamedTuple):
@@ -55,6 +55,7 @@ _now = bindparam("now", type_=DateTime(timezone=True))
 _window_end = bindparam("window_end", type_=DateTime(timezone=True))
 _over = col(RateLimitCounter.expires_at) <= _now
 
+# Gives no row when the window is full. A refused attempt is not counted, so that giving back stays exact.
 HIT = Statement(
     insert(RateLimitCounter)
     .values(key=bindparam("key"), count=1, expires_at=_window_end)
@@ -64,9 +65,13 @@ HIT = Statement(
             "count": case((_over, 1), else_=col(RateLimitCounter.count) + 1),
             "expires_at": case((_over, _window_end), else_=col(RateLimitCounter.expires_at)),
         },
+        where=_over | (col(RateLimitCounter.count) < bindparam("amount", type_=Integer)),
     )
-    .returning(col(RateLimitCounter.count), col(RateLimitCounter.expires_at)),
-    Counted,
+    .returning(col(RateLimitCounter.expires_at)),
+    Window,
+)
+SELECT_WINDOW = Statement(
+    select(col(RateLimitCounter.expires_at)).where(col(RateLimitCounter.key) == bindparam("which")), Window
 )
 GIVE_BACK = Statement(
     update(RateLimitCounter)
@@ -101,13 +106,13 @@ class DatabaseRateLimiter:
         self.clock = clock
 
     async def hit(self, name: str, key: str, limit: Limit) -> None:
-        now = self.clock()
-        counted = await self.database.fetch_one(
-            HIT, key=limit_key(name, key), now=now, window_end=now + timedelta(seconds=limit.window_seconds)
-        )
-        if counted is None or counted.attempts > limit.amount:
-            ends_at = counted.expires_at if counted else now
-            raise TooManyRequests(retry_after_seconds=max(1, -int((now - ends_at).total_seconds() // 1)))
+        now, counter = self.clock(), limit_key(name, key)
+        window_end = now + timedelta(seconds=limit.window_seconds)
+        counted = await self.database.fetch_one(HIT, key=counter, now=now, window_end=window_end, amount=limit.amount)
+        if counted is None:
+            full = await self.database.fetch_one(SELECT_WINDOW, which=counter)
+            wait = full.ends_at - now if full else timedelta()
+            raise TooManyRequests(retry_after_seconds=max(1, ceil(wait.total_seconds())))
 
     async def give_back(self, name: str, key: str) -> None:
         await self.database.fetch_one(GIVE_BACK, which=limit_key(name, key))

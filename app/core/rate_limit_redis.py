@@ -57,6 +57,7 @@ class RedisRateLimiter:
             count = await self._storage.incr(stored, limit.window_seconds)
             if count <= limit.amount:
                 return
+            await self._storage.incr(stored, limit.window_seconds, amount=-1)  # not counted: it was not tried
             ends_at = await self._storage.get_expiry(stored)  # by this machine's clock, as the library gives it
         raise TooManyRequests(retry_after_seconds=max(1, ceil(ends_at - system_clock().timestamp())))
 

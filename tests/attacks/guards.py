@@ -192,8 +192,8 @@ GUARDS = [
     ),
     Guard(
         "app/core/rate_limit.py",
-        "counted.attempts > limit.amount",
-        "counted.attempts > limit.amount + 1",
+        "(col(RateLimitCounter.count) < bindparam",
+        "(col(RateLimitCounter.count) <= bindparam",
         f"{AUTH}/test_limits.py",
     ),
     Guard(

@@ -91,6 +91,16 @@ async def test_a_locked_account_does_not_lock_its_office(limited: Any) -> None:
         assert await right(office, bob.email) == 200
 
 
+async def test_refused_attempts_at_once_do_not_use_up_the_address(limited: Any) -> None:
+    """C24, C28: what was refused was not tried, whichever limit refused it."""
+    async with limited(rate_limit_signin_address="6/minute") as client, at(client, "198.51.100.7") as office:
+        ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+        answers = await asyncio.gather(*(fail(office, ada.email) for _ in range(30)))
+        assert sorted(a.status_code for a in answers) == [401] * 3 + [429] * 27
+        statuses = [(await fail(office, bob.email)).status_code for _ in range(4)]
+        assert statuses == [401] * 3 + [429]
+
+
 async def test_exactly_so_many_of_many_at_once_pass(limited: Any) -> None:
     """C28: counted before the hash."""
     async with limited(rate_limit_signin_account="7/minute") as client:
