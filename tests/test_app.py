@@ -46,6 +46,7 @@ class TestDocs:
             if part.startswith("/docs/"):
                 asset = await client.get(part)
                 assert asset.status_code == 200, part
+        assert (await client.get("/redoc/logo-mini.svg")).status_code == 200
 
     async def test_they_can_be_switched_off(self, service: Service) -> None:
         """F11."""

@@ -78,7 +78,7 @@ def install_docs(app: FastAPI) -> None:
     package = find_spec("fastapi_standalone_docs")  # found, not imported: importing it patches FastAPI
     assert package is not None
     assert package.origin is not None
-    app.mount("/docs/assets", _Assets(directory=Path(package.origin).parent / "static"), name="docs_assets")
+    static = Path(package.origin).parent / "static"
     pages = {
         "/docs": _PAGE.format(title=f"{app.title}: try it", head=_SWAGGER_HEAD, body=_SWAGGER_BODY),
         "/redoc": _PAGE.format(title=f"{app.title}: reference", head="", body=_REDOC_BODY),
@@ -86,6 +86,8 @@ def install_docs(app: FastAPI) -> None:
     for path, page in pages.items():
         app.add_route(path, _serve(page), include_in_schema=False)
     app.add_route("/docs/start.js", _serve_start, include_in_schema=False)
+    app.mount("/docs/assets", _Assets(directory=static), name="docs_assets")
+    app.mount("/redoc", _Assets(directory=static / "redoc"), name="redoc_assets")  # its script asks for its logo here
 
 
 def _serve(page: str) -> Callable[[Request], Awaitable[Response]]:

@@ -56,5 +56,5 @@ def test_without_any_one_guard_the_suite_turns_red(trees: "Queue[Path]", postgre
         red = list(pool.map(lambda guard: turns_red(guard, trees, postgres_url), GUARDS))
     print(f"guards removed: {len(GUARDS)}; suite red: {sum(red)}")
     green = [f"{g.file}: {g.text}" for g, is_red in zip(GUARDS, red, strict=True) if not is_red]
-    assert green == []
+    assert green == [], "\n".join(green)
     assert len(GUARDS) >= 30
