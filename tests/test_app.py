@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from app import __main__ as commands
+from app.core.clock import stopwatch
 from tests.conftest import Service
 from tests.support import PASSWORD, ROOT, SECRET, Person, new_email, serving
 
@@ -182,6 +183,19 @@ def test_the_whole_life_of_a_server_with_its_own_database(folder: Path) -> None:
     assert "/docs" in server.log.read_text()
 
 
-async def test_a_person_of_the_tests_is_a_person(ada: Person) -> None:
-    """The helpers above speak the API and nothing else."""
-    assert (await ada.get("/api/auth/me")).json()["name"] == "Ada"
+async def test_how_long_one_request_takes_is_reported(service: Service) -> None:
+    """NFR-009, NFR-010, SC-007: 500 ms for a sign-in, 200 for a task, 100 for a list of 1,000; a report, no gate."""
+    async with service(password_hash_cost=12) as client:
+        ada = await Person.sign_up(client)
+        for number in range(1000):
+            await ada.add_task(f"Task {number}")
+        operations: list[tuple[str, Any]] = [
+            ("sign-in at cost 12", ada.sign_in),
+            ("create", ada.add_task),
+            ("list of 1,000", lambda: ada.get("/api/tasks")),
+        ]
+        for what, send in operations:
+            began = stopwatch()
+            await send()
+            print(f"one {what}: {(stopwatch() - began) * 1000:.0f} ms")
+        assert len((await ada.get("/api/tasks")).json()) == 1001

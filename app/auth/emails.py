@@ -12,10 +12,9 @@ SPECIAL_USE_DOMAIN_NAMES.clear()
 
 def normalise_email(text: str) -> str | None:
     """Trim, NFKC, case-fold; None if that is no address. Special-use domains pass. Source: FR-002, FR-005."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text.strip()).casefold())
     try:
-        valid = validate_email(folded, check_deliverability=False)
+        valid = validate_email(unicodedata.normalize("NFKC", text.strip()), check_deliverability=False)
     except (EmailNotValidError, UnicodeError):
         return None
-    email = unicodedata.normalize("NFKC", valid.normalized).casefold()
+    email = unicodedata.normalize("NFKC", valid.normalized.casefold())
     return email if len(email) <= EMAIL_LENGTH else None

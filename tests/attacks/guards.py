@@ -123,12 +123,8 @@ GUARDS = [
         "        except ZeroDivisionError:  #",
         f"{AUTH}/test_sign_in.py",
     ),
-    Guard(
-        "app/auth/emails.py",
-        'unicodedata.normalize("NFKC", text.strip()).casefold()',
-        "text.strip()",
-        f"{AUTH}/test_sign_up.py",
-    ),
+    Guard("app/auth/emails.py", "valid.normalized.casefold()", "valid.normalized", f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/emails.py", "text.strip()", "text", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/dependencies.py", "if len(headers) > 1 or ", "if ", f"{TASKS}/test_isolation.py"),
     Guard("app/auth/dependencies.py", "(authenticate,)", "()", f"{TASKS}/test_input.py"),
     Guard(

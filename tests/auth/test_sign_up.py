@@ -55,7 +55,9 @@ async def test_a_taken_email_is_409_in_any_spelling(client: httpx.AsyncClient) -
         ("a@xn--fsqu00a.xn--0zwm56d", "a@例子.测试"),
         ("a@例子.测试", "a@例子.测试"),
         ("a@service.local", "a@service.local"),
-        ("a" * 64 + "@" + "b" * 60 + "." + "c" * 60 + "." + "d" * 60 + ".com", None),
+        ("ﬁne@example.com", "fine@example.com"),
+        ("İ@example.com", "i̇@example.com"),
+        ("a" * 250 + "@example.com", None),
         ("Name <a@example.com>", None),
         ("a@localhost", None),
         ("a@@example.com", None),
@@ -65,10 +67,9 @@ async def test_a_taken_email_is_409_in_any_spelling(client: httpx.AsyncClient) -
 )
 def test_an_email_has_one_form(given: str, kept: str | None) -> None:
     """FR-002; C16 to C20."""
-    normal = normalise_email(given)
-    assert normal == (kept if kept is not None else normal if len(given) in (64 + 1 + 186,) and normal else None)
-    if normal:
-        assert normalise_email(normal) == normal
+    assert normalise_email(given) == kept
+    if kept:
+        assert normalise_email(kept) == kept, "the form of the form is the form"
 
 
 @pytest.mark.parametrize(
