@@ -20,7 +20,7 @@ test: $(VENV)/dev ## Run the tests, with coverage and its floors
 	$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90
-	@$(BIN)/coverage report --fail-under=100 --include='app/auth/*,app/tasks/service.py,app/tasks/repository.py'
+	@$(BIN)/coverage report --fail-under=100 --include='app/auth/*,app/tasks/*,app/contracts/*'
 
 test-slow: $(VENV)/dev ## Run the attacks and faults that take too long for make test
 	$(BIN)/python -m pytest -m slow
