@@ -43,7 +43,7 @@ class UnsupportedMediaType(ApiError):
 
 
 class BodyTooLarge(ApiError):
-    status = HTTPStatus.CONTENT_TOO_LARGE if hasattr(HTTPStatus, "CONTENT_TOO_LARGE") else HTTPStatus(413)
+    status = HTTPStatus(413)  # its name and phrase differ between Python 3.11 and 3.13
     code = "BODY_TOO_LARGE"
     message = "The body is larger than 64 KiB."
 
@@ -55,7 +55,7 @@ class BodyTooLarge(ApiError):
 class Invalid(ApiError):
     """Well-formed, but against the rules; `errors` is a list of `{field, message, code}`."""
 
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    status = HTTPStatus(422)  # as above
     code = "VALIDATION_FAILED"
     message = "One or more fields are not valid."
 
