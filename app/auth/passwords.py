@@ -55,8 +55,8 @@ class Passwords:
         self._turn = asyncio.Semaphore(width)
         self._queue_seconds = queue_seconds
         started_at = stopwatch()
-        # Made now: passlib's own dummy is made at first use, which tells the first unknown e-mail by its time.
-        self._dummy_hash = self._context.hash("no account has this password")
+        # Made now: passlib's own is made at first use, which tells the first unknown e-mail by its time.
+        self.decoy_hash = self._context.hash("no account has this password")
         seconds_per_hash = stopwatch() - started_at
         # Twice what can be served in time; whoever comes beyond that need not wait to be told.
         self._longest_queue = max(16, int(2 * width * queue_seconds / seconds_per_hash))
@@ -66,22 +66,21 @@ class Passwords:
         """Raises: HashingOverloaded."""
         return await self._in_turn(lambda: str(self._context.hash(normalise_password(password))))
 
-    async def verify(self, password: str, password_hash: str | None) -> Verdict:
-        """Verify exactly one hash, a dummy if there is none. Raises: HashingOverloaded."""
+    async def verify(self, password: str, password_hash: str) -> Verdict:
+        """Verify exactly one hash. Raises: HashingOverloaded."""
         return await self._in_turn(lambda: self._verify(password, password_hash))
 
     def close(self) -> None:
         """Let the threads end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _verify(self, password: str, password_hash: str | None) -> Verdict:
+    def _verify(self, password: str, password_hash: str) -> Verdict:
         try:
-            if password_hash is not None and len(password) <= _LONGEST:
-                correct, new_hash = self._context.verify_and_update(normalise_password(password), password_hash)
-                return Verdict(correct, new_hash)
+            if len(password) <= _LONGEST:
+                return Verdict(*self._context.verify_and_update(normalise_password(password), password_hash))
         except ValueError:  # a lone surrogate, or a NUL against a plain bcrypt hash: nobody's password
             pass
-        self._context.verify("", self._dummy_hash)
+        self._context.verify("", self.decoy_hash)  # refused, and no sooner than others
         return Verdict(correct=False, new_hash=None)
 
     async def _in_turn(self, work: Callable[[], T]) -> T:

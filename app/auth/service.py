@@ -64,10 +64,10 @@ async def sign_in(auth: Auth, address: str, *, email: str, password: str) -> Sig
     """Open a sign-in. Raises: TooManyRequests, InvalidCredentials. Source: FR-006, NFR-005."""
     email = normalise_email(email) or ""
     await _count_attempt(auth, address, email)
-    account = await repository.select_account(auth.database, email)
-    verdict = await auth.passwords.verify(password, account.password_hash if account else None)
-    if account is None or not account.is_active or not verdict.correct:
-        logger.warning("sign_in_failed", extra={"user_id": account.id if account else None, "address": address})
+    account = await repository.select_account(auth.database, email, decoy_hash=auth.passwords.decoy_hash)
+    verdict = await auth.passwords.verify(password, account.password_hash)
+    if not account.known or not account.is_active or not verdict.correct:
+        logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
         raise InvalidCredentials
     await auth.limiter.clear("signin-account", email)
     await auth.limiter.give_back("signin-address", address)

@@ -69,8 +69,8 @@ GUARDS = [
     ),
     Guard(
         SERVICE,
-        "account is None or not account.is_active or not verdict.correct",
-        "account is None or not verdict.correct",
+        "not account.known or not account.is_active or not verdict.correct",
+        "not account.known or not verdict.correct",
         f"{AUTH}/test_sign_in.py",
     ),
     Guard(SERVICE, " or not verdict.correct", "", f"{AUTH}/test_sign_in.py"),
@@ -123,6 +123,7 @@ GUARDS = [
         "        except ZeroDivisionError:  #",
         f"{AUTH}/test_sign_in.py",
     ),
+    Guard(SERVICE, "not account.known or ", "", f"{AUTH}/test_sign_in.py"),
     Guard("app/auth/emails.py", "valid.normalized.casefold()", "valid.normalized", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/emails.py", "text.strip()", "text", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/dependencies.py", "if len(headers) > 1 or ", "if ", f"{TASKS}/test_isolation.py"),
