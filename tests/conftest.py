@@ -21,8 +21,9 @@ from app.core.clock import Clock, system_clock
 from app.core.config import Settings
 from app.core.dsn import parse_database_url
 from app.core.embedded import EmbeddedPostgres
+from app.core.logging import JsonFormatter
 from app.core.migrate import upgrade
-from tests.support import FrozenClock, Person, make_settings, running
+from tests.support import PASSWORD, SECRET, TOKEN, FrozenClock, Person, make_settings, running
 
 
 @pytest.fixture(scope="session")
@@ -165,6 +166,27 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
     """A second look at the database, past the service."""
     with psycopg.connect(make_conninfo(database_url), autocommit=True) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_secret_in_any_line() -> Iterator[None]:
+    """H1: through the whole suite, at DEBUG: not a password, secret or token in what the service logs."""
+    leaked: list[str] = []
+    lines = 0
+    plain = JsonFormatter.format
+
+    def checked(self: JsonFormatter, record: logging.LogRecord) -> str:
+        nonlocal lines
+        lines += 1
+        line = plain(self, record)
+        if PASSWORD in line or SECRET in line or TOKEN.search(line):
+            leaked.append(line)
+        return line
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JsonFormatter, "format", checked)
+        yield
+    assert not leaked, f"{len(leaked)} of {lines} lines: {leaked[0]}"
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SECRET = "Zk3w-9Qp_L7tVx2mYb8nRc5dHf1gJ4sA6uE0iO"
 PASSWORD = "correct horse battery 4"
 DOCUMENTED_STATUSES = {200, 201, 204, 304, 400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429, 503}
+TOKEN = re.compile(r"[\w-]{10,}\.[\w-]{10,}\.[\w-]{40,}")
 LEAKS = re.compile(r'Traceback|\.py"|psycopg|sqlalchemy|\$2b\$|bcrypt|SELECT |INSERT |UPDATE ', re.IGNORECASE)
 
 
@@ -61,6 +62,8 @@ class FrozenClock:
 async def check_every_response(response: httpx.Response) -> None:
     """Hold for every answer of every test: the global properties of the API."""
     await response.aread()
+    assert PASSWORD not in response.text
+    assert SECRET not in response.text
     assert response.status_code in DOCUMENTED_STATUSES, (response.status_code, response.text)
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["x-request-id"]

@@ -74,7 +74,10 @@ class StrictPathRoute(PathRoute):
     gates = (authenticate, _well_formed, own_path)
 
 
-async def _named_in_path(user_id: Annotated[str, Path(description="Your own id.")]) -> None:
+_Named = Annotated[str, Path(description="Your own id.", json_schema_extra={"format": "uuid"})]
+
+
+async def _named_in_path(user_id: _Named) -> None:
     """Documents the path's user; the gate has checked it."""
 
 
