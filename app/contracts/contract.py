@@ -14,7 +14,7 @@ from app.auth.dependencies import BearerRoute, CurrentUser, authenticate
 from app.auth.errors import InvalidToken, NotAuthenticated
 from app.core.clock import Clock
 from app.core.database import Database
-from app.core.errors import ApiError, InternalError, Invalid, Render, ServiceUnavailable, refusals
+from app.core.errors import COMMON_REFUSALS, ApiError, InternalError, Invalid, Render, ServiceUnavailable, refusals
 from app.core.routing import Gate, router
 from app.core.text import UUID_TEXT
 from app.tasks import service
@@ -42,10 +42,6 @@ class NotYourPath(ApiError):
     status = HTTPStatus.FORBIDDEN
     code = "FORBIDDEN"
     message = "This path belongs to another user."
-
-
-ALWAYS = (NotAuthenticated, InvalidToken, NotYourPath, InternalError, ServiceUnavailable)
-ONE_TASK = (*ALWAYS, TaskNotFound)
 
 
 async def own_path(request: Request) -> None:
@@ -89,9 +85,31 @@ def path_router(name: str, prefix: str, route_class: type[PathRoute] = PathRoute
     return made
 
 
-def refusals_as(model: type[BaseModel], *errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
-    """Give the `responses=` of a route whose refusals have this body."""
-    return {status: {**answer, "model": model} for status, answer in refusals(*errors).items()}
+_ALWAYS = (NotAuthenticated, InvalidToken, NotYourPath, InternalError, ServiceUnavailable)
+_Documented = dict[int | str, dict[str, Any]]
+
+
+class Responses(NamedTuple):
+    """The `responses=` of the routes of one shape."""
+
+    listing: _Documented
+    new: _Documented
+    one: _Documented
+    changed: _Documented
+
+
+def responses_as(model: type[BaseModel], *of_one_task: type[ApiError]) -> Responses:
+    """Document every refusal with this body; `of_one_task` are those besides a missing task."""
+
+    def document(*errors: type[ApiError]) -> _Documented:
+        return {status: {**answer, "model": model} for status, answer in refusals(*_ALWAYS, *errors).items()}
+
+    return Responses(
+        listing=document(Invalid),
+        new=document(*COMMON_REFUSALS),
+        one=document(TaskNotFound, *of_one_task),
+        changed=document(TaskNotFound, *COMMON_REFUSALS),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from app.contracts import login
-from app.contracts.contract import ALWAYS, ONE_TASK, Contract, Own, path_router, refusals_as
-from app.core.errors import COMMON_REFUSALS, Invalid, Problem
+from app.contracts.contract import Contract, Own, path_router, responses_as
+from app.core.errors import Problem
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.repository import TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate, Timestamp
@@ -36,13 +36,10 @@ class Refusal(Problem):
 
 router = path_router("path", "/api/{user_id}/tasks")
 
-_LIST = refusals_as(Refusal, *ALWAYS, Invalid)
-_NEW = refusals_as(Refusal, *ALWAYS, *COMMON_REFUSALS)
-_ONE = refusals_as(Refusal, *ONE_TASK)
-_CHANGED = refusals_as(Refusal, *ONE_TASK, *COMMON_REFUSALS)
+answers = responses_as(Refusal)
 
 
-@router.get("", summary="List my tasks", response_model=list[Task], responses=_LIST)
+@router.get("", summary="List my tasks", response_model=list[Task], responses=answers.listing)
 async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> object:
     """Gives your tasks, newest first; an empty array if there are none."""
     return (await own.list(query)).tasks
@@ -53,14 +50,14 @@ async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> object:
     summary="Create a task",
     status_code=HTTPStatus.CREATED,
     response_model=Task,
-    responses=_NEW,
+    responses=answers.new,
 )
 async def create_task(body: TaskCreate, own: Own, idempotency_key: IdempotencyKey = None) -> TaskRow:
     """Makes a task of yours."""
     return await own.create(body, idempotency_key)
 
 
-@router.get("/{task_id}", summary="Show a task", response_model=Task, responses=_ONE)
+@router.get("/{task_id}", summary="Show a task", response_model=Task, responses=answers.one)
 async def get_task(task_id: TaskId, own: Own) -> TaskRow:
     """Gives one of your tasks."""
     return await own.get(task_id)
@@ -71,19 +68,21 @@ async def _update(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch
     return await own.update(task_id, body, if_match)
 
 
-router.put("/{task_id}", name="update_task", summary="Change a task", response_model=Task, responses=_CHANGED)(_update)
-router.patch("/{task_id}", name="patch_task", summary="Change a field", response_model=Task, responses=_CHANGED)(
+router.put("/{task_id}", name="update_task", summary="Change a task", response_model=Task, responses=answers.changed)(
+    _update
+)
+router.patch("/{task_id}", name="patch_task", summary="Change a field", response_model=Task, responses=answers.changed)(
     _update
 )
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=Task, responses=_ONE)
+@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=Task, responses=answers.one)
 async def toggle_task(task_id: TaskId, own: Own) -> TaskRow:
     """Marks a task completed, or pending again if it was completed."""
     return await own.toggle(task_id)
 
 
-@router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=_ONE)
+@router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=answers.one)
 async def delete_task(task_id: TaskId, own: Own) -> Response:
     """Deletes a task for good."""
     await own.delete(task_id)

@@ -9,8 +9,8 @@ from uuid import UUID
 from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from app.contracts.contract import ALWAYS, ONE_TASK, Contract, Own, path_router, refusals_as
-from app.core.errors import COMMON_REFUSALS, FieldError, Invalid
+from app.contracts.contract import Contract, Own, path_router, responses_as
+from app.core.errors import FieldError
 from app.core.logging import current_request_id
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.repository import TaskRow
@@ -69,10 +69,7 @@ class Refusal(BaseModel):
 
 router = path_router("path-enveloped", "/api/{user_id}/tasks")
 
-_LIST = refusals_as(Refusal, *ALWAYS, Invalid)
-_NEW = refusals_as(Refusal, *ALWAYS, *COMMON_REFUSALS)
-_ONE = refusals_as(Refusal, *ONE_TASK)
-_CHANGED = refusals_as(Refusal, *ONE_TASK, *COMMON_REFUSALS)
+answers = responses_as(Refusal)
 
 
 def _meta(timestamp: datetime) -> Meta:
@@ -83,7 +80,7 @@ def _one(task: TaskRow, timestamp: datetime) -> Envelope[Task]:
     return Envelope(data=Task.model_validate(task), meta=_meta(timestamp))
 
 
-@router.get("", summary="List my tasks", responses=_LIST)
+@router.get("", summary="List my tasks", responses=answers.listing)
 async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> TaskList:
     """Gives your tasks, newest first; `meta.count` says how many there are in all."""
     page = await own.list(query)
@@ -97,14 +94,14 @@ async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> TaskList
     "",
     summary="Create a task",
     status_code=HTTPStatus.CREATED,
-    responses=_NEW,
+    responses=answers.new,
 )
 async def create_task(body: TaskCreate, own: Own, idempotency_key: IdempotencyKey = None) -> Envelope[Task]:
     """Makes a task of yours."""
     return _one(await own.create(body, idempotency_key), own.now())
 
 
-@router.get("/{task_id}", summary="Show a task", responses=_ONE)
+@router.get("/{task_id}", summary="Show a task", responses=answers.one)
 async def get_task(task_id: TaskId, own: Own) -> Envelope[Task]:
     """Gives one of your tasks."""
     return _one(await own.get(task_id), own.now())
@@ -115,17 +112,17 @@ async def _update(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch
     return _one(await own.update(task_id, body, if_match), own.now())
 
 
-router.put("/{task_id}", name="update_task", summary="Change a task", responses=_CHANGED)(_update)
-router.patch("/{task_id}", name="patch_task", summary="Change a field", responses=_CHANGED)(_update)
+router.put("/{task_id}", name="update_task", summary="Change a task", responses=answers.changed)(_update)
+router.patch("/{task_id}", name="patch_task", summary="Change a field", responses=answers.changed)(_update)
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", responses=_ONE)
+@router.patch("/{task_id}/complete", summary="Toggle completion", responses=answers.one)
 async def toggle_task(task_id: TaskId, own: Own) -> Envelope[Task]:
     """Marks a task completed, or pending again if it was completed."""
     return _one(await own.toggle(task_id), own.now())
 
 
-@router.delete("/{task_id}", summary="Delete a task", responses=_ONE)
+@router.delete("/{task_id}", summary="Delete a task", responses=answers.one)
 async def delete_task(task_id: TaskId, own: Own) -> Envelope[None]:
     """Deletes a task for good."""
     await own.delete(task_id)

@@ -8,8 +8,8 @@ from uuid import UUID
 from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.contracts.contract import ALWAYS, ONE_TASK, Contract, Own, StrictPathRoute, path_router, refusals_as
-from app.core.errors import COMMON_REFUSALS, Invalid
+from app.contracts.contract import Contract, Own, StrictPathRoute, path_router, responses_as
+from app.core.errors import Invalid
 from app.tasks.dependencies import IfMatch, TaskId
 from app.tasks.models import Order, Priority, Status
 from app.tasks.repository import TaskRow
@@ -72,17 +72,14 @@ class Refusal(BaseModel):
 
 router = path_router("v1", "/api/v1/{user_id}/tasks", StrictPathRoute)
 
-_LIST = refusals_as(Refusal, *ALWAYS, Invalid)
-_NEW = refusals_as(Refusal, *ALWAYS, *COMMON_REFUSALS)
-_ONE = refusals_as(Refusal, *ONE_TASK, Invalid)
-_CHANGED = refusals_as(Refusal, *ONE_TASK, *COMMON_REFUSALS)
+answers = responses_as(Refusal, Invalid)
 
 
 def _one(task: TaskRow, message: str) -> Envelope[OneTask]:
     return Envelope(data=OneTask(task=Task.model_validate(task)), message=message)
 
 
-@router.get("", summary="List my tasks", responses=_LIST)
+@router.get("", summary="List my tasks", responses=answers.listing)
 async def list_tasks(own: Own, query: Annotated[ListQuery, Query()]) -> Envelope[TaskList]:
     """Gives a page of your tasks, 20 unless you ask for another number, with how many there are in all."""
     page = await own.list(TaskQuery(**query.model_dump()))
@@ -97,33 +94,33 @@ async def list_tasks(own: Own, query: Annotated[ListQuery, Query()]) -> Envelope
     "",
     summary="Create a task",
     status_code=HTTPStatus.CREATED,
-    responses=_NEW,
+    responses=answers.new,
 )
 async def create_task(body: TaskCreate, own: Own) -> Envelope[OneTask]:
     """Makes a task of yours."""
     return _one(await own.create(body), "Task created successfully")
 
 
-@router.get("/{task_id}", summary="Show a task", responses=_ONE)
+@router.get("/{task_id}", summary="Show a task", responses=answers.one)
 async def get_task(task_id: TaskId, own: Own) -> Envelope[OneTask]:
     """Gives one of your tasks."""
     return _one(await own.get(task_id), "Task retrieved successfully")
 
 
-@router.put("/{task_id}", summary="Change a task", responses=_CHANGED)
+@router.put("/{task_id}", summary="Change a task", responses=answers.changed)
 async def update_task(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch = None) -> Envelope[OneTask]:
     """Changes what you send, at least one field."""
     return _one(await own.update(task_id, body, if_match), "Task updated successfully")
 
 
-@router.delete("/{task_id}", summary="Delete a task", responses=_ONE)
+@router.delete("/{task_id}", summary="Delete a task", responses=answers.one)
 async def delete_task(task_id: TaskId, own: Own) -> Envelope[dict[str, str]]:
     """Deletes a task for good."""
     await own.delete(task_id)
     return Envelope(data={}, message="Task deleted successfully")
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", responses=_ONE)
+@router.patch("/{task_id}/complete", summary="Toggle completion", responses=answers.one)
 async def toggle_task(task_id: TaskId, own: Own) -> Envelope[OneTask]:
     """Marks a task completed, or pending again if it was completed."""
     return _one(await own.toggle(task_id), "Task completion toggled successfully")
