@@ -82,7 +82,7 @@ def _key(sort: str, text: str) -> object:
     if sort == "title":
         return text
     if sort == "priority":
-        return min(int(text), 99)
+        return max(0, min(int(text), 99))
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise InvalidCursor

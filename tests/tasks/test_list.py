@@ -200,6 +200,8 @@ async def test_a_made_up_cursor_is_422(ada: Person, value: str) -> None:
         ("title", "\ud800"),
         ("priority", "x"),
         ("priority", "9" * 4000),
+        ("priority", "-99999999999"),
+        ("created_at", "9999-12-31T23:59:59.999999-23:59"),
         ("created_at", "0001-01-01T00:00:00+23:59"),
     ],
 )
