@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import sys
 import unicodedata
 import warnings
@@ -56,7 +57,7 @@ class Passwords:
         self._queue_seconds = queue_seconds
         started_at = stopwatch()
         # Made now: passlib's own is made at first use, which tells the first unknown e-mail by its time.
-        self.decoy_hash = self._context.hash("no account has this password")
+        self.decoy_hash = self._context.hash(secrets.token_urlsafe())
         seconds_per_hash = stopwatch() - started_at
         # Twice what can be served in time; whoever comes beyond that need not wait to be told.
         self._longest_queue = max(16, int(2 * width * queue_seconds / seconds_per_hash))

@@ -78,6 +78,14 @@ async def test_old_hashes_are_accepted_and_made_anew(
         await person.sign_in()
 
 
+async def test_the_decoys_password_opens_nothing(service: Service) -> None:
+    """C1: its hash is verified for unknown e-mails, and to be right is not enough."""
+    async with service() as client:
+        passwords = client._transport.app.state.auth.passwords  # type: ignore[attr-defined]  # httpx.ASGITransport's
+        passwords.decoy_hash = await passwords.hash(PASSWORD)
+        assert (await sign_in(client, new_email())).status_code == 401
+
+
 async def test_sign_ins_beyond_the_queue_are_told_to_come_again(service: Service) -> None:
     """SC-006, C31: 503 with Retry-After, and those that wait too long as well; the others succeed."""
     async with service(password_hash_cost=10, hash_queue_seconds=0.2) as client:
