@@ -82,14 +82,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be looked through again: p99 falls to a fifth
     logger.info("started", extra={"environment": settings.environment, "version": __version__})
-    yield
-    logger.info("stopping")
-    migrating.cancel()
-    with suppress(asyncio.CancelledError):
-        await migrating
-    auth.passwords.close()
-    await auth.limiter.close()
-    await app.state.database.close()
+    try:
+        yield
+    finally:
+        logger.info("stopping")
+        migrating.cancel()
+        with suppress(asyncio.CancelledError):
+            await migrating
+        auth.passwords.close()
+        await auth.limiter.close()
+        await app.state.database.close()
 
 
 def _make_auth(app: FastAPI) -> Auth:

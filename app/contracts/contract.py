@@ -20,7 +20,7 @@ from app.core.text import UUID_TEXT
 from app.tasks import service
 from app.tasks.conditions import versions_to_match
 from app.tasks.dependencies import Now, Tasks
-from app.tasks.errors import TaskNotFound
+from app.tasks.errors import TaskChanged, TaskNotFound
 from app.tasks.repository import TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
 from app.tasks.service import Page
@@ -57,17 +57,23 @@ class PathRoute(BearerRoute):
     gates: tuple[Gate, ...] = (authenticate, own_path)
 
 
-async def _well_formed(request: Request) -> None:
-    """Raises: Invalid for an id in the path that is no UUID."""
-    wrong = [name for name, text in request.path_params.items() if not UUID_TEXT.fullmatch(text)]
-    if wrong:
-        raise Invalid([{"field": name, "message": "must be a UUID", "code": "uuid_parsing"} for name in wrong])
+_NO_ID = str(UUID(int=0))
+
+
+def _well_formed(name: str) -> Gate:
+    """Make a gate that raises Invalid if this id in the path is no UUID."""
+
+    async def check(request: Request) -> None:
+        if not UUID_TEXT.fullmatch(request.path_params.get(name, _NO_ID)):
+            raise Invalid([{"field": name, "message": "must be a UUID", "code": "uuid_parsing"}])
+
+    return check
 
 
 class StrictPathRoute(PathRoute):
     """The same, where an id that is no UUID is 422 and not merely nobody's or missing."""
 
-    gates = (authenticate, _well_formed, own_path)
+    gates = (authenticate, _well_formed("user_id"), own_path, _well_formed("task_id"))
 
 
 _Named = Annotated[str, Path(description="Your own id.", json_schema_extra={"format": "uuid"})]
@@ -96,6 +102,7 @@ class Responses(NamedTuple):
     new: _Documented
     one: _Documented
     changed: _Documented
+    written: _Documented
 
 
 def responses_as(model: type[BaseModel], *of_one_task: type[ApiError]) -> Responses:
@@ -108,7 +115,8 @@ def responses_as(model: type[BaseModel], *of_one_task: type[ApiError]) -> Respon
         listing=document(Invalid),
         new=document(*COMMON_REFUSALS),
         one=document(TaskNotFound, *of_one_task),
-        changed=document(TaskNotFound, *COMMON_REFUSALS),
+        changed=document(TaskNotFound, TaskChanged, *COMMON_REFUSALS),
+        written=document(TaskNotFound, TaskChanged, *of_one_task),
     )
 
 
@@ -134,11 +142,12 @@ class OwnTasks:
         versions = versions_to_match(if_match)
         return await service.update_task(self.database, self.now, self.user_id, task_id, body, versions=versions)
 
-    async def toggle(self, task_id: UUID) -> TaskRow:
-        return await service.toggle_task(self.database, self.now, self.user_id, task_id)
+    async def toggle(self, task_id: UUID, if_match: str | None) -> TaskRow:
+        versions = versions_to_match(if_match)
+        return await service.toggle_task(self.database, self.now, self.user_id, task_id, versions=versions)
 
-    async def delete(self, task_id: UUID) -> None:
-        await service.delete_task(self.database, self.user_id, task_id)
+    async def delete(self, task_id: UUID, if_match: str | None) -> None:
+        await service.delete_task(self.database, self.user_id, task_id, versions=versions_to_match(if_match))
 
 
 async def _own_tasks(user: CurrentUser, database: Tasks, now: Now) -> OwnTasks:

@@ -33,7 +33,8 @@ class FormOrJsonRoute(Route):
 
 
 async def _as_json(request: Request) -> Request:
-    form = dict(parse_qsl((await StrictRequest(request.scope, request.receive).body()).decode(errors="replace")))
+    text = (await StrictRequest(request.scope, request.receive).body()).decode(errors="replace")
+    form = dict(parse_qsl(text, keep_blank_values=True))
     body = json.dumps({("email" if name == "username" else name): value for name, value in form.items()}).encode()
     headers = [(n, v) for n, v in request.scope["headers"] if n not in (b"content-type", b"content-length")]
 

@@ -16,7 +16,7 @@ from app.tasks.repository import TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate, Timestamp
 
 
-class Task(BaseModel):
+class PathTask(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
@@ -28,7 +28,7 @@ class Task(BaseModel):
     user_id: UUID
 
 
-class Refusal(Problem):
+class PathRefusal(Problem):
     """`error` names the kind, `detail` is the sentence."""
 
     error: str
@@ -36,10 +36,10 @@ class Refusal(Problem):
 
 router = path_router("path", "/api/{user_id}/tasks")
 
-answers = responses_as(Refusal)
+answers = responses_as(PathRefusal)
 
 
-@router.get("", summary="List my tasks", response_model=list[Task], responses=answers.listing)
+@router.get("", summary="List my tasks", response_model=list[PathTask], responses=answers.listing)
 async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> object:
     """Gives your tasks, newest first; an empty array if there are none."""
     return (await own.list(query)).tasks
@@ -49,7 +49,7 @@ async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> object:
     "",
     summary="Create a task",
     status_code=HTTPStatus.CREATED,
-    response_model=Task,
+    response_model=PathTask,
     responses=answers.new,
 )
 async def create_task(body: TaskCreate, own: Own, idempotency_key: IdempotencyKey = None) -> TaskRow:
@@ -57,7 +57,7 @@ async def create_task(body: TaskCreate, own: Own, idempotency_key: IdempotencyKe
     return await own.create(body, idempotency_key)
 
 
-@router.get("/{task_id}", summary="Show a task", response_model=Task, responses=answers.one)
+@router.get("/{task_id}", summary="Show a task", response_model=PathTask, responses=answers.one)
 async def get_task(task_id: TaskId, own: Own) -> TaskRow:
     """Gives one of your tasks."""
     return await own.get(task_id)
@@ -68,24 +68,24 @@ async def _update(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch
     return await own.update(task_id, body, if_match)
 
 
-router.put("/{task_id}", name="update_task", summary="Change a task", response_model=Task, responses=answers.changed)(
-    _update
-)
-router.patch("/{task_id}", name="patch_task", summary="Change a field", response_model=Task, responses=answers.changed)(
-    _update
-)
+router.put(
+    "/{task_id}", name="update_task", summary="Change a task", response_model=PathTask, responses=answers.changed
+)(_update)
+router.patch(
+    "/{task_id}", name="patch_task", summary="Change a field", response_model=PathTask, responses=answers.changed
+)(_update)
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=Task, responses=answers.one)
-async def toggle_task(task_id: TaskId, own: Own) -> TaskRow:
+@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=PathTask, responses=answers.written)
+async def toggle_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> TaskRow:
     """Marks a task completed, or pending again if it was completed."""
-    return await own.toggle(task_id)
+    return await own.toggle(task_id, if_match)
 
 
-@router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=answers.one)
-async def delete_task(task_id: TaskId, own: Own) -> Response:
+@router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=answers.written)
+async def delete_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> Response:
     """Deletes a task for good."""
-    await own.delete(task_id)
+    await own.delete(task_id, if_match)
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 

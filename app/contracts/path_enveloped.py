@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query, Request
@@ -16,31 +16,24 @@ from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.repository import TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
 
-DataT = TypeVar("DataT")
 
-
-class Meta(BaseModel):
+class EnvelopedMeta(BaseModel):
     request_id: str
     timestamp: datetime
 
 
-class Page(BaseModel):
+class EnvelopedPage(BaseModel):
     limit: int | None
     offset: int
     next_cursor: str | None
 
 
-class ListMeta(Meta):
+class EnvelopedListMeta(EnvelopedMeta):
     count: int
-    page: Page
+    page: EnvelopedPage
 
 
-class Envelope(BaseModel, Generic[DataT]):
-    data: DataT
-    meta: Meta
-
-
-class Task(BaseModel):
+class EnvelopedTask(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
@@ -50,44 +43,56 @@ class Task(BaseModel):
     user_id: UUID
 
 
-class TaskList(BaseModel):
-    data: list[Task]
-    meta: ListMeta
+class EnvelopedTaskList(BaseModel):
+    data: list[EnvelopedTask]
+    meta: EnvelopedListMeta
 
 
-class Error(BaseModel):
+class EnvelopedTaskAnswer(BaseModel):
+    data: EnvelopedTask
+    meta: EnvelopedMeta
+
+
+class EnvelopedNothing(BaseModel):
+    data: None
+    meta: EnvelopedMeta
+
+
+class EnvelopedError(BaseModel):
     code: str
     message: str
     errors: list[FieldError] | None = None
 
 
-class Refusal(BaseModel):
+class EnvelopedRefusal(BaseModel):
     data: None
-    meta: Meta
-    error: Error
+    meta: EnvelopedMeta
+    error: EnvelopedError
 
 
 router = path_router("path-enveloped", "/api/{user_id}/tasks")
 
-answers = responses_as(Refusal)
+answers = responses_as(EnvelopedRefusal)
 
 
-def _meta(timestamp: datetime) -> Meta:
-    return Meta(request_id=current_request_id(), timestamp=timestamp)
+def _meta(timestamp: datetime) -> EnvelopedMeta:
+    return EnvelopedMeta(request_id=current_request_id(), timestamp=timestamp)
 
 
-def _one(task: TaskRow, timestamp: datetime) -> Envelope[Task]:
-    return Envelope(data=Task.model_validate(task), meta=_meta(timestamp))
+def _one(task: TaskRow, timestamp: datetime) -> EnvelopedTaskAnswer:
+    return EnvelopedTaskAnswer(data=EnvelopedTask.model_validate(task), meta=_meta(timestamp))
 
 
 @router.get("", summary="List my tasks", responses=answers.listing)
-async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> TaskList:
+async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> EnvelopedTaskList:
     """Gives your tasks, newest first; `meta.count` says how many there are in all."""
     page = await own.list(query)
-    shown = [Task.model_validate(task) for task in page.tasks]
+    shown = [EnvelopedTask.model_validate(task) for task in page.tasks]
     count = len(shown) if page.total is None else page.total
-    where = Page(limit=query.limit, offset=query.offset, next_cursor=page.next_cursor)
-    return TaskList(data=shown, meta=ListMeta(**_meta(own.now()).model_dump(), count=count, page=where))
+    where = EnvelopedPage(limit=query.limit, offset=query.offset, next_cursor=page.next_cursor)
+    return EnvelopedTaskList(
+        data=shown, meta=EnvelopedListMeta(**_meta(own.now()).model_dump(), count=count, page=where)
+    )
 
 
 @router.post(
@@ -96,18 +101,18 @@ async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> TaskList
     status_code=HTTPStatus.CREATED,
     responses=answers.new,
 )
-async def create_task(body: TaskCreate, own: Own, idempotency_key: IdempotencyKey = None) -> Envelope[Task]:
+async def create_task(body: TaskCreate, own: Own, idempotency_key: IdempotencyKey = None) -> EnvelopedTaskAnswer:
     """Makes a task of yours."""
     return _one(await own.create(body, idempotency_key), own.now())
 
 
 @router.get("/{task_id}", summary="Show a task", responses=answers.one)
-async def get_task(task_id: TaskId, own: Own) -> Envelope[Task]:
+async def get_task(task_id: TaskId, own: Own) -> EnvelopedTaskAnswer:
     """Gives one of your tasks."""
     return _one(await own.get(task_id), own.now())
 
 
-async def _update(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch = None) -> Envelope[Task]:
+async def _update(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch = None) -> EnvelopedTaskAnswer:
     """Changes the fields that you send and leaves the others as they are."""
     return _one(await own.update(task_id, body, if_match), own.now())
 
@@ -116,23 +121,23 @@ router.put("/{task_id}", name="update_task", summary="Change a task", responses=
 router.patch("/{task_id}", name="patch_task", summary="Change a field", responses=answers.changed)(_update)
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", responses=answers.one)
-async def toggle_task(task_id: TaskId, own: Own) -> Envelope[Task]:
+@router.patch("/{task_id}/complete", summary="Toggle completion", responses=answers.written)
+async def toggle_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> EnvelopedTaskAnswer:
     """Marks a task completed, or pending again if it was completed."""
-    return _one(await own.toggle(task_id), own.now())
+    return _one(await own.toggle(task_id, if_match), own.now())
 
 
-@router.delete("/{task_id}", summary="Delete a task", responses=answers.one)
-async def delete_task(task_id: TaskId, own: Own) -> Envelope[None]:
+@router.delete("/{task_id}", summary="Delete a task", responses=answers.written)
+async def delete_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> EnvelopedNothing:
     """Deletes a task for good."""
-    await own.delete(task_id)
-    return Envelope(data=None, meta=_meta(own.now()))
+    await own.delete(task_id, if_match)
+    return EnvelopedNothing(data=None, meta=_meta(own.now()))
 
 
 def render(request: Request, problem: dict[str, Any]) -> dict[str, Any]:
     """Give a refusal in this shape."""
-    error = Error(code=problem["code"], message=problem["detail"], errors=problem.get("errors"))
-    refusal = Refusal(data=None, meta=_meta(request.app.state.clock()), error=error)
+    error = EnvelopedError(code=problem["code"], message=problem["detail"], errors=problem.get("errors"))
+    refusal = EnvelopedRefusal(data=None, meta=_meta(request.app.state.clock()), error=error)
     return refusal.model_dump(mode="json", exclude={"error": {"errors"}} if error.errors is None else None)
 
 

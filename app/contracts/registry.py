@@ -17,4 +17,4 @@ def choose(names: Sequence[str]) -> list[Contract]:
     for name in names:
         if clashing := CONTRACTS[name].excludes & set(names):
             raise SettingsError(f"API_CONTRACTS names both {name} and {', '.join(clashing)}, whose paths are the same")
-    return [CONTRACTS[name] for name in dict.fromkeys(names)]
+    return [contract for name, contract in CONTRACTS.items() if name in names]

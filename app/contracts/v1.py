@@ -2,7 +2,7 @@
 
 import re
 from http import HTTPStatus
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Query, Request
@@ -15,16 +15,8 @@ from app.tasks.models import Order, Priority, Status
 from app.tasks.repository import TaskRow
 from app.tasks.schemas import Digits, TaskCreate, TaskQuery, TaskUpdate, Timestamp
 
-DataT = TypeVar("DataT")
 
-
-class Envelope(BaseModel, Generic[DataT]):
-    success: Literal[True] = True
-    data: DataT
-    message: str
-
-
-class Task(BaseModel):
+class V1Task(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
@@ -37,20 +29,37 @@ class Task(BaseModel):
     updated_at: Timestamp
 
 
-class OneTask(BaseModel):
-    task: Task
+class V1OneTask(BaseModel):
+    task: V1Task
 
 
-class Pagination(BaseModel):
+class V1Pagination(BaseModel):
     total: int
     limit: int
     offset: int
     has_more: bool
 
 
-class TaskList(BaseModel):
-    tasks: list[Task]
-    pagination: Pagination
+class V1TaskList(BaseModel):
+    tasks: list[V1Task]
+    pagination: V1Pagination
+
+
+class V1Answer(BaseModel):
+    success: Literal[True] = True
+    message: str
+
+
+class V1TaskAnswer(V1Answer):
+    data: V1OneTask
+
+
+class V1TaskListAnswer(V1Answer):
+    data: V1TaskList
+
+
+class V1DeletedAnswer(V1Answer):
+    data: dict[str, str] = {}
 
 
 class ListQuery(BaseModel):
@@ -61,7 +70,7 @@ class ListQuery(BaseModel):
     order: Order = "desc"
 
 
-class Refusal(BaseModel):
+class V1Refusal(BaseModel):
     """`details` has the moment, the path, the method and, for a 422, every field's error."""
 
     success: Literal[False] = False
@@ -72,22 +81,22 @@ class Refusal(BaseModel):
 
 router = path_router("v1", "/api/v1/{user_id}/tasks", StrictPathRoute)
 
-answers = responses_as(Refusal, Invalid)
+answers = responses_as(V1Refusal, Invalid)
 
 
-def _one(task: TaskRow, message: str) -> Envelope[OneTask]:
-    return Envelope(data=OneTask(task=Task.model_validate(task)), message=message)
+def _one(task: TaskRow, message: str) -> V1TaskAnswer:
+    return V1TaskAnswer(data=V1OneTask(task=V1Task.model_validate(task)), message=message)
 
 
 @router.get("", summary="List my tasks", responses=answers.listing)
-async def list_tasks(own: Own, query: Annotated[ListQuery, Query()]) -> Envelope[TaskList]:
+async def list_tasks(own: Own, query: Annotated[ListQuery, Query()]) -> V1TaskListAnswer:
     """Gives a page of your tasks, 20 unless you ask for another number, with how many there are in all."""
     page = await own.list(TaskQuery(**query.model_dump()))
-    pagination = Pagination(
+    pagination = V1Pagination(
         total=page.total or 0, limit=query.limit, offset=query.offset, has_more=page.next_cursor is not None
     )
-    shown = [Task.model_validate(task) for task in page.tasks]
-    return Envelope(data=TaskList(tasks=shown, pagination=pagination), message="Tasks retrieved successfully")
+    shown = [V1Task.model_validate(task) for task in page.tasks]
+    return V1TaskListAnswer(data=V1TaskList(tasks=shown, pagination=pagination), message="Tasks retrieved successfully")
 
 
 @router.post(
@@ -96,34 +105,34 @@ async def list_tasks(own: Own, query: Annotated[ListQuery, Query()]) -> Envelope
     status_code=HTTPStatus.CREATED,
     responses=answers.new,
 )
-async def create_task(body: TaskCreate, own: Own) -> Envelope[OneTask]:
+async def create_task(body: TaskCreate, own: Own) -> V1TaskAnswer:
     """Makes a task of yours."""
     return _one(await own.create(body), "Task created successfully")
 
 
 @router.get("/{task_id}", summary="Show a task", responses=answers.one)
-async def get_task(task_id: TaskId, own: Own) -> Envelope[OneTask]:
+async def get_task(task_id: TaskId, own: Own) -> V1TaskAnswer:
     """Gives one of your tasks."""
     return _one(await own.get(task_id), "Task retrieved successfully")
 
 
 @router.put("/{task_id}", summary="Change a task", responses=answers.changed)
-async def update_task(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch = None) -> Envelope[OneTask]:
+async def update_task(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch = None) -> V1TaskAnswer:
     """Changes what you send, at least one field."""
     return _one(await own.update(task_id, body, if_match), "Task updated successfully")
 
 
-@router.delete("/{task_id}", summary="Delete a task", responses=answers.one)
-async def delete_task(task_id: TaskId, own: Own) -> Envelope[dict[str, str]]:
+@router.delete("/{task_id}", summary="Delete a task", responses=answers.written)
+async def delete_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> V1DeletedAnswer:
     """Deletes a task for good."""
-    await own.delete(task_id)
-    return Envelope(data={}, message="Task deleted successfully")
+    await own.delete(task_id, if_match)
+    return V1DeletedAnswer(message="Task deleted successfully")
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", responses=answers.one)
-async def toggle_task(task_id: TaskId, own: Own) -> Envelope[OneTask]:
+@router.patch("/{task_id}/complete", summary="Toggle completion", responses=answers.written)
+async def toggle_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> V1TaskAnswer:
     """Marks a task completed, or pending again if it was completed."""
-    return _one(await own.toggle(task_id), "Task completion toggled successfully")
+    return _one(await own.toggle(task_id, if_match), "Task completion toggled successfully")
 
 
 def render(request: Request, problem: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +140,7 @@ def render(request: Request, problem: dict[str, Any]) -> dict[str, Any]:
     details = {"timestamp": request.app.state.clock(), "path": request.url.path, "method": request.method}
     if "errors" in problem:
         details["errors"] = problem["errors"]
-    return Refusal(error=problem["detail"], code=problem["code"], details=details).model_dump(mode="json")
+    return V1Refusal(error=problem["detail"], code=problem["code"], details=details).model_dump(mode="json")
 
 
 contract = Contract("v1", router.routes, re.compile(r"/api/v1(/|$)"), render)

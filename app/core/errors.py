@@ -138,10 +138,9 @@ def refusals(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
 
 def problem_response(request: Request, error: HTTPException) -> Response:
     """Render a refusal, as `application/problem+json` only when `Accept` asks for it."""
-    members = problem(error)
-    for paths, render in request.app.state.error_shapes:
-        if paths.match(request.url.path):
-            members = render(request, members)
+    shapes = (render for paths, render in request.app.state.error_shapes if paths.match(request.url.path))
+    render = next(shapes, None)
+    members = render(request, problem(error)) if render else problem(error)
     wanted = "application/problem+json" in request.headers.get("accept", "")
     media_type = "application/problem+json" if wanted else "application/json"
     return JSONResponse(members, error.status_code, error.headers, media_type)

@@ -114,6 +114,8 @@ async def test_login_takes_json_and_the_oauth_form(ada: Person) -> None:
         assert (await ada.keep(answer).get(url(ada))).status_code == 200
     wrong = await ada.client.post("/api/auth/login", data={"username": ada.email, "password": "wrong"})
     assert (wrong.status_code, wrong.json()["error"]) == (401, "Unauthorized")
+    blank = await ada.client.post("/api/auth/login", data={"username": ada.email, "password": ""})
+    assert (blank.status_code, blank.json()["error"]) == (401, "Unauthorized")
     assert (await ada.client.post("/api/auth/login", data={"password": "x"})).status_code == 422
     assert (await ada.client.post("/api/auth/login", data={"password": "x" * 70_000})).status_code == 413
     assert (await ada.client.get("/api/auth/login")).status_code == 405
@@ -126,3 +128,27 @@ async def test_the_other_routes_are_as_ever(ada: Person) -> None:
     assert (await ada.get("/api/tasks")).status_code == 200
     assert (await ada.get(f"/api/v1/{ada.user['id']}/tasks")).json()["data"]["pagination"]["total"] == 1
     assert "error" not in (await ada.get("/api/tasks/x")).json()
+
+
+async def test_a_path_of_two_shapes_is_refused_in_one(service: Service) -> None:
+    """`/api/v1/tasks` is a user called v1 to one and unknown to the other: whichever is first, never a 500."""
+    for names in ("v1,path", "path,v1", "v1,path-enveloped"):
+        async with service(api_contracts=names) as client:
+            client.event_hooks["response"] = []
+            answer = await client.get("/api/v1/tasks")
+            assert (answer.status_code, answer.json()["success"]) == (401, False)
+
+
+async def test_a_stale_write_is_refused(ada: Person) -> None:
+    """`If-Match`, on every write."""
+    task = await make(ada)
+    for method, rest, body in (
+        ("PUT", "", {"title": "x"}),
+        ("PATCH", "", {"title": "x"}),
+        ("PATCH", "/complete", None),
+        ("DELETE", "", None),
+    ):
+        stale = await ada.send(method, url(ada, f"/{task['id']}{rest}"), json=body, headers={"If-Match": '"9"'})
+        assert (stale.status_code, stale.json()["error"]) == (412, "Precondition Failed")
+    gone = await ada.send("DELETE", url(ada, f"/{task['id']}"), headers={"If-Match": '"1"'})
+    assert gone.status_code == 204

@@ -86,6 +86,10 @@ async def test_refusals_have_the_envelope_too(ada: Person) -> None:
     refused(await ada.get(url(ada, f"/{task['id']}")), 404, "TASK_NOT_FOUND")
     refused(await ada.get(url(ada, f"/{uuid4()}")), 404, "TASK_NOT_FOUND")
     refused(await ada.send("DELETE", url(ada)), 405, "METHOD_NOT_ALLOWED")
+    own = await ada.add_task()
+    for method, rest, body in (("PUT", "", {"title": "x"}), ("PATCH", "/complete", None), ("DELETE", "", None)):
+        one = url(ada, f"/{own['id']}{rest}")
+        refused(await ada.send(method, one, json=body, headers={"If-Match": '"9"'}), 412, "TASK_CHANGED")
     error = refused(await ada.send("POST", url(ada), json={"title": ""}), 422, "VALIDATION_FAILED")
     assert [e["field"] for e in error["errors"]] == ["title"]
     assert "errors" not in refused(await ada.send("POST", url(ada), content=b"{"), 400, "MALFORMED_BODY")

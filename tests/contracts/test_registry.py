@@ -1,6 +1,7 @@
 """Which contracts there are, and that those not asked for leave no trace."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,32 @@ def test_what_is_mounted_is_documented_under_its_own_tag(names: str) -> None:
     for operation in operations:
         assert operation["summary"]
         assert operation["description"]
+
+
+def test_schemas_have_one_plain_name_whatever_stands_beside_them() -> None:
+    """Generated clients carry these names: they must not change because another contract is mounted."""
+    alone = {name: schemas(name) for name in ("", *CONTRACTS)}
+    both = schemas("v1,path")
+    assert all(name.isalnum() for names in alone.values() for name in names)
+    assert both.keys() == alone[""].keys() | alone["v1"].keys() | alone["path"].keys()
+    for name, schema in (alone[""] | alone["v1"] | alone["path"]).items():
+        assert both[name] == schema
+
+
+def test_every_write_on_one_task_documents_its_condition() -> None:
+    """If-Match and the 412 that it may get."""
+    for names in ("v1,path", "path-enveloped"):
+        paths = create_app(make_settings(URL, api_contracts=names)).openapi()["paths"]
+        writes = [op for path, ops in paths.items() if "{task_id}" in path for verb, op in ops.items() if verb != "get"]
+        assert len(writes) >= 8
+        for operation in writes:
+            assert "412" in operation["responses"]
+            assert "if-match" in [parameter["name"].lower() for parameter in operation["parameters"]]
+
+
+def schemas(names: str) -> dict[str, Any]:
+    found: dict[str, Any] = create_app(make_settings(URL, api_contracts=names)).openapi()["components"]["schemas"]
+    return found
 
 
 @pytest.mark.parametrize("name", CONTRACTS)

@@ -151,6 +151,7 @@ async def test_the_path_must_be_ones_own(ada: Person) -> None:
         check_refusal(await ada.send(method, foreign, content=b"{bad"), 403, "FORBIDDEN")
     check_refusal(await ada.get("/api/v1/me/tasks"), 422, "VALIDATION_FAILED")
     check_refusal(await ada.get(url(ada, "/5")), 422, "VALIDATION_FAILED")
+    check_refusal(await ada.get(url(bob, "/5")), 403, "FORBIDDEN")
     assert (await bob.get(url(bob, f"/{task['id']}"))).status_code == 200
 
 
@@ -179,8 +180,9 @@ async def test_every_refusal_below_v1_has_its_shape(ada: Person) -> None:
     wrong = await ada.send("PATCH", one)
     check_refusal(wrong, 405, "METHOD_NOT_ALLOWED")
     assert wrong.headers["allow"] == "DELETE, GET, PUT"
-    stale = await ada.send("PUT", one, json={"title": "x"}, headers={"If-Match": '"9"'})
-    check_refusal(stale, 412, "TASK_CHANGED")
+    for method, rest, body in (("PUT", "", {"title": "x"}), ("PATCH", "/complete", None), ("DELETE", "", None)):
+        stale = await ada.send(method, one + rest, json=body, headers={"If-Match": '"9"'})
+        check_refusal(stale, 412, "TASK_CHANGED")
     check_refusal(await ada.send("POST", url(ada), content=b"x" * 70_000), 413, "BODY_TOO_LARGE")
     plain = {"Content-Type": "text/plain"}
     check_refusal(await ada.send("POST", url(ada), content=b"x", headers=plain), 415, "UNSUPPORTED_MEDIA_TYPE")
