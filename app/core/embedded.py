@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -154,7 +154,21 @@ class EmbeddedPostgres:
                 # After a kill -9 the old server's children, or its shared memory, may linger for a moment.
                 self._say("The embedded database is not up yet, trying again …")
                 time.sleep(wait)
+                self._disown_pid()
         self._run("pg_ctl", *arguments)
+
+    def _disown_pid(self) -> None:
+        """Put our own process id into the lock files of a server that does not answer.
+
+        The one in them may be a zombie's or a stranger's by now, and PostgreSQL refuses to start while it exists. Its
+        launcher's it ignores; the rest, by which it finds out that an old server's memory is in use, stays.
+        """
+        for lock in (self.data_dir / "postmaster.pid", self._socket_dir / ".s.PGSQL.5432.lock"):
+            with suppress(FileNotFoundError), lock.open("r+") as file:
+                _, *rest = file.read().split("\n")
+                file.seek(0)
+                file.write("\n".join([str(os.getpid()), *rest]))
+                file.truncate()
 
     def _answers(self) -> bool:
         """Ask the socket: a process id in a file may be anybody's by now."""

@@ -25,6 +25,20 @@ sys.stdin.readline()
 postgres.stop()
 """
 
+ADOPT = """
+import ctypes, os, signal, sys, time
+from pathlib import Path
+from app.core.embedded import EmbeddedPostgres
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
+postgres = EmbeddedPostgres(Path(sys.argv[1]), durable=False, say=lambda text: None)
+postgres.start()
+os.kill(int((postgres.data_dir / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+while not postgres.ensure_running():
+    time.sleep(0.1)
+print("started again")
+postgres.stop()
+"""
+
 
 def make(data_dir: Path, *, durable: bool = False) -> EmbeddedPostgres:
     return EmbeddedPostgres(data_dir, durable=durable, say=lambda text: None)
@@ -148,6 +162,33 @@ def test_a_stale_pid_of_a_living_process_harms_nobody(folder: Path) -> None:
         postgres.stop()
         assert bystander.poll() is None
         bystander.kill()
+
+
+def test_a_stale_pid_of_a_process_of_the_same_user_harms_nobody_either(folder: Path) -> None:
+    """PostgreSQL itself would refuse for as long as that process lives."""
+    postgres = make(folder / "pg")
+    postgres.start()
+    pid_file = folder / "pg" / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    postgres.stop()
+    owner = pid_file.parent.stat().st_uid
+    with subprocess.Popen(["sleep", "60"], user=owner if os.geteuid() == 0 else None) as bystander:
+        pid_file.write_text("\n".join([str(bystander.pid), *lines[1:]]) + "\n")
+        os.chown(pid_file, owner, -1)
+        count(postgres.start())
+        postgres.stop()
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux hands orphans to a chosen process")
+def test_a_killed_server_that_nobody_reaped_is_started_again(folder: Path) -> None:
+    """As the first process of a container inherits it: a zombie keeps its process id."""
+    command = [sys.executable, "-c", ADOPT, str(folder / "pg")]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "started again\n", done.stderr
 
 
 def test_what_is_no_database_of_ours_is_left_alone(folder: Path) -> None:
