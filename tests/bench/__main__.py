@@ -1,0 +1,146 @@
+"""Prints one table: this service, the usual way and the limit, in turns, over the same tables."""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import httpx
+
+from app.core.dsn import parse_database_url
+from app.core.embedded import EmbeddedPostgres
+from app.core.migrate import upgrade
+from tests.bench.data import PASSWORD, Person, Request, access_token, make_tokens, refresh_requests, seed
+from tests.bench.servers import Target, Window, load, three_servers
+from tests.support import SECRET
+
+# Tokens that nobody has used yet, for one window: more than the fastest can use up.
+REFRESHES_A_SECOND = {"this service": 6000, "usual": 2000, "limit": 14000}
+
+
+class Bench:
+    """What is asked, how hard, and how the answers are checked."""
+
+    def __init__(self, folder: Path, people: dict[str, Person], seconds: int) -> None:
+        self.folder = folder
+        self.people = people
+        self.seconds = seconds
+        self.tokens = make_tokens(SECRET)
+        self.bearer = {name: access_token(self.tokens, person) for name, person in people.items()}
+        self.work: dict[str, tuple[int, Callable[[Target], list[Request]]]] = {
+            "get one": (16, self.get_one),
+            "list of 20": (16, lambda _: [Request("GET", "/api/tasks", self.bearer["few"])]),
+            "list of 1,000": (4, lambda _: [Request("GET", "/api/tasks", self.bearer["many"])]),
+            "create": (16, lambda _: [Request("POST", "/api/tasks", self.bearer["new"], '{"title": "Buy milk"}')]),
+            "refresh": (8, self.refresh),
+            "get one, 100 connections": (100, self.get_one),
+            "sign-in, cost 12": (4, self.sign_in),
+        }
+
+    def get_one(self, target: Target) -> list[Request]:
+        return [
+            Request("GET", f"/api/tasks/{task_id}", self.bearer["many"]) for task_id in self.people["many"].task_ids
+        ]
+
+    def refresh(self, target: Target) -> list[Request]:
+        count = int(REFRESHES_A_SECOND[target.name] * (self.seconds + 1))
+        return refresh_requests(self.tokens, self.people["few"], count)
+
+    def sign_in(self, target: Target) -> list[Request]:
+        body = f'{{"email": "{self.people["few"].email}", "password": "{PASSWORD}"}}'
+        return [Request("POST", "/api/auth/signin", "", body)]
+
+    def window(self, target: Target, work: str) -> Window:
+        """Load one server with one kind of work. Raises: AssertionError for a wrong answer in the sample."""
+        connections, make = self.work[work]
+        requests = make(target)
+        self.check(target, work, requests)
+        file = self.folder / "requests"
+        file.write_text("".join("\t".join(request) + "\n" for request in requests[3:] or requests))
+        return load(target, file, connections=connections, seconds=self.seconds)
+
+    def check(self, target: Target, work: str, requests: list[Request]) -> None:
+        """Hold a sample of the answers against what was stored."""
+        for method, path, token, body in requests[:3]:
+            headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+            answer = httpx.request(method, target.url + path, headers=headers, content=body or None, timeout=30)
+            assert answer.is_success, (target.name, work, answer.status_code, answer.text)
+            found = answer.json()
+            if work.startswith("get"):
+                assert found["id"] == path.rpartition("/")[2]
+                assert found["user_id"] == str(self.people["many"].id)
+            elif work.startswith("list"):
+                person = self.people["few" if work.endswith("20") else "many"]
+                assert [task["id"] for task in found] == [str(i) for i in reversed(person.task_ids)]
+                assert all(task["title"].endswith("🌱") and len(task) == 10 for task in found)
+            elif work == "create":
+                assert (found["title"], found["user_id"]) == ("Buy milk", str(self.people["new"].id))
+            else:
+                assert found["access_token"] != found["refresh_token"]
+
+
+def table(work: str, windows: dict[str, list[Window]]) -> str:
+    """Medians over the rounds; the ratios are medians of each round's own."""
+    lines = [
+        f"{work}",
+        f"  {'':14}{'x usual':>8}{'of limit':>10}{'CPU/1k':>9}{'less CPU':>10}{'p50 ms':>9}{'p99 ms':>9}{'errors':>8}",
+    ]
+    for name, own in windows.items():
+
+        def ratio(other: str, value: Callable[[Window], float], own: list[Window] = own) -> float:
+            return median(value(a) / (value(b) or 1) for a, b in zip(own, windows[other], strict=True))
+
+        middle = {part: median(getattr(window, part) for window in own) for part in ("cpu_per_thousand", "p50", "p99")}
+        lines.append(
+            f"  {name:14}{ratio('usual', lambda w: w.rate):8.2f}{ratio('limit', lambda w: w.rate):10.2f}"
+            f"{middle['cpu_per_thousand']:9.3f}{1 / (ratio('usual', lambda w: w.cpu_per_thousand) or 1):10.2f}"
+            f"{middle['p50']:9.2f}{middle['p99']:9.2f}{sum(w.errors for w in own):8}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3, help="of each window")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", default="", help="part of a kind of work's name")
+    options = parser.parse_args()
+    if not shutil.which("wrk"):
+        sys.exit("wrk is needed to load the servers: apt-get install wrk, or your system's package of that name.")
+    folder = Path(tempfile.mkdtemp(prefix="auth-tasks-bench-"))
+    folder.chmod(0o711)
+    postgres = EmbeddedPostgres(folder / "postgres")
+    try:
+        url = postgres.start()
+        upgrade(parse_database_url(url))
+        bench = Bench(folder, seed(url, 12), options.seconds)
+        with three_servers(folder, url, secret=SECRET, workers=options.workers) as targets:
+            print(
+                f"{options.workers} workers, {os.cpu_count()} cores, {options.rounds} rounds of {options.seconds} s\n"
+            )
+            for work in (name for name in bench.work if options.only in name):
+                print(table(work, measure(bench, targets, work, options.rounds)), flush=True)
+            for target in targets:
+                print(f"memory of {target.name}: {target.memory_mb()} MB")
+    finally:
+        postgres.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def measure(bench: Bench, targets: list[Target], work: str, rounds: int) -> dict[str, list[Window]]:
+    """One window to warm up, then rounds in turns: A B C, C B A, …"""
+    windows: dict[str, list[Window]] = {target.name: [] for target in targets}
+    for number in range(rounds + 1):
+        for target in targets if number % 2 else reversed(targets):
+            window = bench.window(target, work)
+            if number:
+                windows[target.name].append(window)
+    return windows
+
+
+main()

@@ -1,0 +1,76 @@
+"""What the three servers are asked for: people with tasks, and requests that all of them understand."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+import psycopg
+from passlib.hash import bcrypt_sha256
+
+from app.auth.tokens import Tokens
+
+TASKS_OF = {"few": 20, "many": 1000, "new": 0}
+STRANGERS = 1000
+_TASK_COLUMNS = "id, user_id, title, description, status, priority, version, created_at, updated_at"
+PASSWORD = "correct horse battery 4"
+
+
+class Person(NamedTuple):
+    id: UUID
+    email: str
+    task_ids: list[UUID]
+
+
+class Request(NamedTuple):
+    """One request as `load.lua` reads it."""
+
+    method: str
+    path: str
+    token: str = ""
+    body: str = ""
+
+
+def seed(url: str, cost: int) -> dict[str, Person]:
+    """Fill a migrated database: the people that are asked about among 1,000 others with 20 tasks each."""
+    password_hash = bcrypt_sha256.using(rounds=cost).hash(PASSWORD)
+    people = {name: Person(uuid4(), f"{name}@example.test", []) for name in TASKS_OF}
+    everybody = [*people.values(), *(Person(uuid4(), f"{number}@example.test", []) for number in range(STRANGERS))]
+    moment = datetime.now(UTC) - timedelta(days=30)
+    users = ((p.id, p.email, password_hash, True, 0, moment, moment) for p in everybody)
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        _copy(cursor, "users (id, email, password_hash, is_active, token_version, created_at, updated_at)", users)
+        _copy(cursor, f"tasks ({_TASK_COLUMNS})", _tasks(everybody, moment))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+    return people
+
+
+def _copy(cursor: psycopg.Cursor, into: str, rows: Iterable[tuple[object, ...]]) -> None:
+    with cursor.copy(f"COPY {into} FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _tasks(everybody: list[Person], moment: datetime) -> Iterator[tuple[object, ...]]:
+    for person in everybody:
+        for number in range(TASKS_OF.get(person.email.partition("@")[0], 20)):
+            task_id, made_at = uuid4(), moment + timedelta(seconds=number)
+            person.task_ids.append(task_id)
+            title = f"Water the plants {number} 🌱"
+            yield task_id, person.id, title, "The fern first", "pending", "high", 1, made_at, made_at
+
+
+def make_tokens(secret: str) -> Tokens:
+    return Tokens(secret, None, access_seconds=900, refresh_seconds=604800)
+
+
+def access_token(tokens: Tokens, person: Person) -> str:
+    return tokens.issue(person.id, uuid4(), 0, refresh_id=uuid4(), now=datetime.now(UTC)).access_token
+
+
+def refresh_requests(tokens: Tokens, person: Person, count: int) -> list[Request]:
+    """Each of another sign-in: the tokens are genuine, and nobody has used them."""
+    now = datetime.now(UTC)
+    pairs = (tokens.issue(person.id, uuid4(), 0, refresh_id=uuid4(), now=now) for _ in range(count))
+    return [Request("POST", "/api/auth/refresh", "", f'{{"refresh_token": "{pair.refresh_token}"}}') for pair in pairs]
