@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import app.auth.caller_repository
 import app.auth.denylist_repository
 import app.auth.repository
 import app.tasks.list_repository
@@ -77,7 +78,8 @@ def test_tasks_know_of_auth_only_who_is_calling() -> None:
     """The one sideways arrow."""
     known = {m for name in inside("app/tasks/") for m in imports(TREES[name]) if m.startswith("app.auth.")}
     modules = {".".join(m.split(".")[:3]) for m in known}
-    assert modules <= {"app.auth.dependencies", "app.auth.errors"}, f"{modules}: ask auth/dependencies for it"
+    known_to_tasks = {"dependencies", "errors", "caller", "caller_repository"}
+    assert modules <= {f"app.auth.{name}" for name in known_to_tasks}, f"{modules}: let the caller find it out"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_everything_public_says_what_it_is() -> None:
 
 
 def statements() -> Iterator[tuple[str, str]]:
-    for module in (app.tasks.repository, app.auth.repository, app.auth.denylist_repository):
+    for module in (app.tasks.repository, app.auth.repository, app.auth.caller_repository, app.auth.denylist_repository):
         for name, value in vars(module).items():
             if isinstance(value, Statement):
                 yield f"{module.__name__}.{name}", value.sql.decode()
@@ -153,6 +155,7 @@ def statements() -> Iterator[tuple[str, str]]:
     for shape in product([None, False, True], flags, flags, flags, ["title", "priority"], ["asc"], flags, flags):
         made = Shape(*shape)  # type: ignore[arg-type]  # product() forgets the literals
         yield f"list {made}", app.tasks.list_repository._list_statement(made).sql.decode()
+        yield f"json {made}", app.tasks.list_repository._json_statement(made).sql.decode()
         yield f"count {made}", app.tasks.list_repository._count_statement(made).sql.decode()
 
 
@@ -161,7 +164,8 @@ def test_every_statement_on_tasks_names_the_owner() -> None:
     seen = 0
     for name, sql in statements():
         uses = len(re.findall(r"(?:FROM|UPDATE|INTO) tasks\b", sql))
-        owners = len(re.findall(r"tasks\.user_id = %\(user_id\)s", sql)) + ("INSERT INTO tasks" in sql)
+        owners = len(re.findall(r"tasks\.user_id = \(SELECT alive\.id\s+FROM alive\)", sql))
+        owners += "INSERT INTO tasks (id, user_id" in sql and "WHERE (SELECT alive.id \nFROM alive) IS NOT NULL" in sql
         assert owners >= uses, f"{name} does not name the owner: add it to the WHERE clause"
         seen += uses > 0
     assert seen > 100

@@ -9,8 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
+from app.auth.caller_repository import signed_in
 from app.auth.models import DeniedToken, User
-from app.auth.repository import Id, signed_in
+from app.auth.repository import Id
 from app.auth.tokens import Claims
 from app.core.database import Database, Statement
 

@@ -1,13 +1,15 @@
-"""Who is calling: `CurrentUser` in a signature is all that a router needs to know."""
+"""Who is calling: `CurrentCaller` in a signature is all that a router needs to know."""
 
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import OAuth2PasswordBearer
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.auth import service
+from app.auth.caller import Caller
 from app.auth.errors import (
     InvalidCredentials,
     InvalidGrant,
@@ -15,19 +17,19 @@ from app.auth.errors import (
     InvalidToken,
     NotAuthenticated,
 )
-from app.auth.repository import UserRow
 from app.auth.service import Auth
 from app.core.client_address import client_address
-from app.core.errors import MalformedBody
+from app.core.errors import MalformedBody, ServiceUnavailable
 from app.core.routing import Gate, Route
 
 
-def get_auth(request: Request) -> Auth:
+# Dependencies are asynchronous: FastAPI sends a plain function to a thread, which takes longer than all of it.
+async def get_auth(request: Request) -> Auth:
     auth: Auth = request.app.state.auth
     return auth
 
 
-def bearer_token(request: Request) -> str | None:
+async def bearer_token(request: Request) -> str | None:
     """Give the token of the Authorization header, None without one. Raises: InvalidToken.
 
     Source: RFC 6750 2.1.
@@ -41,28 +43,46 @@ def bearer_token(request: Request) -> str | None:
     return token.lstrip(" ")
 
 
-async def authenticate(request: Request) -> UserRow:
+async def identify(request: Request) -> Caller:
     """Say who is calling, once a request. Raises: NotAuthenticated, InvalidToken."""
-    known: UserRow | None = request.scope.get("user")
+    known: Caller | None = request.scope.get("caller")
     if known is None:
-        token = bearer_token(request)
+        token = await bearer_token(request)
         if token is None:
             raise NotAuthenticated
-        known = request.scope["user"] = await service.authenticate(get_auth(request), token)
+        known = request.scope["caller"] = service.identify(await get_auth(request), token)
     return known
 
 
 class _Bearer(OAuth2PasswordBearer):
-    """Shows Swagger UI's Authorize dialog an e-mail and a password field, and asks `authenticate`."""
+    """Shows Swagger UI's Authorize dialog an e-mail and a password field, and asks `identify`."""
 
     async def __call__(self, request: Request) -> Any:  # type: ignore[override]  # FastAPI passes what is annotated
-        return await authenticate(request)
+        return await identify(request)
 
 
 class BearerRoute(Route):
-    """A route that asks who is calling before it reads the body."""
+    """A route that asks who is calling before it reads the body.
 
-    gates: tuple[Gate, ...] = (authenticate,)
+    The first statement checks the sign-in and does the work. A refusal that needs no statement is given only to
+    whoever is signed in: 401 comes before all others.
+    """
+
+    gates: tuple[Gate, ...] = (identify,)
+
+    def get_route_handler(self) -> Any:
+        answer = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except (NotAuthenticated, InvalidToken, ServiceUnavailable):
+                raise
+            except (HTTPException, RequestValidationError):
+                await (await identify(request)).check()
+                raise
+
+        return handle
 
 
 class OAuthRoute(Route):
@@ -86,8 +106,8 @@ class OAuthRoute(Route):
         return handle
 
 
-def get_address(request: Request) -> str:
-    return client_address(request, get_auth(request).settings.trusted_proxies)
+async def get_address(request: Request) -> str:
+    return client_address(request, (await get_auth(request)).settings.trusted_proxies)
 
 
 _bearer = _Bearer(
@@ -97,7 +117,7 @@ _bearer = _Bearer(
     description="Sign in with your e-mail address as the username. Leave the client fields empty.",
 )
 
-CurrentUser = Annotated[UserRow, Depends(_bearer)]
+CurrentCaller = Annotated[Caller, Depends(_bearer)]
 AuthService = Annotated[Auth, Depends(get_auth)]
 ClientAddress = Annotated[str, Depends(get_address)]
 OptionalBearer = Annotated[str | None, Depends(bearer_token)]

@@ -5,14 +5,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    ColumnElement,
     DateTime,
     Integer,
     String,
     Uuid,
     bindparam,
     cast,
-    exists,
     false,
     literal,
     null,
@@ -21,22 +19,15 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Mapped
 from sqlmodel import col
 
-from app.auth.models import DeniedToken, User
+from app.auth.caller_repository import UserRow, signed_in, user_columns
+from app.auth.models import User
 from app.auth.tokens import Claims
 from app.core.database import Database, Statement
 
 _NOBODY = UUID(int=0)
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-class UserRow(NamedTuple):
-    id: UUID
-    email: str
-    name: str | None
-    created_at: datetime
 
 
 class Account(NamedTuple):
@@ -56,8 +47,7 @@ class Id(NamedTuple):
     id: UUID
 
 
-_user_columns = (col(User.id), col(User.email), col(User.name), col(User.created_at))
-_account_columns = (*_user_columns, col(User.password_hash), col(User.is_active), col(User.token_version))
+_account_columns = (*user_columns, col(User.password_hash), col(User.is_active), col(User.token_version))
 # As many columns to fetch and to read when there is no such account: the 9 µs that a row takes would show.
 _decoy_columns = (
     cast(bindparam("decoy_id"), Uuid),
@@ -82,7 +72,7 @@ INSERT_USER = Statement(
         updated_at=bindparam("now"),
     )
     .on_conflict_do_nothing(index_elements=[col(User.email)])
-    .returning(*_user_columns),
+    .returning(*user_columns),
     UserRow,
 )
 SELECT_ACCOUNT = Statement(
@@ -101,17 +91,6 @@ UPDATE_PASSWORD_HASH = Statement(
 )
 
 
-def signed_in() -> tuple[ColumnElement[bool] | Mapped[bool], ...]:
-    """The conditions under which a genuine token speaks for its user."""
-    return (
-        col(User.id) == bindparam("user_id", type_=Uuid),
-        col(User.is_active),
-        col(User.token_version) == bindparam("version", type_=Integer),
-        ~exists().where(col(DeniedToken.id) == bindparam("session_id", type_=Uuid)),
-    )
-
-
-SELECT_SIGNED_IN_USER = Statement(select(*_user_columns).where(*signed_in()), UserRow)
 END_ALL_SESSIONS = Statement(
     update(User)
     .where(*signed_in())
@@ -144,13 +123,6 @@ async def update_password_hash(database: Database, user_id: UUID, *, old_hash: s
     return (
         await database.fetch_one(UPDATE_PASSWORD_HASH, user_id=user_id, old_hash=old_hash, new_hash=new_hash)
     ) is not None
-
-
-async def select_signed_in_user(database: Database, claims: Claims) -> UserRow | None:
-    """Give the token's user if it exists, is active, and neither it nor this sign-in was signed out."""
-    return await database.fetch_one(
-        SELECT_SIGNED_IN_USER, user_id=claims.user_id, session_id=claims.session_id, version=claims.token_version
-    )
 
 
 async def update_token_version(database: Database, claims: Claims, now: datetime) -> bool:

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import Form
 
 from app.auth import service
-from app.auth.dependencies import AuthService, BearerRoute, ClientAddress, CurrentUser, OAuthRoute, OptionalBearer
+from app.auth.caller_repository import UserRow
+from app.auth.dependencies import AuthService, BearerRoute, ClientAddress, CurrentCaller, OAuthRoute, OptionalBearer
 from app.auth.errors import EmailTaken, InvalidCredentials, InvalidGrant, InvalidToken, NotAuthenticated
 from app.auth.oauth import grant
-from app.auth.repository import UserRow
 from app.auth.schemas import (
     Detail,
     RefreshBody,
@@ -96,6 +96,6 @@ async def issue_token(form: Annotated[TokenForm, Form()], auth: AuthService, add
     response_model=UserRead,
     responses=refusals(NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable),
 )
-async def show_me(user: CurrentUser) -> UserRow:
+async def show_me(caller: CurrentCaller) -> UserRow:
     """Gives the account that the access token belongs to."""
-    return user
+    return await caller.user()

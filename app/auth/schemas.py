@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
+from app.auth.caller_repository import UserRow
 from app.auth.emails import normalise_email
 from app.auth.models import NAME_LENGTH
-from app.auth.repository import UserRow
 from app.auth.tokens import TokenPair
 from app.core.text import NO_NUL, storable
 

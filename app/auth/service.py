@@ -6,11 +6,12 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from app.auth import denylist_repository, repository
+from app.auth.caller import Caller
+from app.auth.caller_repository import UserRow
 from app.auth.common_passwords import is_common
 from app.auth.emails import normalise_email
 from app.auth.errors import CommonPassword, EmailTaken, InvalidCredentials, InvalidToken, NotAuthenticated
 from app.auth.passwords import Passwords
-from app.auth.repository import UserRow
 from app.auth.tokens import Claims, TokenPair, Tokens, TokenType, successor_id
 from app.core.clock import Clock
 from app.core.config import Settings
@@ -166,13 +167,10 @@ def _genuine(auth: Auth, token: str | None, kind: TokenType, now: datetime) -> C
         return None
 
 
-async def authenticate(auth: Auth, access_token: str) -> UserRow:
+def identify(auth: Auth, access_token: str) -> Caller:
     """Say who sent this access token. Raises: InvalidToken. Source: FR-013, FR-014.
 
-    The signature is checked before any connection is taken.
+    Only its signature and its times are checked here, so that a forged one costs no connection.
     """
-    claims = auth.tokens.read(access_token, "access", auth.clock())
-    user = await repository.select_signed_in_user(auth.database, claims)
-    if user is None:
-        raise InvalidToken
-    return user
+    now = auth.clock()
+    return Caller(auth.database, auth.tokens.read(access_token, "access", now), now)

@@ -1,7 +1,6 @@
 """What a contract consists of, and the check that all of them share: the path names the caller."""
 
 import re
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
@@ -10,20 +9,12 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from app.auth.dependencies import BearerRoute, CurrentUser, authenticate
+from app.auth.dependencies import BearerRoute, identify
 from app.auth.errors import InvalidToken, NotAuthenticated
-from app.core.clock import Clock
-from app.core.database import Database
 from app.core.errors import COMMON_REFUSALS, ApiError, InternalError, Invalid, Render, ServiceUnavailable, refusals
 from app.core.routing import Gate, router
 from app.core.text import UUID_TEXT
-from app.tasks import service
-from app.tasks.conditions import versions_to_match
-from app.tasks.dependencies import Now, Tasks
 from app.tasks.errors import TaskChanged, TaskNotFound
-from app.tasks.repository import TaskRow
-from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
-from app.tasks.service import Page
 
 
 class Contract(NamedTuple):
@@ -46,15 +37,15 @@ class NotYourPath(ApiError):
 
 async def own_path(request: Request) -> None:
     """Compare the path's user with the token's; it is used for nothing else. Raises: NotYourPath."""
-    user = await authenticate(request)
-    if request.path_params["user_id"].lower() != str(user.id):
+    caller = await identify(request)
+    if request.path_params["user_id"].lower() != str(caller.user_id):
         raise NotYourPath
 
 
 class PathRoute(BearerRoute):
     """A route below a user's own path: 401, then 403, before the body is read."""
 
-    gates: tuple[Gate, ...] = (authenticate, own_path)
+    gates: tuple[Gate, ...] = (identify, own_path)
 
 
 _NO_ID = str(UUID(int=0))
@@ -73,7 +64,7 @@ def _well_formed(name: str) -> Gate:
 class StrictPathRoute(PathRoute):
     """The same, where an id that is no UUID is 422 and not merely nobody's or missing."""
 
-    gates = (authenticate, _well_formed("user_id"), own_path, _well_formed("task_id"))
+    gates = (identify, _well_formed("user_id"), own_path, _well_formed("task_id"))
 
 
 _Named = Annotated[str, Path(description="Your own id.", json_schema_extra={"format": "uuid"})]
@@ -118,40 +109,3 @@ def responses_as(model: type[BaseModel], *of_one_task: type[ApiError]) -> Respon
         changed=document(TaskNotFound, TaskChanged, *COMMON_REFUSALS),
         written=document(TaskNotFound, TaskChanged, *of_one_task),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class OwnTasks:
-    """The operations on the caller's tasks, whatever their shape."""
-
-    database: Database
-    now: Clock
-    user_id: UUID
-
-    async def list(self, query: TaskQuery) -> Page:
-        return await service.list_tasks(self.database, self.user_id, query)
-
-    async def create(self, body: TaskCreate, key: str | None = None) -> TaskRow:
-        created = await service.create_task(self.database, self.now, self.user_id, body, idempotency_key=key)
-        return created.task
-
-    async def get(self, task_id: UUID) -> TaskRow:
-        return await service.get_task(self.database, self.user_id, task_id)
-
-    async def update(self, task_id: UUID, body: TaskUpdate, if_match: str | None) -> TaskRow:
-        versions = versions_to_match(if_match)
-        return await service.update_task(self.database, self.now, self.user_id, task_id, body, versions=versions)
-
-    async def toggle(self, task_id: UUID, if_match: str | None) -> TaskRow:
-        versions = versions_to_match(if_match)
-        return await service.toggle_task(self.database, self.now, self.user_id, task_id, versions=versions)
-
-    async def delete(self, task_id: UUID, if_match: str | None) -> None:
-        await service.delete_task(self.database, self.user_id, task_id, versions=versions_to_match(if_match))
-
-
-async def _own_tasks(user: CurrentUser, database: Tasks, now: Now) -> OwnTasks:
-    return OwnTasks(database, now, user.id)
-
-
-Own = Annotated[OwnTasks, Depends(_own_tasks)]

@@ -8,9 +8,11 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
+from app.auth.dependencies import CurrentCaller
 from app.contracts import login
-from app.contracts.contract import Contract, Own, path_router, responses_as
+from app.contracts.contract import Contract, path_router, responses_as
 from app.core.errors import Problem
+from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.repository import TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate, Timestamp
@@ -40,9 +42,9 @@ answers = responses_as(PathRefusal)
 
 
 @router.get("", summary="List my tasks", response_model=list[PathTask], responses=answers.listing)
-async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> object:
+async def list_tasks(caller: CurrentCaller, query: Annotated[TaskQuery, Query()]) -> object:
     """Gives your tasks, newest first; an empty array if there are none."""
-    return (await own.list(query)).tasks
+    return (await service.list_tasks(caller, query)).tasks
 
 
 @router.post(
@@ -52,20 +54,20 @@ async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> object:
     response_model=PathTask,
     responses=answers.new,
 )
-async def create_task(body: TaskCreate, own: Own, idempotency_key: IdempotencyKey = None) -> TaskRow:
+async def create_task(body: TaskCreate, caller: CurrentCaller, idempotency_key: IdempotencyKey = None) -> TaskRow:
     """Makes a task of yours."""
-    return await own.create(body, idempotency_key)
+    return (await service.create_task(caller, body, idempotency_key=idempotency_key)).task
 
 
 @router.get("/{task_id}", summary="Show a task", response_model=PathTask, responses=answers.one)
-async def get_task(task_id: TaskId, own: Own) -> TaskRow:
+async def get_task(task_id: TaskId, caller: CurrentCaller) -> TaskRow:
     """Gives one of your tasks."""
-    return await own.get(task_id)
+    return await service.get_task(caller, task_id)
 
 
-async def _update(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch = None) -> TaskRow:
+async def _update(task_id: TaskId, body: TaskUpdate, caller: CurrentCaller, versions: IfMatch = None) -> TaskRow:
     """Changes the fields that you send and leaves the others as they are."""
-    return await own.update(task_id, body, if_match)
+    return await service.update_task(caller, task_id, body, versions=versions)
 
 
 router.put(
@@ -77,15 +79,15 @@ router.patch(
 
 
 @router.patch("/{task_id}/complete", summary="Toggle completion", response_model=PathTask, responses=answers.written)
-async def toggle_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> TaskRow:
+async def toggle_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> TaskRow:
     """Marks a task completed, or pending again if it was completed."""
-    return await own.toggle(task_id, if_match)
+    return await service.toggle_task(caller, task_id, versions=versions)
 
 
 @router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=answers.written)
-async def delete_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> Response:
+async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> Response:
     """Deletes a task for good."""
-    await own.delete(task_id, if_match)
+    await service.delete_task(caller, task_id, versions=versions)
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 

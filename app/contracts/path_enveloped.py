@@ -9,9 +9,11 @@ from uuid import UUID
 from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from app.contracts.contract import Contract, Own, path_router, responses_as
+from app.auth.dependencies import CurrentCaller
+from app.contracts.contract import Contract, path_router, responses_as
 from app.core.errors import FieldError
 from app.core.logging import current_request_id
+from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.repository import TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
@@ -84,37 +86,36 @@ def _one(task: TaskRow, timestamp: datetime) -> EnvelopedTaskAnswer:
 
 
 @router.get("", summary="List my tasks", responses=answers.listing)
-async def list_tasks(own: Own, query: Annotated[TaskQuery, Query()]) -> EnvelopedTaskList:
+async def list_tasks(caller: CurrentCaller, query: Annotated[TaskQuery, Query()]) -> EnvelopedTaskList:
     """Gives your tasks, newest first; `meta.count` says how many there are in all."""
-    page = await own.list(query)
+    page = await service.list_tasks(caller, query)
     shown = [EnvelopedTask.model_validate(task) for task in page.tasks]
     count = len(shown) if page.total is None else page.total
     where = EnvelopedPage(limit=query.limit, offset=query.offset, next_cursor=page.next_cursor)
     return EnvelopedTaskList(
-        data=shown, meta=EnvelopedListMeta(**_meta(own.now()).model_dump(), count=count, page=where)
+        data=shown, meta=EnvelopedListMeta(**_meta(caller.now).model_dump(), count=count, page=where)
     )
 
 
-@router.post(
-    "",
-    summary="Create a task",
-    status_code=HTTPStatus.CREATED,
-    responses=answers.new,
-)
-async def create_task(body: TaskCreate, own: Own, idempotency_key: IdempotencyKey = None) -> EnvelopedTaskAnswer:
+@router.post("", summary="Create a task", status_code=HTTPStatus.CREATED, responses=answers.new)
+async def create_task(
+    body: TaskCreate, caller: CurrentCaller, idempotency_key: IdempotencyKey = None
+) -> EnvelopedTaskAnswer:
     """Makes a task of yours."""
-    return _one(await own.create(body, idempotency_key), own.now())
+    return _one((await service.create_task(caller, body, idempotency_key=idempotency_key)).task, caller.now)
 
 
 @router.get("/{task_id}", summary="Show a task", responses=answers.one)
-async def get_task(task_id: TaskId, own: Own) -> EnvelopedTaskAnswer:
+async def get_task(task_id: TaskId, caller: CurrentCaller) -> EnvelopedTaskAnswer:
     """Gives one of your tasks."""
-    return _one(await own.get(task_id), own.now())
+    return _one(await service.get_task(caller, task_id), caller.now)
 
 
-async def _update(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch = None) -> EnvelopedTaskAnswer:
+async def _update(
+    task_id: TaskId, body: TaskUpdate, caller: CurrentCaller, versions: IfMatch = None
+) -> EnvelopedTaskAnswer:
     """Changes the fields that you send and leaves the others as they are."""
-    return _one(await own.update(task_id, body, if_match), own.now())
+    return _one(await service.update_task(caller, task_id, body, versions=versions), caller.now)
 
 
 router.put("/{task_id}", name="update_task", summary="Change a task", responses=answers.changed)(_update)
@@ -122,16 +123,16 @@ router.patch("/{task_id}", name="patch_task", summary="Change a field", response
 
 
 @router.patch("/{task_id}/complete", summary="Toggle completion", responses=answers.written)
-async def toggle_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> EnvelopedTaskAnswer:
+async def toggle_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> EnvelopedTaskAnswer:
     """Marks a task completed, or pending again if it was completed."""
-    return _one(await own.toggle(task_id, if_match), own.now())
+    return _one(await service.toggle_task(caller, task_id, versions=versions), caller.now)
 
 
 @router.delete("/{task_id}", summary="Delete a task", responses=answers.written)
-async def delete_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> EnvelopedNothing:
+async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> EnvelopedNothing:
     """Deletes a task for good."""
-    await own.delete(task_id, if_match)
-    return EnvelopedNothing(data=None, meta=_meta(own.now()))
+    await service.delete_task(caller, task_id, versions=versions)
+    return EnvelopedNothing(data=None, meta=_meta(caller.now))
 
 
 def render(request: Request, problem: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from uuid import UUID
 from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.contracts.contract import Contract, Own, StrictPathRoute, path_router, responses_as
+from app.auth.dependencies import CurrentCaller
+from app.contracts.contract import Contract, StrictPathRoute, path_router, responses_as
 from app.core.errors import Invalid
+from app.tasks import service
 from app.tasks.dependencies import IfMatch, TaskId
 from app.tasks.models import Order, Priority, Status
 from app.tasks.repository import TaskRow
@@ -89,9 +91,9 @@ def _one(task: TaskRow, message: str) -> V1TaskAnswer:
 
 
 @router.get("", summary="List my tasks", responses=answers.listing)
-async def list_tasks(own: Own, query: Annotated[ListQuery, Query()]) -> V1TaskListAnswer:
+async def list_tasks(caller: CurrentCaller, query: Annotated[ListQuery, Query()]) -> V1TaskListAnswer:
     """Gives a page of your tasks, 20 unless you ask for another number, with how many there are in all."""
-    page = await own.list(TaskQuery(**query.model_dump()))
+    page = await service.list_tasks(caller, TaskQuery(**query.model_dump()))
     pagination = V1Pagination(
         total=page.total or 0, limit=query.limit, offset=query.offset, has_more=page.next_cursor is not None
     )
@@ -99,40 +101,37 @@ async def list_tasks(own: Own, query: Annotated[ListQuery, Query()]) -> V1TaskLi
     return V1TaskListAnswer(data=V1TaskList(tasks=shown, pagination=pagination), message="Tasks retrieved successfully")
 
 
-@router.post(
-    "",
-    summary="Create a task",
-    status_code=HTTPStatus.CREATED,
-    responses=answers.new,
-)
-async def create_task(body: TaskCreate, own: Own) -> V1TaskAnswer:
+@router.post("", summary="Create a task", status_code=HTTPStatus.CREATED, responses=answers.new)
+async def create_task(body: TaskCreate, caller: CurrentCaller) -> V1TaskAnswer:
     """Makes a task of yours."""
-    return _one(await own.create(body), "Task created successfully")
+    return _one((await service.create_task(caller, body)).task, "Task created successfully")
 
 
 @router.get("/{task_id}", summary="Show a task", responses=answers.one)
-async def get_task(task_id: TaskId, own: Own) -> V1TaskAnswer:
+async def get_task(task_id: TaskId, caller: CurrentCaller) -> V1TaskAnswer:
     """Gives one of your tasks."""
-    return _one(await own.get(task_id), "Task retrieved successfully")
+    return _one(await service.get_task(caller, task_id), "Task retrieved successfully")
 
 
 @router.put("/{task_id}", summary="Change a task", responses=answers.changed)
-async def update_task(task_id: TaskId, body: TaskUpdate, own: Own, if_match: IfMatch = None) -> V1TaskAnswer:
+async def update_task(
+    task_id: TaskId, body: TaskUpdate, caller: CurrentCaller, versions: IfMatch = None
+) -> V1TaskAnswer:
     """Changes what you send, at least one field."""
-    return _one(await own.update(task_id, body, if_match), "Task updated successfully")
+    return _one(await service.update_task(caller, task_id, body, versions=versions), "Task updated successfully")
 
 
 @router.delete("/{task_id}", summary="Delete a task", responses=answers.written)
-async def delete_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> V1DeletedAnswer:
+async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> V1DeletedAnswer:
     """Deletes a task for good."""
-    await own.delete(task_id, if_match)
+    await service.delete_task(caller, task_id, versions=versions)
     return V1DeletedAnswer(message="Task deleted successfully")
 
 
 @router.patch("/{task_id}/complete", summary="Toggle completion", responses=answers.written)
-async def toggle_task(task_id: TaskId, own: Own, if_match: IfMatch = None) -> V1TaskAnswer:
+async def toggle_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> V1TaskAnswer:
     """Marks a task completed, or pending again if it was completed."""
-    return _one(await own.toggle(task_id, if_match), "Task completion toggled successfully")
+    return _one(await service.toggle_task(caller, task_id, versions=versions), "Task completion toggled successfully")
 
 
 def render(request: Request, problem: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Header, Path
 from pydantic import BeforeValidator
 
-from app.core.clock import Clock
-from app.core.database import Database
 from app.core.text import UUID_TEXT
+from app.tasks.conditions import versions_to_match
 
 _NO_TASK = UUID(int=0)
 
@@ -18,22 +17,15 @@ def _task_id(text: Any) -> UUID:
     return UUID(text) if UUID_TEXT.fullmatch(text) else _NO_TASK
 
 
-def get_database(request: Request) -> Database:
-    database: Database = request.app.state.database
-    return database
-
-
-def get_clock(request: Request) -> Clock:
-    clock: Clock = request.app.state.clock
-    return clock
-
-
 TaskId = Annotated[UUID, BeforeValidator(_task_id, json_schema_input_type=UUID), Path(description="The task's id.")]
-Tasks = Annotated[Database, Depends(get_database)]
-Now = Annotated[Clock, Depends(get_clock)]
 IfMatch = Annotated[
-    str | None, Header(description="Write only if the task still has this `ETag`; otherwise 412.", examples=['"1"'])
+    Any,  # FastAPI would take a sequence for a header that is sent several times
+    BeforeValidator(versions_to_match, json_schema_input_type=str | None),
+    Header(
+        alias="If-Match", description="Write only if the task still has this `ETag`; otherwise 412.", examples=['"1"']
+    ),
 ]
+"""The versions that a write is meant for."""
 IfNoneMatch = Annotated[
     str | None, Header(description="Answer 304 if the task still has this `ETag`.", examples=['"1"'])
 ]

@@ -17,14 +17,18 @@ from sqlalchemy import (
     case,
     delete,
     func,
+    literal,
     or_,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.selectable import HasCTE
 from sqlmodel import col
 
-from app.core.database import Database, Statement
+from app.auth.caller import Caller
+from app.auth.caller_repository import for_owner, owner
+from app.core.database import Statement
 from app.tasks.models import Priority, Status, Task
 
 
@@ -65,35 +69,44 @@ task_columns = (
     col(Task.created_at),
     col(Task.updated_at),
 )
-owner = bindparam("user_id", type_=Uuid)
 _mine = (col(Task.id) == bindparam("task_id", type_=Uuid), col(Task.user_id) == owner)
+_now = bindparam("now", type_=DateTime(timezone=True))
 _versions = bindparam("versions", type_=ARRAY(Integer))
 _unchanged = or_(_versions.is_(None), col(Task.version) == any_(_versions))
 _touched: dict[str, Any] = {
     "version": col(Task.version) + 1,
     # Writers that wait for each other's row lock took their time before: it never runs backwards.
-    "updated_at": func.greatest(col(Task.updated_at), bindparam("now", type_=DateTime(timezone=True))),
+    "updated_at": func.greatest(col(Task.updated_at), _now),
 }
 
-INSERT = Statement(
+
+def _statement(
+    work: HasCTE,
+) -> Statement[TaskRow]:
+    return Statement(for_owner(work.cte("work")), TaskRow)
+
+
+INSERT = _statement(
     insert(Task)
-    .values(
-        id=bindparam("task_id"),
-        user_id=owner,
-        title=bindparam("title"),
-        description=bindparam("description"),
-        status=bindparam("status"),
-        priority=bindparam("priority"),
-        version=1,
-        created_at=bindparam("now"),
-        updated_at=bindparam("now"),
+    .from_select(
+        ["id", "user_id", "title", "description", "status", "priority", "version", "created_at", "updated_at"],
+        select(
+            bindparam("task_id", type_=Uuid),
+            owner,
+            bindparam("title", type_=String),
+            bindparam("description", type_=String),
+            bindparam("status", type_=String),
+            bindparam("priority", type_=String),
+            literal(1, Integer),
+            _now,
+            _now,
+        ).where(owner.is_not(None)),
     )
     .on_conflict_do_nothing(index_elements=[col(Task.id)])
-    .returning(*task_columns),
-    TaskRow,
+    .returning(*task_columns)
 )
-SELECT = Statement(select(*task_columns).where(*_mine), TaskRow)
-UPDATE = Statement(
+SELECT = _statement(select(*task_columns).where(*_mine))
+UPDATE = _statement(
     update(Task)
     .where(*_mine, _unchanged)
     .values(
@@ -109,63 +122,45 @@ UPDATE = Statement(
         priority=func.coalesce(bindparam("new_priority", type_=String), col(Task.priority)),
         **_touched,
     )
-    .returning(*task_columns),
-    TaskRow,
+    .returning(*task_columns)
 )
-TOGGLE = Statement(
+TOGGLE = _statement(
     update(Task)
     .where(*_mine, _unchanged)
     .values(status=case((is_completed, "pending"), else_="completed"), **_touched)
-    .returning(*task_columns),
-    TaskRow,
+    .returning(*task_columns)
 )
-DELETE = Statement(delete(Task).where(*_mine, _unchanged).returning(*task_columns), TaskRow)
+DELETE = _statement(delete(Task).where(*_mine, _unchanged).returning(*task_columns))
 
 
 async def insert_task(
-    database: Database,
-    user_id: UUID,
-    task_id: UUID,
-    *,
-    title: str,
-    description: str | None,
-    status: Status,
-    priority: Priority,
-    now: datetime,
+    caller: Caller, task_id: UUID, *, title: str, description: str | None, status: Status, priority: Priority
 ) -> TaskRow | None:
     """Give the new task, or None if the id is in use."""
-    return await database.fetch_one(
+    return await caller.fetch_one(
         INSERT,
         task_id=task_id,
-        user_id=user_id,
         title=title,
         description=description,
         status=status,
         priority=priority,
-        now=now,
+        now=caller.now,
     )
 
 
-async def select_task(database: Database, user_id: UUID, task_id: UUID) -> TaskRow | None:
-    return await database.fetch_one(SELECT, user_id=user_id, task_id=task_id)
+async def select_task(caller: Caller, task_id: UUID) -> TaskRow | None:
+    return await caller.fetch_one(SELECT, task_id=task_id)
 
 
 async def update_task(
-    database: Database,
-    user_id: UUID,
-    task_id: UUID,
-    changes: Changes,
-    *,
-    versions: Sequence[int] | None,
-    now: datetime,
+    caller: Caller, task_id: UUID, changes: Changes, *, versions: Sequence[int] | None
 ) -> TaskRow | None:
     """Give the changed task, or None if there is none of this user with one of these versions."""
-    return await database.fetch_one(
+    return await caller.fetch_one(
         UPDATE,
-        user_id=user_id,
         task_id=task_id,
         versions=versions,
-        now=now,
+        now=caller.now,
         new_title=changes.title,
         set_description=changes.set_description,
         new_description=changes.description,
@@ -175,13 +170,9 @@ async def update_task(
     )
 
 
-async def toggle_task(
-    database: Database, user_id: UUID, task_id: UUID, *, versions: Sequence[int] | None, now: datetime
-) -> TaskRow | None:
-    return await database.fetch_one(TOGGLE, user_id=user_id, task_id=task_id, versions=versions, now=now)
+async def toggle_task(caller: Caller, task_id: UUID, *, versions: Sequence[int] | None) -> TaskRow | None:
+    return await caller.fetch_one(TOGGLE, task_id=task_id, versions=versions, now=caller.now)
 
 
-async def delete_task(
-    database: Database, user_id: UUID, task_id: UUID, *, versions: Sequence[int] | None
-) -> TaskRow | None:
-    return await database.fetch_one(DELETE, user_id=user_id, task_id=task_id, versions=versions)
+async def delete_task(caller: Caller, task_id: UUID, *, versions: Sequence[int] | None) -> TaskRow | None:
+    return await caller.fetch_one(DELETE, task_id=task_id, versions=versions)

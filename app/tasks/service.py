@@ -2,19 +2,21 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4, uuid5
 
-from app.core.clock import Clock
-from app.core.database import Database
+from app.auth.caller import Caller
 from app.core.errors import ServiceUnavailable
 from app.tasks import list_repository, repository
 from app.tasks.errors import InvalidCursor, TaskChanged, TaskNotFound
 from app.tasks.list_repository import ListedTask, Shape
 from app.tasks.repository import Changes, TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
+
+BATCH = 1000
+"""How many tasks of a list without a limit are in memory at once."""
 
 Versions = Sequence[int] | None
 """The versions that a write is meant for; None for any."""
@@ -35,10 +37,60 @@ class Page(NamedTuple):
     next_cursor: str | None
 
 
-async def list_tasks(database: Database, user_id: UUID, query: TaskQuery) -> Page:
+class JsonPage(NamedTuple):
+    """Part of a list as JSON arrays' members; `more` gives the rest of one without a limit, batch by batch."""
+
+    json: str
+    total: int | None
+    next_cursor: str | None
+    more: AsyncIterator[str] | None
+
+
+async def list_tasks(caller: Caller, query: TaskQuery) -> Page:
     """Give the user's tasks. Raises: InvalidCursor. Source: FR-017."""
-    filters = {"status": query.status, "priority": query.priority, "text": query.q}
-    shape = Shape(
+    shape, filters = _shape(query), _filters(query)
+    limit = None if query.limit is None else query.limit + 1  # one more tells whether there is a next page
+    tasks = await list_repository.select_tasks(
+        caller, shape, **filters, **_after(query), limit=limit, offset=query.offset
+    )
+    if query.limit is None:
+        return Page(tasks, None, None)
+    total = tasks[0].total if tasks else await list_repository.count_tasks(caller, shape, **filters)
+    shown = tasks[: query.limit]
+    is_last = len(tasks) == len(shown)
+    return Page(shown, total, None if is_last else _cursor(query, shown[-1].sort_key, str(shown[-1].id)))
+
+
+async def list_tasks_as_json(caller: Caller, query: TaskQuery) -> JsonPage:
+    """Give the user's tasks as the database writes them: a list of 1,000 takes a fifth of the time.
+
+    Without a limit they come in batches, so that no list is ever in memory as a whole. A task whose sort key changes
+    while a list of several batches is read may be missed or met twice; `created_at` never changes. Raises: as above.
+    """
+    page, cursor = await _json_page(caller, query)
+    if query.limit is not None:
+        return JsonPage(page.json or "", page.total, cursor, None)
+    return JsonPage(page.json or "", None, None, _rest(caller, query, cursor) if cursor else None)
+
+
+async def _rest(caller: Caller, query: TaskQuery, cursor: str | None) -> AsyncIterator[str]:
+    while cursor:
+        page, cursor = await _json_page(caller, query.model_copy(update={"cursor": cursor, "offset": 0}))
+        yield page.json or ""
+
+
+async def _json_page(caller: Caller, query: TaskQuery) -> tuple[list_repository.JsonPage, str | None]:
+    limit = query.limit or BATCH
+    page = await list_repository.select_json(
+        caller, _shape(query), **_filters(query), **_after(query), limit=limit, offset=query.offset
+    )
+    if page.found <= limit or page.last_sort_key is None or page.last_id is None:
+        return page, None
+    return page, _cursor(query, page.last_sort_key, page.last_id)
+
+
+def _shape(query: TaskQuery) -> Shape:
+    return Shape(
         completed=query.completed,
         by_status=query.status is not None,
         by_priority=query.priority is not None,
@@ -48,19 +100,14 @@ async def list_tasks(database: Database, user_id: UUID, query: TaskQuery) -> Pag
         counted=query.limit is not None,
         after=query.cursor is not None,
     )
-    limit = None if query.limit is None else query.limit + 1  # one more tells whether there is a next page
-    tasks = await list_repository.select_tasks(
-        database, user_id, shape, **filters, **_after(query), limit=limit, offset=query.offset
-    )
-    if query.limit is None:
-        return Page(tasks, None, None)
-    total = tasks[0].total if tasks else await list_repository.count_tasks(database, user_id, shape, **filters)
-    shown = tasks[: query.limit]
-    return Page(shown, total, _cursor(query, shown[-1]) if len(tasks) > len(shown) else None)
 
 
-def _cursor(query: TaskQuery, last: ListedTask) -> str:
-    text = json.dumps([query.sort, query.order, last.sort_key, str(last.id)], ensure_ascii=False)
+def _filters(query: TaskQuery) -> dict[str, Any]:
+    return {"status": query.status, "priority": query.priority, "text": query.q}
+
+
+def _cursor(query: TaskQuery, last_sort_key: str, last_id: str) -> str:
+    text = json.dumps([query.sort, query.order, last_sort_key, last_id], ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
@@ -89,40 +136,34 @@ def _key(sort: str, text: str) -> object:
     return moment
 
 
-async def create_task(
-    database: Database, clock: Clock, user_id: UUID, data: TaskCreate, *, idempotency_key: str | None = None
-) -> Created:
+async def create_task(caller: Caller, data: TaskCreate, *, idempotency_key: str | None = None) -> Created:
     """Make a task; with a key at most once, until that task is deleted. Source: FR-015, FR-016."""
-    task_id = uuid5(user_id, idempotency_key) if idempotency_key else uuid4()
+    task_id = uuid5(caller.user_id, idempotency_key) if idempotency_key else uuid4()
     for _ in range(3):  # again only if the task was deleted between the two statements
         task = await repository.insert_task(
-            database,
-            user_id,
+            caller,
             task_id,
             title=data.title,
             description=data.description,
             status=data.initial_status,
             priority=data.priority,
-            now=clock(),
         )
         if task:
             return Created(task, new=True)
-        if task := await repository.select_task(database, user_id, task_id):
+        if task := await repository.select_task(caller, task_id):
             return Created(task, new=False)
     raise ServiceUnavailable
 
 
-async def get_task(database: Database, user_id: UUID, task_id: UUID) -> TaskRow:
+async def get_task(caller: Caller, task_id: UUID) -> TaskRow:
     """Raises: TaskNotFound. Source: FR-018, FR-019."""
-    task = await repository.select_task(database, user_id, task_id)
+    task = await repository.select_task(caller, task_id)
     if task is None:
         raise TaskNotFound
     return task
 
 
-async def update_task(
-    database: Database, clock: Clock, user_id: UUID, task_id: UUID, data: TaskUpdate, *, versions: Versions = None
-) -> TaskRow:
+async def update_task(caller: Caller, task_id: UUID, data: TaskUpdate, *, versions: Versions = None) -> TaskRow:
     """Change what was sent. Raises: TaskNotFound, TaskChanged. Source: FR-020, FR-028."""
     completed = data.get("completed")
     changes = Changes(
@@ -133,25 +174,23 @@ async def update_task(
         reopen=completed is False and data.get("status") is None,
         priority=data.get("priority"),
     )
-    task = await repository.update_task(database, user_id, task_id, changes, versions=versions, now=clock())
-    return task or await _refuse(database, user_id, task_id)
+    task = await repository.update_task(caller, task_id, changes, versions=versions)
+    return task or await _refuse(caller, task_id)
 
 
-async def toggle_task(
-    database: Database, clock: Clock, user_id: UUID, task_id: UUID, *, versions: Versions = None
-) -> TaskRow:
+async def toggle_task(caller: Caller, task_id: UUID, *, versions: Versions = None) -> TaskRow:
     """Go from completed to pending, and from anything else to completed. Raises: as above. Source: FR-021."""
-    task = await repository.toggle_task(database, user_id, task_id, versions=versions, now=clock())
-    return task or await _refuse(database, user_id, task_id)
+    task = await repository.toggle_task(caller, task_id, versions=versions)
+    return task or await _refuse(caller, task_id)
 
 
-async def delete_task(database: Database, user_id: UUID, task_id: UUID, *, versions: Versions = None) -> None:
+async def delete_task(caller: Caller, task_id: UUID, *, versions: Versions = None) -> None:
     """Raises: TaskNotFound, TaskChanged. Source: FR-022."""
-    if await repository.delete_task(database, user_id, task_id, versions=versions) is None:
-        await _refuse(database, user_id, task_id)
+    if await repository.delete_task(caller, task_id, versions=versions) is None:
+        await _refuse(caller, task_id)
 
 
-async def _refuse(database: Database, user_id: UUID, task_id: UUID) -> TaskRow:
+async def _refuse(caller: Caller, task_id: UUID) -> TaskRow:
     """Say why a write met no row. Raises: TaskNotFound, TaskChanged."""
-    await get_task(database, user_id, task_id)
+    await get_task(caller, task_id)
     raise TaskChanged

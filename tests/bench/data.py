@@ -33,7 +33,7 @@ class Request(NamedTuple):
 
 def seed(url: str, cost: int) -> dict[str, Person]:
     """Fill a migrated database: the people that are asked about among 1,000 others with 20 tasks each."""
-    password_hash = bcrypt_sha256.using(rounds=cost).hash(PASSWORD)
+    password_hash = bcrypt_sha256.using(rounds=cost).hash(PASSWORD)  # type: ignore[no-untyped-call]  # passlib has none
     people = {name: Person(uuid4(), f"{name}@example.test", []) for name in TASKS_OF}
     everybody = [*people.values(), *(Person(uuid4(), f"{number}@example.test", []) for number in range(STRANGERS))]
     moment = datetime.now(UTC) - timedelta(days=30)

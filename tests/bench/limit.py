@@ -8,6 +8,7 @@ import asyncio
 import base64
 import hmac
 import os
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -17,7 +18,6 @@ from uuid import UUID, uuid4
 
 import bcrypt
 import orjson
-from passlib.hash import bcrypt_sha256
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -68,7 +68,8 @@ async def fetch(sql: bytes, *values: Any) -> list[dict[str, Any]]:
     async with pool.connection() as connection:
         cursor = connection.cursor(row_factory=dict_row)
         await cursor.execute(sql, values)
-        return await cursor.fetchall()
+        rows: list[dict[str, Any]] = await cursor.fetchall()
+        return rows
 
 
 async def answer(scope: Any, receive: Any) -> tuple[int, bytes]:
@@ -95,9 +96,9 @@ async def answer(scope: Any, receive: Any) -> tuple[int, bytes]:
 
 def check(password: str, hashed: str) -> bool:
     """Verify passlib's bcrypt_sha256 with bcrypt alone."""
-    parsed = bcrypt_sha256.from_string(hashed)
-    digest = hmac.digest(parsed.salt.encode(), password.encode(), sha256)
-    plain = f"$2b${parsed.rounds:02d}${parsed.salt}{parsed.checksum}".encode()
+    cost, salt, checksum = re.match(r"\$bcrypt-sha256\$v=2,t=2b,r=(\d+)\$(.{22})\$(.{31})$", hashed).groups()  # type: ignore[union-attr]
+    digest = hmac.digest(salt.encode(), password.encode(), sha256)
+    plain = f"$2b${int(cost):02d}${salt}{checksum}".encode()
     return bcrypt.checkpw(base64.b64encode(digest), plain)
 
 

@@ -62,7 +62,7 @@ def three_servers(folder: Path, database_url: str, *, secret: str, workers: int)
     limits = {f"RATE_LIMIT_{name}": MANY for name in ("SIGNIN_ACCOUNT", "SIGNIN_ADDRESS", "REFRESH_SESSION")}
     ours = {**environment, **limits, "RATE_LIMITS": "on", "ENVIRONMENT": "staging", "WORKERS": str(workers)}
     with ExitStack() as stack:
-        server = stack.enter_context(serving(folder, **ours))
+        server = stack.enter_context(serving(folder, wait=True, **ours))
         others = [stack.enter_context(_uvicorn(folder, name, workers, environment)) for name in ("usual", "limit")]
         yield [Target("this service", server.url, server.process.pid), *others]
 
