@@ -111,7 +111,7 @@ class Database:
         # A server that does not answer at all: cancelling the task would wait ten seconds more (psycopg 3.3.9).
         timer = asyncio.get_running_loop().call_later(CUT_SECONDS, _cut, connection)
         try:
-            cursor = connection.cursor(row_factory=statement.row_factory)
+            cursor = connection.cursor(binary=True, row_factory=statement.row_factory)
             await cursor.execute(statement.sql, values)
             return await cursor.fetchall()
         finally:

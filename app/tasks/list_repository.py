@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
+    ARRAY,
     ColumnElement,
     DateTime,
     Integer,
@@ -24,7 +24,6 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlmodel import col
 
 from app.auth.caller import Caller
@@ -55,7 +54,7 @@ class JsonPage(NamedTuple):
     """Tasks as JSON; `found` counts one more than is shown if there are more, `last_*` are those of the last shown."""
 
     found: int
-    json: str | None
+    json: bytes | None
     last_sort_key: str | None
     last_id: str | None
     total: int | None
@@ -104,7 +103,7 @@ def _filters(shape: Shape) -> list[ColumnElement[bool]]:
 def _page(shape: Shape, *columns: Any) -> Select[Any]:
     """Select these columns of the tasks of this shape, the key and the id they are sorted by last."""
     key, key_type = _SORT_KEYS[shape.sort]
-    statement = select(*columns, cast(key, Text).label("sort_key")).where(*_filters(shape))
+    statement = select(*columns, key.label("sort_key")).where(*_filters(shape))
     if shape.after:
         here = tuple_(key, col(Task.id))
         last = tuple_(bindparam("after_key", type_=key_type), bindparam("after_id", type_=Uuid))
@@ -127,9 +126,8 @@ def _total(shape: Shape) -> ColumnElement[Any]:
 def _list_statement(shape: Shape) -> Statement[ListedTask]:
     position = func.row_number().over(order_by=_order(shape)).label("position")
     page = _page(shape, *task_columns, _total(shape), position).subquery("page")
-    work = for_owner(page)
-    columns = [column for column in work.selected_columns if column.key != "position"]
-    return Statement(work.with_only_columns(*columns).order_by(page.c.position), ListedTask)
+    *columns, ordered_by, sort_key = page.c
+    return Statement(for_owner(page).with_only_columns(*columns, cast(sort_key, Text)).order_by(ordered_by), ListedTask)
 
 
 def _json(task: Any) -> ColumnElement[str]:
@@ -162,15 +160,19 @@ def _sql(text: str) -> ColumnElement[str]:
 
 @lru_cache(maxsize=256)
 def _json_statement(shape: Shape) -> Statement[JsonPage]:
-    position = func.row_number().over(order_by=_order(shape)).label("position")
-    page = _page(shape, *task_columns, position).subquery("page")
-    last = bindparam("last", type_=BigInteger)
-    comma = aggregate_order_by(_sql(","), page.c.position)
+    page = _page(shape, *task_columns).subquery("page")
+    last = bindparam("last", type_=Integer)
+
+    def of_last(column: Any) -> ColumnElement[str]:
+        return cast(func.array_agg(column, type_=ARRAY(column.type))[last], Text)
+
+    # The aggregates meet the rows in the page's order: nothing but the aggregation stands between. Ordering again
+    # inside each would cost as much as all the rest.
     work = select(
         func.count(page.c.id).label("found"),
-        func.string_agg(_json(page.c), comma).filter(page.c.position <= last).label("json"),
-        func.max(page.c.sort_key).filter(page.c.position == last).label("last_sort_key"),
-        func.max(cast(page.c.id, Text)).filter(page.c.position == last).label("last_id"),
+        func.convert_to(func.string_agg(_json(page.c), _sql(",")), _sql("UTF8")).label("json"),
+        of_last(page.c.sort_key).label("last_sort_key"),
+        of_last(page.c.id).label("last_id"),
         _total(shape),
     )
     return Statement(for_owner(work.subquery("work")), JsonPage)
@@ -189,11 +191,13 @@ async def select_tasks(caller: Caller, shape: Shape, **values: Any) -> Sequence[
     return await caller.fetch_all(_list_statement(shape), **values)
 
 
-async def select_json(caller: Caller, shape: Shape, *, limit: int, offset: int, **values: Any) -> JsonPage:
-    """Give at most `limit` tasks as the members of a JSON array of TaskRead. Values: as above."""
-    last = offset + limit
-    page = await caller.fetch_one(_json_statement(shape), limit=limit + 1, offset=offset, last=last, **values)
+async def select_json(caller: Caller, shape: Shape, *, limit: int, **values: Any) -> JsonPage:
+    """Give at most `limit` tasks as the members of a JSON array of TaskRead, in UTF-8. Values: as above."""
+    page = await caller.fetch_one(_json_statement(shape), limit=limit + 1, last=limit, **values)
     assert page is not None
+    if page.json and page.found > limit:
+        # A quote inside of a string is written as \", so that this is where the last object begins.
+        page = page._replace(json=page.json[: page.json.rindex(b',{"id":"')])
     return page
 
 

@@ -38,14 +38,14 @@ async def list_tasks(caller: CurrentCaller, request: Request, query: Annotated[T
     page = await service.list_tasks_as_json(caller, query)
     if page.more:
         return StreamingResponse(_array(page.json, page.more), media_type="application/json")
-    return Response(f"[{page.json}]", headers=_paging(page, request), media_type="application/json")
+    return Response(b"[%b]" % page.json, headers=_paging(page, request), media_type="application/json")
 
 
-async def _array(first: str, more: AsyncIterator[str]) -> AsyncIterator[str]:
-    yield f"[{first}"
+async def _array(first: bytes, more: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield b"[" + first
     async for members in more:
-        yield f",{members}" if members else ""
-    yield "]"
+        yield b"," + members
+    yield b"]"
 
 
 def _paging(page: service.JsonPage, request: Request) -> dict[str, str]:

@@ -40,10 +40,10 @@ class Page(NamedTuple):
 class JsonPage(NamedTuple):
     """Part of a list as JSON arrays' members; `more` gives the rest of one without a limit, batch by batch."""
 
-    json: str
+    json: bytes
     total: int | None
     next_cursor: str | None
-    more: AsyncIterator[str] | None
+    more: AsyncIterator[bytes] | None
 
 
 async def list_tasks(caller: Caller, query: TaskQuery) -> Page:
@@ -69,14 +69,14 @@ async def list_tasks_as_json(caller: Caller, query: TaskQuery) -> JsonPage:
     """
     page, cursor = await _json_page(caller, query)
     if query.limit is not None:
-        return JsonPage(page.json or "", page.total, cursor, None)
-    return JsonPage(page.json or "", None, None, _rest(caller, query, cursor) if cursor else None)
+        return JsonPage(page.json or b"", page.total, cursor, None)
+    return JsonPage(page.json or b"", None, None, _rest(caller, query, cursor) if cursor else None)
 
 
-async def _rest(caller: Caller, query: TaskQuery, cursor: str | None) -> AsyncIterator[str]:
+async def _rest(caller: Caller, query: TaskQuery, cursor: str | None) -> AsyncIterator[bytes]:
     while cursor:
         page, cursor = await _json_page(caller, query.model_copy(update={"cursor": cursor, "offset": 0}))
-        yield page.json or ""
+        yield page.json or b""
 
 
 async def _json_page(caller: Caller, query: TaskQuery) -> tuple[list_repository.JsonPage, str | None]:
