@@ -39,9 +39,14 @@ def configure_logging(level: str, log_format: str) -> None:
         logging.getLogger(name).handlers[:] = []
         logging.getLogger(name).propagate = True
     logging.getLogger("uvicorn.access").disabled = True  # RequestContext says it better
+    # What no format of ours shows need not be found out for each line (the "Optimization" section of logging's HOWTO).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name in _QUIET:  # at INFO and below these speak at every request, some of them of its content
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it logs the address at each failed attempt
+
+
+_to_json = json.JSONEncoder(default=str).encode  # json.dumps would make an encoder for each line
 
 
 def _members(record: logging.LogRecord) -> dict[str, Any]:
@@ -62,7 +67,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             members["exception"] = self.formatException(record.exc_info)
-        return json.dumps(members, default=str)
+        return _to_json(members)
 
 
 class ConsoleFormatter(logging.Formatter):
