@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import DateTime, Integer, Select, String, Uuid, bindparam, delete, exists, literal, select
+from sqlalchemy import DateTime, Integer, Select, String, Uuid, bindparam, delete, exists, literal, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import col
@@ -14,6 +14,7 @@ from app.auth.models import DeniedToken, User
 from app.auth.repository import Id
 from app.auth.tokens import Claims
 from app.core.database import Database, Statement
+from app.core.rate_limit import counted
 
 PRUNED_PER_ROTATION = 5
 
@@ -23,10 +24,11 @@ Reason = Literal["reused", "signed_out"]
 
 
 class Rotation(NamedTuple):
-    """Whether the sign-in is alive, and whether this request is the one that used the token."""
+    """Whether the sign-in is alive, this request is the one that used the token, and the limit allowed it to try."""
 
     alive: bool
     won: bool
+    allowed: bool
 
 
 class UsedToken(NamedTuple):
@@ -77,13 +79,16 @@ PRUNE = Statement(
 )
 
 
-def _rotation() -> Statement[Rotation]:
+def _rotation(*, counting: bool) -> Statement[Rotation]:
     """Use up a refresh token, if its sign-in is alive, and delete a few expired rows on the way.
+
+    `counting` counts the attempt, too, and does nothing else when there have been too many.
 
     The user's row is share-locked, so that a deletion at the same moment waits or comes first, and the
     foreign key never fails.
     """
-    alive = select(col(User.id)).where(*signed_in()).with_for_update(key_share=True, read=True).cte("alive")
+    allowed = exists().select_from(counted) if counting else true()
+    alive = select(col(User.id)).where(*signed_in(), allowed).with_for_update(key_share=True, read=True).cte("alive")
     used = (
         insert(DeniedToken)
         .from_select(
@@ -103,12 +108,17 @@ def _rotation() -> Statement[Rotation]:
     )
     pruned = delete(DeniedToken).where(col(DeniedToken.id).in_(_expired(PRUNED_PER_ROTATION))).cte("pruned")
     return Statement(
-        select(exists().select_from(alive).label("alive"), exists().select_from(used).label("won")).add_cte(pruned),
+        select(
+            exists().select_from(alive).label("alive"),
+            exists().select_from(used).label("won"),
+            allowed.label("allowed"),
+        ).add_cte(pruned),
         Rotation,
     )
 
 
-ROTATE = _rotation()
+ROTATE = _rotation(counting=False)
+ROTATE_AND_COUNT = _rotation(counting=True)
 _Successor = aliased(DeniedToken, name="successor")
 SELECT_USED_TOKEN = Statement(
     select(
@@ -119,10 +129,13 @@ SELECT_USED_TOKEN = Statement(
 )
 
 
-async def insert_used_token(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> Rotation:
+async def insert_used_token(
+    database: Database, claims: Claims, now: datetime, *, expires_at: datetime, counting: dict[str, Any] | None
+) -> Rotation:
     """Use up a refresh token. Of any number of requests at once, one wins."""
     rotation = await database.fetch_one(
-        ROTATE,
+        ROTATE if counting is None else ROTATE_AND_COUNT,
+        **(counting or {}),
         user_id=claims.user_id,
         session_id=claims.session_id,
         version=claims.token_version,

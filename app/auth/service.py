@@ -104,9 +104,14 @@ async def refresh(auth: Auth, refresh_token: str) -> TokenPair:
     """
     now = auth.clock()
     claims = auth.tokens.read(refresh_token, "refresh", now)
-    await auth.limiter.hit("refresh-session", str(claims.session_id), auth.settings.rate_limit_refresh_session)
+    limit = auth.settings.rate_limit_refresh_session
+    counting = await auth.limiter.join("refresh-session", str(claims.session_id), limit)
     expires_at = datetime.fromtimestamp(claims.expires_at, now.tzinfo) + KEEP
-    rotation = await denylist_repository.insert_used_token(auth.database, claims, now, expires_at=expires_at)
+    rotation = await denylist_repository.insert_used_token(
+        auth.database, claims, now, expires_at=expires_at, counting=counting and counting.params
+    )
+    if counting and not rotation.allowed:
+        await counting.refuse()
     if not rotation.alive:
         raise InvalidToken
     if rotation.won:

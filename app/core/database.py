@@ -62,12 +62,21 @@ class Statement(Generic[RowT]):
         self.row_factory = args_row(row)
 
 
+class Connection(AsyncConnection[Any]):
+    """A connection with one cursor for all of its statements: to make one takes as long as to use it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.work = self.cursor(binary=True)
+
+
 class Database:
     """A bounded pool of connections in autocommit, and the two ways to run a statement on it."""
 
     def __init__(self, dsn: Dsn, *, pool_min: int, pool_max: int) -> None:
         self.pool = AsyncConnectionPool(
             dsn.conninfo,
+            connection_class=Connection,
             kwargs=_connection_arguments(dsn),
             min_size=pool_min,
             max_size=pool_max,
@@ -111,14 +120,16 @@ class Database:
         # A server that does not answer at all: cancelling the task would wait ten seconds more (psycopg 3.3.9).
         timer = asyncio.get_running_loop().call_later(CUT_SECONDS, _cut, connection)
         try:
-            cursor = connection.cursor(binary=True, row_factory=statement.row_factory)
+            cursor = connection.work
+            cursor.row_factory = statement.row_factory
             await cursor.execute(statement.sql, values)
-            return await cursor.fetchall()
+            rows: list[RowT] = await cursor.fetchall()
+            return rows
         finally:
             timer.cancel()
             await self.pool.putconn(connection)
 
-    async def _living_connection(self) -> AsyncConnection[Any]:
+    async def _living_connection(self) -> Connection:
         """Take a connection that the server has not closed while it lay in the pool."""
         while True:
             connection = await self.pool.getconn()

@@ -1,9 +1,10 @@
 """Counts attempts, exactly, over all workers and machines: one atomic upsert in the database."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from math import ceil
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from sqlalchemy import Column, DateTime, Integer, LargeBinary, bindparam, case, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -35,11 +36,21 @@ class Key(NamedTuple):
     key: bytes
 
 
+class Joined(NamedTuple):
+    """For a statement that names `counted`: its parameters, and the refusal to raise when that gave no row."""
+
+    params: dict[str, Any]
+    refuse: Callable[[], Awaitable[NoReturn]]
+
+
 class RateLimiter(Protocol):
     """Where attempts are counted."""
 
     async def hit(self, name: str, key: str, limit: Limit) -> None:
         """Count one attempt. Raises: TooManyRequests when that makes more than the limit."""
+
+    async def join(self, name: str, key: str, limit: Limit) -> Joined | None:
+        """Let the statement that is tried count its attempt; None if that is done, or not wanted. Raises: as above."""
 
     async def give_back(self, name: str, key: str) -> None:
         """Uncount one attempt, because it turned out to be none."""
@@ -56,7 +67,7 @@ _window_end = bindparam("window_end", type_=DateTime(timezone=True))
 _over = col(RateLimitCounter.expires_at) <= _now
 
 # Gives no row when the window is full. A refused attempt is not counted, so that giving back stays exact.
-HIT = Statement(
+_hit = (
     insert(RateLimitCounter)
     .values(key=bindparam("key"), count=1, expires_at=_window_end)
     .on_conflict_do_update(
@@ -67,9 +78,10 @@ HIT = Statement(
         },
         where=_over | (col(RateLimitCounter.count) < bindparam("amount", type_=Integer)),
     )
-    .returning(col(RateLimitCounter.expires_at)),
-    Window,
+    .returning(col(RateLimitCounter.expires_at))
 )
+HIT = Statement(_hit, Window)
+counted = _hit.cte("counted")
 SELECT_WINDOW = Statement(
     select(col(RateLimitCounter.expires_at)).where(col(RateLimitCounter.key) == bindparam("which")), Window
 )
@@ -106,13 +118,20 @@ class DatabaseRateLimiter:
         self.clock = clock
 
     async def hit(self, name: str, key: str, limit: Limit) -> None:
+        params, refuse = await self.join(name, key, limit)
+        if await self.database.fetch_one(HIT, **params, now=self.clock()) is None:
+            await refuse()
+
+    async def join(self, name: str, key: str, limit: Limit) -> Joined:
         now, counter = self.clock(), limit_key(name, key)
-        window_end = now + timedelta(seconds=limit.window_seconds)
-        counted = await self.database.fetch_one(HIT, key=counter, now=now, window_end=window_end, amount=limit.amount)
-        if counted is None:
+
+        async def refuse() -> NoReturn:
             full = await self.database.fetch_one(SELECT_WINDOW, which=counter)
             wait = full.ends_at - now if full else timedelta()
             raise TooManyRequests(retry_after_seconds=max(1, ceil(wait.total_seconds())))
+
+        window_end = now + timedelta(seconds=limit.window_seconds)
+        return Joined({"key": counter, "window_end": window_end, "amount": limit.amount}, refuse)
 
     async def give_back(self, name: str, key: str) -> None:
         await self.database.fetch_one(GIVE_BACK, which=limit_key(name, key))
@@ -127,6 +146,8 @@ class NoRateLimiter:
     """Counts nothing, for `RATE_LIMITS=off`."""
 
     async def hit(self, name: str, key: str, limit: Limit) -> None: ...
+
+    async def join(self, name: str, key: str, limit: Limit) -> None: ...
 
     async def give_back(self, name: str, key: str) -> None: ...
 

@@ -61,6 +61,10 @@ class RedisRateLimiter:
             ends_at = await self._storage.get_expiry(stored)  # by this machine's clock, as the library gives it
         raise TooManyRequests(retry_after_seconds=max(1, ceil(ends_at - system_clock().timestamp())))
 
+    async def join(self, name: str, key: str, limit: Limit) -> None:
+        """Count at once: no statement of the database can do it here. Raises: as above."""
+        await self.hit(name, key, limit)
+
     async def give_back(self, name: str, key: str) -> None:
         stored = limit_key(name, key).hex()
         async with _answering():
