@@ -4,9 +4,24 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import DateTime, Integer, Select, String, Uuid, bindparam, delete, exists, literal, select, true
+from sqlalchemy import (
+    ARRAY,
+    DateTime,
+    Integer,
+    String,
+    Uuid,
+    any_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.dml import ReturningDelete
 from sqlmodel import col
 
 from app.auth.caller_repository import signed_in
@@ -61,22 +76,20 @@ END_SESSION = Statement(
 )
 
 
-def _expired(batch: Any) -> Select[Any]:
-    return (
+def _prune(batch: Any) -> ReturningDelete[Any]:
+    """Delete expired rows. By an array, so that each is looked up by its key, however the table has grown since."""
+    expired = (
         select(col(DeniedToken.id))
         .where(col(DeniedToken.expires_at) <= _now)
         .order_by(col(DeniedToken.expires_at))
         .limit(batch)
         .with_for_update(skip_locked=True)
     )
+    chosen = func.array(expired.scalar_subquery(), type_=ARRAY(Uuid))
+    return delete(DeniedToken).where(col(DeniedToken.id) == any_(chosen)).returning(col(DeniedToken.id))
 
 
-PRUNE = Statement(
-    delete(DeniedToken)
-    .where(col(DeniedToken.id).in_(_expired(bindparam("batch", type_=Integer))))
-    .returning(col(DeniedToken.id)),
-    Id,
-)
+PRUNE = Statement(_prune(bindparam("batch", type_=Integer)), Id)
 
 
 def _rotation(*, counting: bool) -> Statement[Rotation]:
@@ -106,13 +119,12 @@ def _rotation(*, counting: bool) -> Statement[Rotation]:
         .returning(col(DeniedToken.id))
         .cte("used")
     )
-    pruned = delete(DeniedToken).where(col(DeniedToken.id).in_(_expired(PRUNED_PER_ROTATION))).cte("pruned")
     return Statement(
         select(
             exists().select_from(alive).label("alive"),
             exists().select_from(used).label("won"),
             allowed.label("allowed"),
-        ).add_cte(pruned),
+        ).add_cte(_prune(PRUNED_PER_ROTATION).cte("pruned")),
         Rotation,
     )
 

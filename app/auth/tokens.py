@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 from jose import jwk, jwt
 from jose.backends.base import Key
-from jose.utils import base64url_decode
+from jose.utils import base64url_decode, base64url_encode
 
 from app.auth.errors import InvalidToken
 
@@ -63,7 +63,7 @@ class Tokens:
         self._key = keys[0]
         self._lifetimes: dict[TokenType, int] = {"access": access_seconds, "refresh": refresh_seconds}
         # A genuine token begins with one of these exact texts, so that no header of a stranger is ever parsed.
-        self._headers = {kind: {key.header(kind): key for key in keys} for kind in _TYPES}
+        self._headers = {kind: {key.headers[kind]: key for key in keys} for kind in _TYPES}
         # What a token says never changes, so that it need not be computed at each request: the same text, the same
         # secrets, the same claims. A refusal is not kept; the times, and whether its sign-in lives, are asked anew.
         self._verified = lru_cache(maxsize=VERIFIED)(partial(self._verify, kind="access"))
@@ -81,7 +81,9 @@ class Tokens:
     def _sign(self, kind: TokenType, token_id: UUID, issued_at: int, about: dict[str, Any]) -> str:
         claims = {"iss": ISSUER, "type": kind, **about, "jti": str(token_id), "iat": issued_at}
         claims["exp"] = issued_at + self._lifetimes[kind]
-        return jwt.encode(claims, self._key.key, algorithm="HS256", headers=self._key.extra(kind))
+        payload = base64url_encode(json.dumps(claims, separators=(",", ":")).encode()).decode()
+        signed = f"{self._key.headers[kind]}.{payload}"
+        return f"{signed}.{base64url_encode(self._key.key.sign(signed.encode())).decode()}"
 
     def read(self, token: str, kind: TokenType, now: datetime, *, expired_too: bool = False) -> Claims:
         """Give the claims of a token that we issued and that lives. Raises: InvalidToken, whatever is wrong.
@@ -129,13 +131,11 @@ class _Key:
 
     def __init__(self, secret: str) -> None:
         self.key: Key = jwk.construct(secret, "HS256")
-        self.kid = sha256(b"kid:" + secret.encode()).hexdigest()[:8]
+        kid = sha256(b"kid:" + secret.encode()).hexdigest()[:8]
+        self.headers = {kind: self._header({"typ": typ, "kid": kid}) for kind, typ in _TYPES.items()}
 
-    def extra(self, kind: TokenType) -> dict[str, str]:
-        return {"typ": _TYPES[kind], "kid": self.kid}
-
-    def header(self, kind: TokenType) -> str:
-        return jwt.encode({}, self.key, algorithm="HS256", headers=self.extra(kind)).partition(".")[0]
+    def _header(self, members: dict[str, str]) -> str:
+        return jwt.encode({}, self.key, algorithm="HS256", headers=members).partition(".")[0]
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
