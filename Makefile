@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run test test-slow check format lock clean
+.PHONY: help run test test-slow check bench profile format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
@@ -29,6 +29,12 @@ check: $(VENV)/dev ## Check formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(VENV)/dev ## Measure against the usual way and against the limit, side by side (needs wrk)
+	$(BIN)/python -m tests.bench.compare $(BENCH)
+
+profile: $(VENV)/dev ## Show where the time of a request goes
+	@$(BIN)/python -m tests.bench.profile 2>/dev/null
 
 format: $(VENV)/dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .

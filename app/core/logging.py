@@ -41,6 +41,7 @@ def configure_logging(level: str, log_format: str) -> None:
     logging.getLogger("uvicorn.access").disabled = True  # RequestContext says it better
     # What no format of ours shows need not be found out for each line (the "Optimization" section of logging's HOWTO).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # as that section says
     for name in _QUIET:  # at INFO and below these speak at every request, some of them of its content
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it logs the address at each failed attempt

@@ -65,6 +65,8 @@ class RequestContext:
         names = {name for name, _ in raw}
         if b"cache-control" not in names:
             raw.append((b"cache-control", b"no-store"))
+        if b"vary" not in names:
+            raw.append((b"vary", b"Origin"))  # it may differ for a page, also where none asked
         if b"content-security-policy" not in names:
             raw.append((b"content-security-policy", CONTENT_SECURITY_POLICY.encode()))
         message["headers"] = raw
@@ -95,7 +97,11 @@ class PreflightRefused(ApiError):
 
 
 class Cors(CORSMiddleware):
-    """Starlette's CORS, whose refusals have the same shape as all others."""
+    """Starlette's CORS, out of the way where no browser asks, and whose refusals have the same shape as all others."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from_page = scope["type"] == "http" and any(name == b"origin" for name, _ in scope["headers"])
+        await (super().__call__ if from_page else self.app)(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)

@@ -17,6 +17,7 @@ class Guard(NamedTuple):
 TOKENS = "app/auth/tokens.py"
 SERVICE = "app/auth/service.py"
 ACCOUNTS = "app/auth/repository.py"
+CALLER_SQL = "app/auth/caller_repository.py"
 DENYLIST = "app/auth/denylist_repository.py"
 TASK_SQL = "app/tasks/repository.py"
 LIST_SQL = "app/tasks/list_repository.py"
@@ -39,19 +40,19 @@ GUARDS = [
     Guard(TOKENS, "if len(members) != len(pairs):", "if False:", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "not isinstance(text, str) or not _UUID.fullmatch(text)", "False", f"{AUTH}/test_tokens.py"),
     Guard(
-        ACCOUNTS,
+        CALLER_SQL,
         "        col(User.is_active),\n        col(User.token_version) ==",
         "        col(User.token_version) ==",
         f"{AUTH}/test_refresh.py",
     ),
     Guard(
-        ACCOUNTS,
+        CALLER_SQL,
         '        col(User.token_version) == bindparam("version", type_=Integer),\n',
         '        bindparam("version", type_=Integer) >= 0,\n',
         f"{AUTH}/test_sign_out.py",
     ),
     Guard(
-        ACCOUNTS,
+        CALLER_SQL,
         "~exists().where(",
         "exists().where(True) | ~exists().where(",
         f"{AUTH}/test_sign_out.py {AUTH}/test_refresh.py",
@@ -87,11 +88,9 @@ GUARDS = [
         '        False and await auth.limiter.hit("signin-account"',
         f"{AUTH}/test_limits.py",
     ),
+    Guard(SERVICE, "counting=counting and counting.params", "counting=None", f"{AUTH}/test_limits.py"),
     Guard(
-        SERVICE,
-        '    await auth.limiter.hit("refresh-session"',
-        '    False and await auth.limiter.hit("refresh-session"',
-        f"{AUTH}/test_limits.py",
+        DENYLIST, "exists().select_from(counted) if counting else", "true() if counting else", f"{AUTH}/test_limits.py"
     ),
     Guard(
         SERVICE,
@@ -127,7 +126,20 @@ GUARDS = [
     Guard("app/auth/emails.py", "valid.normalized.casefold()", "valid.normalized", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/emails.py", "text.strip()", "text", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/dependencies.py", "if len(headers) > 1 or ", "if ", f"{TASKS}/test_isolation.py"),
-    Guard("app/auth/dependencies.py", "(authenticate,)", "()", f"{TASKS}/test_input.py"),
+    Guard("app/auth/dependencies.py", "(identify,)", "()", f"{TASKS}/test_input.py"),
+    Guard(
+        "app/auth/dependencies.py",
+        "                await (await identify(request)).check()\n",
+        "",
+        f"{AUTH}/test_sign_out.py",
+    ),
+    Guard(
+        "app/auth/caller.py",
+        "        if not rows:\n            raise InvalidToken\n",
+        "        if not rows:\n            return ()\n",
+        f"{AUTH}/test_sign_out.py",
+    ),
+    Guard(TASK_SQL, ".where(owner.is_not(None))", "", f"{AUTH}/test_sign_out.py"),
     Guard(
         TASK_SQL,
         '_mine = (col(Task.id) == bindparam("task_id", type_=Uuid), col(Task.user_id) == owner)',
@@ -149,7 +161,7 @@ GUARDS = [
     Guard(TASK_SQL, ".on_conflict_do_nothing(index_elements=[col(Task.id)])", "", f"{TASKS}/test_tasks.py"),
     Guard(
         "app/tasks/service.py",
-        "uuid5(user_id, idempotency_key)",
+        "uuid5(caller.user_id, idempotency_key)",
         "uuid5(UUID(int=0), idempotency_key)",
         f"{TASKS}/test_tasks.py",
     ),

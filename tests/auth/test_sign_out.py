@@ -105,3 +105,32 @@ async def test_a_wrong_body_is_422_and_ends_nothing(client: httpx.AsyncClient, a
     """E15."""
     assert (await client.post("/api/auth/signout", headers=ada.bearer, content=body)).status_code == 422
     assert (await ada.get("/api/tasks")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "rest", "body"),
+    [
+        ("GET", "", None),
+        ("GET", "?limit=x", None),
+        ("GET", "?cursor=x", None),
+        ("POST", "", b'{"title": "x"}'),
+        ("POST", "", b"{bad"),
+        ("POST", "", b"{}"),
+        ("GET", "/{id}", None),
+        ("GET", "/5", None),
+        ("PUT", "/{id}", b'{"title": "x"}'),
+        ("PATCH", "/{id}", b"{}"),
+        ("PATCH", "/{id}/toggle", None),
+        ("DELETE", "/{id}", None),
+    ],
+)
+async def test_whoever_signed_out_hears_that_and_nothing_else(
+    client: httpx.AsyncClient, ada: Person, method: str, rest: str, body: bytes | None
+) -> None:
+    """401 comes before 400, 404 and 422, and nothing is done, although one statement asks and does."""
+    other, task = await ada.sign_in(), await ada.add_task()
+    await sign_out(client, ada)
+    for headers in ({}, {"Idempotency-Key": "k"}, {"If-Match": '"9"'}):
+        answer = await ada.send(method, f"/api/tasks{rest.format(id=task['id'])}", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_TOKEN")
+    assert (await other.get("/api/tasks")).json() == [task]

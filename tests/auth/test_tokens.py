@@ -5,14 +5,14 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from jose import jwk, jwt
 
 from app.auth.errors import InvalidToken
-from app.auth.tokens import MAX_TOKEN_LENGTH, Tokens
+from app.auth.tokens import MAX_TOKEN_LENGTH, VERIFIED, Tokens
 from tests.support import SECRET, FrozenClock, Person
 
 Forge = Callable[..., str]
@@ -194,3 +194,26 @@ def test_a_secret_may_look_like_json(secret: str, clock: FrozenClock) -> None:
     user_id = uuid4()
     pair = tokens.issue(user_id, uuid4(), 3, refresh_id=uuid4(), now=clock())
     assert tokens.read(pair.access_token, "access", clock()).user_id == user_id
+
+
+def test_a_token_that_was_read_before_is_asked_its_time_again(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+    """What is kept of a token are its claims, never that it was accepted."""
+    tokens.read(genuine, "access", clock())
+    with pytest.raises(InvalidToken):
+        tokens.read(genuine, "refresh", clock())
+    with pytest.raises(InvalidToken):
+        tokens.read(genuine, "access", clock() - timedelta(minutes=2))
+    clock.advance(minutes=15)
+    with pytest.raises(InvalidToken):
+        tokens.read(genuine, "access", clock())
+
+
+def test_what_is_kept_of_tokens_is_bounded_and_never_a_refusal(tokens: Tokens, clock: FrozenClock) -> None:
+    """A flood of forged ones takes no memory, a flood of genuine ones a known amount."""
+    for number in range(VERIFIED + 10):
+        pair = tokens.issue(UUID(int=number), UUID(int=1), 0, refresh_id=UUID(int=2), now=clock())
+        assert tokens.read(pair.access_token, "access", clock()).user_id == UUID(int=number)
+        for forged in (pair.access_token[:-3] + "AAA", pair.refresh_token):
+            with pytest.raises(InvalidToken):
+                tokens.read(forged, "access", clock())
+    assert tokens._verified.cache_info().currsize == VERIFIED

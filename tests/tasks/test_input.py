@@ -1,5 +1,6 @@
 """Whatever is sent: 4xx in one shape, nothing echoed, nothing lost."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -245,3 +246,17 @@ async def test_who_calls_is_asked_before_the_body_is_read(
     for method, url in (("POST", "/api/tasks"), ("PUT", f"/api/tasks/{uuid4()}"), ("PATCH", "/api/tasks/x")):
         answer = await client.request(method, url, headers=headers, content=content)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+
+
+async def test_the_body_of_a_stranger_is_not_read(client: httpx.AsyncClient) -> None:
+    """401 before anything is taken in."""
+    taken = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        taken += 1
+        yield b"{}"
+
+    for headers in ({}, {"Authorization": "Bearer a.b.c"}):
+        answer = await client.post("/api/tasks", content=body(), headers=headers)
+        assert (answer.status_code, taken) == (401, 0)

@@ -143,4 +143,5 @@ def measure(bench: Bench, targets: list[Target], work: str, rounds: int) -> dict
     return windows
 
 
-main()
+if __name__ == "__main__":
+    main()

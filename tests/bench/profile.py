@@ -1,0 +1,59 @@
+"""Prints where a request's time goes: `make profile`."""
+
+import asyncio
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import uvloop
+
+from app.core.dsn import parse_database_url
+from app.core.embedded import EmbeddedPostgres
+from app.core.migrate import upgrade
+from app.main import create_app
+from tests.bench.data import make_tokens, refresh_requests, seed
+from tests.bench.in_process import Ask, profile, sender
+from tests.support import SECRET, make_settings
+
+
+async def measure(url: str) -> None:
+    people = seed(url, 4)
+    app = create_app(make_settings(url, rate_limits="on", log_level="INFO"))
+    tokens = make_tokens(SECRET)
+    few = people["few"]
+    token = tokens.issue(few.id, uuid4(), 0, refresh_id=uuid4(), now=datetime.now(UTC)).access_token
+    spare = iter(refresh_requests(tokens, few, 600))
+    asks = {
+        "get one": Ask("GET", f"/api/tasks/{few.task_ids[0]}", token),
+        "list of 20": Ask("GET", "/api/tasks", token),
+        "create": Ask("POST", "/api/tasks", token, b'{"title": "Buy milk"}'),
+    }
+    async with app.router.lifespan_context(app):
+        sends = {name: sender(app, ask) for name, ask in asks.items()}
+
+        async def refresh() -> int:
+            return await sender(app, Ask("POST", "/api/auth/refresh", body=next(spare).body.encode()))()
+
+        for name, send in {**sends, "refresh": refresh}.items():
+            cost = await profile(send, 500)
+            print(f"\n{name}: {cost.calls:.0f} function calls")
+            for package, share in cost.shares[:10]:
+                print(f"  {share:6.1%}  {package}")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="auth-tasks-profile-") as folder:
+        Path(folder).chmod(0o711)
+        postgres = EmbeddedPostgres(Path(folder) / "postgres", durable=False, say=lambda text: None)
+        try:
+            url = postgres.start()
+            upgrade(parse_database_url(url))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(measure(url))
+        finally:
+            postgres.stop()
+
+
+if __name__ == "__main__":
+    main()

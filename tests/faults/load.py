@@ -1,0 +1,142 @@
+"""People who write without a pause, try again what was not answered, and remember what was acknowledged."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import httpx
+import psycopg
+
+from tests.support import PASSWORD, Person, new_email
+
+
+@dataclass
+class Acknowledged:
+    """What the service has promised to keep."""
+
+    versions: dict[str, int] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    keys: dict[str, str] = field(default_factory=dict)
+    used_tokens: list[str] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    writes: int = 0
+
+
+class Writer:
+    """One person with one request in flight."""
+
+    def __init__(self, client: httpx.AsyncClient, known: Acknowledged) -> None:
+        self.person = Person(client, new_email())
+        self.known = known
+        self.answered_at = 0.0
+
+    async def send(self, method: str, path: str, **options: object) -> httpx.Response | None:
+        """Give the answer, or None if there was none."""
+        try:
+            answer = await self.person.send(method, path, **options)
+        except httpx.TransportError:
+            self.known.statuses[0] += 1
+            return None
+        self.known.statuses[answer.status_code] += 1
+        if answer.is_success:
+            self.answered_at = asyncio.get_running_loop().time()
+        return answer
+
+    async def insist(self, method: str, path: str, **options: object) -> httpx.Response:
+        """Send it until it is answered with something else than 503."""
+        while True:
+            answer = await self.send(method, path, **options)
+            if answer is not None and answer.status_code != 503:
+                return answer
+            await asyncio.sleep(0.02)
+
+    async def write(self) -> None:
+        """Sign up, and write until cancelled."""
+        body = {"email": self.person.email, "password": PASSWORD}
+        if (await self.insist("POST", "/api/auth/signup", json=body)).status_code == 409:
+            pass  # the answer to an earlier try was lost
+        await self.sign_in()
+        while True:
+            task_id = await self.create()
+            for _ in range(3):
+                await self.toggle(task_id)
+            await self.refresh()
+            if len(self.known.versions) % 5 == 0:
+                await self.delete(task_id)
+
+    async def sign_in(self) -> None:
+        body = {"email": self.person.email, "password": PASSWORD}
+        self.person.keep(await self.insist("POST", "/api/auth/signin", json=body))
+
+    async def create(self) -> str:
+        key = uuid4().hex
+        answer = await self.insist("POST", "/api/tasks", json={"title": key}, headers={"Idempotency-Key": key})
+        assert answer.status_code in (200, 201), answer.text
+        task_id: str = answer.json()["id"]
+        self.known.versions[task_id] = 1
+        self.known.keys[key] = task_id
+        self.known.writes += 1
+        return task_id
+
+    async def toggle(self, task_id: str) -> None:
+        answer = await self.send("PATCH", f"/api/tasks/{task_id}/toggle")
+        if answer is not None and answer.status_code != 503:
+            assert answer.status_code == 200, answer.text
+            self.known.versions[task_id] = answer.json()["version"]
+            self.known.writes += 1
+
+    async def refresh(self) -> None:
+        used = self.person.refresh_token
+        answer = await self.send("POST", "/api/auth/refresh", json={"refresh_token": used})
+        if answer is not None and answer.status_code == 200:
+            self.known.used_tokens.append(used)
+            self.known.writes += 1
+            self.person.keep(answer)
+        elif answer is None or answer.status_code == 401:
+            await self.sign_in()  # the answer was lost with the token: good for one use
+
+    async def delete(self, task_id: str) -> None:
+        answer = await self.send("DELETE", f"/api/tasks/{task_id}")
+        if answer is not None and answer.status_code == 204:
+            self.known.deleted.add(task_id)
+            self.known.writes += 1
+        elif answer is None or answer.status_code == 503:
+            self.known.versions.pop(task_id)  # nobody knows
+            self.known.keys = {key: each for key, each in self.known.keys.items() if each != task_id}
+
+
+@asynccontextmanager
+async def writing(url: str, known: Acknowledged, *, people: int = 6) -> AsyncIterator[list[Writer]]:
+    """Keep so many people writing until the block ends; then let each finish its request."""
+    async with httpx.AsyncClient(base_url=url, timeout=10) as client:
+        writers = [Writer(client, known) for _ in range(people)]
+        at_work = [asyncio.create_task(writer.write()) for writer in writers]
+        try:
+            yield writers
+            for task in at_work:
+                assert not task.done(), task.exception()
+        finally:
+            for task in at_work:
+                task.cancel()
+            await asyncio.gather(*at_work, return_exceptions=True)
+
+
+async def check(database_url: str, service_url: str, known: Acknowledged) -> None:
+    """Nothing acknowledged is lost, nothing is there twice, no used token is good again, no status is unknown."""
+    with psycopg.connect(database_url) as connection:
+        found = {str(row[0]): (row[1], row[2]) for row in connection.execute("SELECT id, title, version FROM tasks")}
+    lost = [i for i, version in known.versions.items() if i not in known.deleted and found.get(i, ("", 0))[1] < version]
+    risen = known.deleted & found.keys()
+    twice = [title for title, count in Counter(title for title, _ in found.values()).items() if count > 1]
+    async with httpx.AsyncClient(base_url=service_url, timeout=30) as client:
+        again = [await client.post("/api/auth/refresh", json={"refresh_token": used}) for used in known.used_tokens]
+    accepted = [answer for answer in again if answer.status_code != 401]
+    unknown = known.statuses.keys() - {0, 200, 201, 204, 401, 409, 503}
+    print(
+        f"{known.writes} acknowledged writes: {len(lost)} lost, {len(twice)} twice, {len(risen)} risen; "
+        f"{len(again)} used tokens, {len(accepted)} accepted again; statuses {dict(known.statuses)}"
+    )
+    assert (lost, twice, risen, accepted, unknown) == ([], [], set(), [], set())

@@ -1,0 +1,136 @@
+"""kill -9 under load: of the server, of the database, of both. Threats G13, G4, G14."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from app.core.embedded import EmbeddedPostgres
+from tests.faults.load import Acknowledged, check, writing
+from tests.support import Server, serving
+
+pytestmark = pytest.mark.slow
+
+CYCLES = 25
+ENOUGH = 4_000
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[EmbeddedPostgres]:
+    """A durable database, used from here too, so that it outlives the server."""
+    postgres = EmbeddedPostgres(folder / "postgres", say=lambda text: None)
+    postgres.start()
+    try:
+        yield postgres
+    finally:
+        postgres.stop()
+
+
+def postmaster(postgres: EmbeddedPostgres) -> int:
+    return int((postgres.data_dir / "postmaster.pid").read_text().split()[0])
+
+
+def wait_for(postgres: EmbeddedPostgres) -> None:
+    """Wait until it takes connections again, whoever starts it."""
+    for _ in range(300):
+        try:
+            psycopg.connect(postgres.url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            asyncio.run(asyncio.sleep(0.1))
+        else:
+            return
+    raise AssertionError("the database did not come back")
+
+
+async def test_a_killed_server_loses_nothing_and_does_nothing_twice(folder: Path, tmp_path: Path) -> None:
+    """G13: 25 times, with all of its processes."""
+    known = Acknowledged()
+    with embedded(folder) as postgres:
+        for cycle in range(CYCLES):
+            settings = {"DATABASE_URL": postgres.url, "WORKERS": str(1 + cycle % 2), "LOG_LEVEL": "WARNING"}
+            with serving(tmp_path, wait=True, **settings) as server:
+                async with writing(server.url, known):
+                    await asyncio.sleep(0.8)
+                    await asyncio.to_thread(server.kill)
+        with serving(tmp_path, DATABASE_URL=postgres.url) as server:
+            await check(postgres.url, server.url, known)
+    assert known.writes >= ENOUGH
+
+
+@pytest.mark.parametrize("server_too", [False, True])
+async def test_a_killed_embedded_database_loses_nothing(folder: Path, tmp_path: Path, server_too: bool) -> None:
+    """G13: its first process; the server starts it again, or the next server does."""
+    known = Acknowledged()
+    settings = {"EMBEDDED_DATA_DIR": str(folder / "postgres"), "LOG_LEVEL": "WARNING"}
+    postgres = EmbeddedPostgres(folder / "postgres", say=lambda text: None)
+
+    async def kill(server: Server) -> None:
+        os.kill(postmaster(postgres), signal.SIGKILL)
+        if server_too:
+            await asyncio.to_thread(server.kill)
+        else:
+            await asyncio.to_thread(wait_for, postgres)
+
+    cycles = 0
+    while cycles < CYCLES:
+        with serving(tmp_path, wait=True, **settings) as server:
+            async with writing(server.url, known):
+                while cycles < CYCLES and server.process.poll() is None:
+                    await asyncio.sleep(0.8)
+                    await kill(server)
+                    cycles += 1
+                await asyncio.sleep(0.5)
+    with serving(tmp_path, wait=True, **settings) as server:
+        await check(postgres.url, server.url, known)
+    assert known.writes >= ENOUGH
+
+
+async def test_a_database_that_restarts_at_once_is_waited_for(folder: Path, tmp_path: Path) -> None:
+    """G1, G2, G4: ten immediate restarts under load, one and the same server process."""
+    known = Acknowledged()
+    slowest = 0.0
+    with embedded(folder) as postgres, serving(tmp_path, DATABASE_URL=postgres.url, LOG_LEVEL="WARNING") as server:
+        async with writing(server.url, known) as writers:
+            for _ in range(10):
+                await asyncio.sleep(0.7)
+                await asyncio.to_thread(
+                    postgres._run, "pg_ctl", "-D", str(postgres.data_dir), "-w", "-m", "immediate", "stop"
+                )
+                await asyncio.to_thread(server.wait_until, "/health/ready", 503)
+                await asyncio.to_thread(server.wait_until, "/health/live", 200)
+                refused = await writers[0].person.client.get("/health/ready")
+                assert int(refused.headers["retry-after"]) >= 1
+                await asyncio.to_thread(postgres.start)
+                back_at = asyncio.get_running_loop().time()
+                while not any(writer.answered_at > back_at for writer in writers):
+                    await asyncio.sleep(0.01)
+                    assert asyncio.get_running_loop().time() - back_at < 5
+                slowest = max(slowest, min(w.answered_at for w in writers if w.answered_at > back_at) - back_at)
+                await asyncio.to_thread(server.wait_until, "/health/ready", 200)
+        assert server.process.poll() is None
+        await check(postgres.url, server.url, known)
+    print(f"ten immediate restarts: first success at most {slowest:.2f} s after the database came back")
+    assert slowest <= 1
+    assert known.statuses[503] > 0
+
+
+def workers_of(server: Server) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+async def test_a_killed_worker_is_replaced_and_the_other_goes_on(folder: Path, tmp_path: Path) -> None:
+    """G14."""
+    known = Acknowledged()
+    with embedded(folder) as postgres, serving(tmp_path, DATABASE_URL=postgres.url, WORKERS="2") as server:
+        async with writing(server.url, known):
+            await asyncio.sleep(0.5)
+            os.kill(workers_of(server)[0], signal.SIGKILL)
+            await asyncio.sleep(3)
+        await check(postgres.url, server.url, known)
+        assert known.statuses[503] == 0
