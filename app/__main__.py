@@ -1,4 +1,4 @@
-"""`python -m app`: serve, migrate, prune, openapi, secret."""
+"""`python -m app`: serve, migrate, prune, dump, restore, openapi, secret."""
 
 import argparse
 import asyncio
@@ -8,14 +8,18 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import psycopg
 import uvicorn
 
 from app.auth.denylist_repository import delete_expired_tokens
+from app.auth.repository import end_every_session
+from app.core import backup
+from app.core.backup import BackupFailed
 from app.core.clock import system_clock
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database import Database, DatabaseUnavailable
@@ -102,18 +106,48 @@ def prune(settings: Settings) -> None:
         asyncio.run(_prune(ready))
 
 
-async def _prune(settings: Settings) -> None:
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Database]:
     database = Database(settings.dsn, pool_min=1, pool_max=1)
     await database.open()
     try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _prune(settings: Settings) -> None:
+    async with _database(settings) as database:
         for what, delete in (("denylist rows", delete_expired_tokens), ("counters", prune_counters)):
             total = 0
             while deleted := await delete(database, system_clock(), batch=PRUNE_BATCH):
                 total += deleted
                 say(f"Deleted {total} expired {what} …")
             say(f"No expired {what} left.")
-    finally:
-        await database.close()
+
+
+def dump(settings: Settings, file: Path) -> None:
+    """Write the whole database into a new file."""
+    with with_database(settings) as ready:
+        say(f"Writing {file} …")
+        backup.dump(ready.dsn, file)
+        say(f"Wrote {file.stat().st_size:,} bytes.")
+
+
+def restore(settings: Settings, file: Path) -> None:
+    """Replace what is in the database by what is in a file, and sign everybody out."""
+    with with_database(settings) as ready:
+        say(f"Restoring {file} …")
+        backup.restore(ready.dsn, file)
+        upgrade(ready.dsn)
+        # The denylist is as old as the dump, so that what has been signed out or used since would be good again.
+        asyncio.run(_sign_everybody_out(ready))
+        say("Restored. Everybody signs in again.")
+
+
+async def _sign_everybody_out(settings: Settings) -> None:
+    async with _database(settings) as database:
+        await end_every_session(database, system_clock())
 
 
 def openapi() -> None:
@@ -132,6 +166,7 @@ def secret() -> None:
 
 
 _WITH_SETTINGS: dict[str, Callable[[Settings], None]] = {"serve": serve, "migrate": migrate, "prune": prune}
+_WITH_FILE: dict[str, Callable[[Settings, Path], None]] = {"dump": dump, "restore": restore}
 _WITHOUT: dict[str, Callable[[], None]] = {"openapi": openapi, "secret": secret}
 
 
@@ -139,15 +174,20 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command. Exits with 1 and a sentence when it cannot."""
     parser = argparse.ArgumentParser(prog="python -m app", description="Accounts, tokens and private task lists.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, run in (*_WITH_SETTINGS.items(), *_WITHOUT.items()):
-        commands.add_parser(name, help=run.__doc__)
-    command = parser.parse_args(arguments).command
+    for name, run in (*_WITH_SETTINGS.items(), *_WITH_FILE.items(), *_WITHOUT.items()):
+        added = commands.add_parser(name, help=run.__doc__)
+        if name in _WITH_FILE:
+            added.add_argument("file", type=Path)
+    given = parser.parse_args(arguments)
+    command = given.command
     try:
         if command in _WITHOUT:
             _WITHOUT[command]()
+        elif command in _WITH_FILE:
+            _WITH_FILE[command](load_settings(), given.file)
         else:
             _WITH_SETTINGS[command](load_settings())
-    except (SettingsError, EmbeddedUnavailable, DatabaseUnavailable) as error:
+    except (SettingsError, EmbeddedUnavailable, DatabaseUnavailable, BackupFailed) as error:
         raise SystemExit(str(error)) from None
     except psycopg.OperationalError:
         raise SystemExit("The database cannot be reached: check DATABASE_URL and that the server runs.") from None

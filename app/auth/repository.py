@@ -100,6 +100,12 @@ END_ALL_SESSIONS = Statement(
 )
 
 
+END_EVERY_SESSION = Statement(
+    update(User).values(token_version=col(User.token_version) + 1, updated_at=bindparam("now")).returning(col(User.id)),
+    Id,
+)
+
+
 async def insert_user(
     database: Database, user_id: UUID, *, email: str, name: str | None, password_hash: str, now: datetime
 ) -> UserRow | None:
@@ -135,3 +141,8 @@ async def update_token_version(database: Database, claims: Claims, now: datetime
         now=now,
     )
     return ended is not None
+
+
+async def end_every_session(database: Database, now: datetime) -> int:
+    """End every sign-in of everybody, and say of how many."""
+    return len(await database.fetch_all(END_EVERY_SESSION, now=now))

@@ -185,18 +185,21 @@ class EmbeddedPostgres:
         who: dict[str, Any] = {}
         if self._user:
             who = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
-        done = subprocess.run(  # noqa: S603  # PostgreSQL's own programs, no shell
-            [str(self._bin / program), *arguments],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # the server inherits it: a pipe would never end
-            stderr=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
-            cwd="/",
-            env=environment,
-            timeout=120,
-            start_new_session=True,  # Ctrl-C in the terminal is for us, not for the server
-            **who,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603  # PostgreSQL's own programs, no shell
+                [str(self._bin / program), *arguments],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # the server inherits it: a pipe would never end
+                stderr=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
+                cwd="/",
+                env=environment,
+                timeout=120,
+                start_new_session=True,  # Ctrl-C in the terminal is for us, not for the server
+                **who,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise EmbeddedUnavailable(f"{program} did not end in two minutes.") from error
         if done.returncode:
             raise EmbeddedUnavailable(f"{program} failed:\n{self._last_words(done.stderr)}")
 

@@ -14,7 +14,7 @@ import httpx
 from app.core.dsn import parse_database_url
 from app.core.embedded import EmbeddedPostgres
 from app.core.migrate import upgrade
-from tests.bench.data import PASSWORD, Person, Request, access_token, make_tokens, refresh_requests, seed
+from tests.bench.data import PASSWORD, People, Request, access_token, make_tokens, refresh_requests, seed
 from tests.bench.servers import Target, Window, load, three_servers
 from tests.support import SECRET
 
@@ -25,34 +25,35 @@ REFRESHES_A_SECOND = {"this service": 6000, "usual": 2000, "limit": 14000}
 class Bench:
     """What is asked, how hard, and how the answers are checked."""
 
-    def __init__(self, folder: Path, people: dict[str, Person], seconds: int) -> None:
+    def __init__(self, folder: Path, database: Target, people: People, seconds: int) -> None:
         self.folder = folder
+        self.database = database
         self.people = people
         self.seconds = seconds
         self.tokens = make_tokens(SECRET)
-        self.bearer = {name: access_token(self.tokens, person) for name, person in people.items()}
+        self.owner = {access_token(self.tokens, person): person for person in (*people.few, people.many)}
+        *few, many = self.owner
+        self.few = few
         self.work: dict[str, tuple[int, Callable[[Target], list[Request]]]] = {
             "get one": (16, self.get_one),
-            "list of 20": (16, lambda _: [Request("GET", "/api/tasks", self.bearer["few"])]),
-            "list of 1,000": (4, lambda _: [Request("GET", "/api/tasks", self.bearer["many"])]),
-            "create": (16, lambda _: [Request("POST", "/api/tasks", self.bearer["new"], '{"title": "Buy milk"}')]),
+            "list of 20": (16, lambda _: [Request("GET", "/api/tasks", token) for token in few]),
+            "list of 1,000": (4, lambda _: [Request("GET", "/api/tasks", many)]),
+            "create": (16, lambda _: [Request("POST", "/api/tasks", token, '{"title": "Buy milk"}') for token in few]),
             "refresh": (8, self.refresh),
             "get one, 100 connections": (100, self.get_one),
             "sign-in, cost 12": (4, self.sign_in),
         }
 
     def get_one(self, target: Target) -> list[Request]:
-        return [
-            Request("GET", f"/api/tasks/{task_id}", self.bearer["many"]) for task_id in self.people["many"].task_ids
-        ]
+        return [Request("GET", f"/api/tasks/{self.owner[token].task_ids[7]}", token) for token in self.few]
 
     def refresh(self, target: Target) -> list[Request]:
         count = int(REFRESHES_A_SECOND[target.name] * (self.seconds + 1))
-        return refresh_requests(self.tokens, self.people["few"], count)
+        return refresh_requests(self.tokens, self.people.few, count)
 
     def sign_in(self, target: Target) -> list[Request]:
-        body = f'{{"email": "{self.people["few"].email}", "password": "{PASSWORD}"}}'
-        return [Request("POST", "/api/auth/signin", "", body)]
+        bodies = [f'{{"email": "{person.email}", "password": "{PASSWORD}"}}' for person in self.people.few]
+        return [Request("POST", "/api/auth/signin", "", body) for body in bodies]
 
     def window(self, target: Target, work: str) -> Window:
         """Load one server with one kind of work. Raises: AssertionError for a wrong answer in the sample."""
@@ -61,7 +62,7 @@ class Bench:
         self.check(target, work, requests)
         file = self.folder / "requests"
         file.write_text("".join("\t".join(request) + "\n" for request in requests[3:] or requests))
-        return load(target, file, connections=connections, seconds=self.seconds)
+        return load(target, self.database, file, connections=connections, seconds=self.seconds)
 
     def check(self, target: Target, work: str, requests: list[Request]) -> None:
         """Hold a sample of the answers against what was stored."""
@@ -72,35 +73,34 @@ class Bench:
             found = answer.json()
             if work.startswith("get"):
                 assert found["id"] == path.rpartition("/")[2]
-                assert found["user_id"] == str(self.people["many"].id)
+                assert found["user_id"] == str(self.owner[token].id)
             elif work.startswith("list"):
-                person = self.people["few" if work.endswith("20") else "many"]
-                assert [task["id"] for task in found] == [str(i) for i in reversed(person.task_ids)]
+                assert [task["id"] for task in found] == [str(i) for i in reversed(self.owner[token].task_ids)]
                 assert all(task["title"].endswith("🌱") and len(task) == 10 for task in found)
             elif work == "create":
-                assert (found["title"], found["user_id"]) == ("Buy milk", str(self.people["new"].id))
+                assert (found["title"], found["user_id"]) == ("Buy milk", str(self.owner[token].id))
             else:
                 assert found["access_token"] != found["refresh_token"]
 
 
+COLUMNS = ("x usual", "of limit", "less CPU", "CPU/1k", "PG CPU/1k", "p50 ms", "p99 ms", "errors")
+
+
 def table(work: str, windows: dict[str, list[Window]]) -> str:
-    """Medians over the rounds; the ratios are medians of each round's own."""
-    lines = [
-        f"{work}",
-        f"  {'':14}{'x usual':>8}{'of limit':>10}{'CPU/1k':>9}{'less CPU':>10}{'p50 ms':>9}{'p99 ms':>9}{'errors':>8}",
-    ]
+    """Medians over the rounds; the ratios are medians of each round's own. CPU in seconds per 1,000 requests."""
+    lines = [f"{work:28}" + "".join(f"{column:>10}" for column in COLUMNS)]
     for name, own in windows.items():
-
-        def ratio(other: str, value: Callable[[Window], float], own: list[Window] = own) -> float:
-            return median(value(a) / (value(b) or 1) for a, b in zip(own, windows[other], strict=True))
-
-        middle = {part: median(getattr(window, part) for window in own) for part in ("cpu_per_thousand", "p50", "p99")}
-        lines.append(
-            f"  {name:14}{ratio('usual', lambda w: w.rate):8.2f}{ratio('limit', lambda w: w.rate):10.2f}"
-            f"{middle['cpu_per_thousand']:9.3f}{1 / (ratio('usual', lambda w: w.cpu_per_thousand) or 1):10.2f}"
-            f"{middle['p50']:9.2f}{middle['p99']:9.2f}{sum(w.errors for w in own):8}"
-        )
+        rates = {other: ratio(own, windows[other], lambda w: w.rate) for other in ("usual", "limit")}
+        less_cpu = ratio(windows["usual"], own, lambda w: w.cpu_per_thousand)
+        parts = ("cpu_per_thousand", "database_cpu_per_thousand", "p50", "p99")
+        middle = (median(getattr(window, part) for window in own) for part in parts)
+        figures = (*rates.values(), less_cpu, *middle, sum(window.errors for window in own))
+        lines.append(f"  {name:26}" + "".join(f"{figure:10.3g}" for figure in figures))
     return "\n".join(lines)
+
+
+def ratio(own: list[Window], other: list[Window], value: Callable[[Window], float]) -> float:
+    return median(value(a) / (value(b) or 1) for a, b in zip(own, other, strict=True))
 
 
 def main() -> None:
@@ -118,7 +118,8 @@ def main() -> None:
     try:
         url = postgres.start()
         upgrade(parse_database_url(url))
-        bench = Bench(folder, seed(url, 12), options.seconds)
+        postmaster = int((postgres.data_dir / "postmaster.pid").read_text().split()[0])
+        bench = Bench(folder, Target("PostgreSQL", url, postmaster), seed(url, 12), options.seconds)
         with three_servers(folder, url, secret=SECRET, workers=options.workers) as targets:
             print(
                 f"{options.workers} workers, {os.cpu_count()} cores, {options.rounds} rounds of {options.seconds} s\n"

@@ -10,7 +10,6 @@ from passlib.hash import bcrypt_sha256
 
 from app.auth.tokens import Tokens
 
-TASKS_OF = {"few": 20, "many": 1000, "new": 0}
 STRANGERS = 1000
 _TASK_COLUMNS = "id, user_id, title, description, status, priority, version, created_at, updated_at"
 PASSWORD = "correct horse battery 4"
@@ -31,19 +30,25 @@ class Request(NamedTuple):
     body: str = ""
 
 
-def seed(url: str, cost: int) -> dict[str, Person]:
-    """Fill a migrated database: the people that are asked about among 1,000 others with 20 tasks each."""
+class People(NamedTuple):
+    """1,000 with 20 tasks each, and one with 1,000."""
+
+    few: list[Person]
+    many: Person
+
+
+def seed(url: str, cost: int) -> People:
+    """Fill a migrated database."""
     password_hash = bcrypt_sha256.using(rounds=cost).hash(PASSWORD)  # type: ignore[no-untyped-call]  # passlib has none
-    people = {name: Person(uuid4(), f"{name}@example.test", []) for name in TASKS_OF}
-    everybody = [*people.values(), *(Person(uuid4(), f"{number}@example.test", []) for number in range(STRANGERS))]
+    *few, many = everybody = [Person(uuid4(), f"{number}@example.test", []) for number in range(STRANGERS + 1)]
     moment = datetime.now(UTC) - timedelta(days=30)
     users = ((p.id, p.email, password_hash, True, 0, moment, moment) for p in everybody)
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
         _copy(cursor, "users (id, email, password_hash, is_active, token_version, created_at, updated_at)", users)
-        _copy(cursor, f"tasks ({_TASK_COLUMNS})", _tasks(everybody, moment))
+        _copy(cursor, f"tasks ({_TASK_COLUMNS})", _tasks([(many, 1000), *((p, 20) for p in few)], moment))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
-    return people
+    return People(few, many)
 
 
 def _copy(cursor: psycopg.Cursor, into: str, rows: Iterable[tuple[object, ...]]) -> None:
@@ -52,9 +57,9 @@ def _copy(cursor: psycopg.Cursor, into: str, rows: Iterable[tuple[object, ...]])
             copy.write_row(row)
 
 
-def _tasks(everybody: list[Person], moment: datetime) -> Iterator[tuple[object, ...]]:
-    for person in everybody:
-        for number in range(TASKS_OF.get(person.email.partition("@")[0], 20)):
+def _tasks(wanted: list[tuple[Person, int]], moment: datetime) -> Iterator[tuple[object, ...]]:
+    for person, count in wanted:
+        for number in range(count):
             task_id, made_at = uuid4(), moment + timedelta(seconds=number)
             person.task_ids.append(task_id)
             title = f"Water the plants {number} 🌱"
@@ -69,8 +74,9 @@ def access_token(tokens: Tokens, person: Person) -> str:
     return tokens.issue(person.id, uuid4(), 0, refresh_id=uuid4(), now=datetime.now(UTC)).access_token
 
 
-def refresh_requests(tokens: Tokens, person: Person, count: int) -> list[Request]:
+def refresh_requests(tokens: Tokens, people: list[Person], count: int) -> list[Request]:
     """Each of another sign-in: the tokens are genuine, and nobody has used them."""
     now = datetime.now(UTC)
-    pairs = (tokens.issue(person.id, uuid4(), 0, refresh_id=uuid4(), now=now) for _ in range(count))
+    owners = (people[number % len(people)] for number in range(count))
+    pairs = (tokens.issue(person.id, uuid4(), 0, refresh_id=uuid4(), now=now) for person in owners)
     return [Request("POST", "/api/auth/refresh", "", f'{{"refresh_token": "{pair.refresh_token}"}}') for pair in pairs]

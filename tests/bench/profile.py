@@ -21,9 +21,9 @@ async def measure(url: str) -> None:
     people = seed(url, 4)
     app = create_app(make_settings(url, rate_limits="on", log_level="INFO"))
     tokens = make_tokens(SECRET)
-    few = people["few"]
+    few = people.few[0]
     token = tokens.issue(few.id, uuid4(), 0, refresh_id=uuid4(), now=datetime.now(UTC)).access_token
-    spare = iter(refresh_requests(tokens, few, 600))
+    spare = iter(refresh_requests(tokens, people.few, 600))
     asks = {
         "get one": Ask("GET", f"/api/tasks/{few.task_ids[0]}", token),
         "list of 20": Ask("GET", "/api/tasks", token),

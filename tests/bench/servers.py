@@ -107,6 +107,7 @@ class Window:
     p50: float
     p99: float
     cpu_seconds: float
+    database_cpu_seconds: float
 
     @property
     def rate(self) -> float:
@@ -116,10 +117,14 @@ class Window:
     def cpu_per_thousand(self) -> float:
         return self.cpu_seconds / max(self.requests, 1) * 1000
 
+    @property
+    def database_cpu_per_thousand(self) -> float:
+        return self.database_cpu_seconds / max(self.requests, 1) * 1000
 
-def load(target: Target, requests: Path, *, connections: int, seconds: int) -> Window:
+
+def load(target: Target, database: Target, requests: Path, *, connections: int, seconds: int) -> Window:
     """Send the requests of a file, over and over, from another process. Raises: CalledProcessError."""
-    before = target.cpu_seconds()
+    before, database_before = target.cpu_seconds(), database.cpu_seconds()
     command = [
         "wrk",
         "-t2",
@@ -140,5 +145,12 @@ def load(target: Target, requests: Path, *, connections: int, seconds: int) -> W
     found = FIGURES.search(done.stdout)
     assert found, done.stdout + done.stderr
     count, errors, duration, p50, p99 = found.groups()
-    cpu = target.cpu_seconds() - before
-    return Window(int(count), int(errors), float(duration), int(p50) / 1000, int(p99) / 1000, cpu)
+    return Window(
+        requests=int(count),
+        errors=int(errors),
+        seconds=float(duration),
+        p50=int(p50) / 1000,
+        p99=int(p99) / 1000,
+        cpu_seconds=target.cpu_seconds() - before,
+        database_cpu_seconds=database.cpu_seconds() - database_before,
+    )

@@ -22,7 +22,8 @@ CONSTRAINTS = """SELECT conrelid::regclass::text, conname, pg_get_constraintdef(
 INDEXES = "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
 COLUMNS = """SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default
     FROM information_schema.columns WHERE table_schema = 'public'"""
-TABLES = "SELECT relname, relpersistence FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+TABLES = """SELECT relname, relpersistence, reloptions::text FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"""
 
 
 def describe(url: str) -> set[tuple[object, ...]]:

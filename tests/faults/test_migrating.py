@@ -1,0 +1,96 @@
+"""Migrations: by several at once, there and back, and under load. Threats G27 to G29."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic import command
+
+from app.core.dsn import parse_database_url
+from app.core.migrate import alembic_config, upgrade
+from tests.conftest import new_database
+from tests.faults.load import Acknowledged, check, writing
+from tests.support import ROOT, SECRET, serving
+
+pytestmark = pytest.mark.slow
+
+TABLES = ("users", "tasks", "token_denylist", "rate_limit_counters")
+
+
+def fill(url: str) -> None:
+    """A thousand rows in each table."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO users (id, email, password_hash) "
+            "SELECT gen_random_uuid(), n || '@example.test', 'x' FROM generate_series(1, 1000) AS n"
+        )
+        connection.execute(
+            "INSERT INTO tasks (id, user_id, title) SELECT gen_random_uuid(), id, email || '🌱' FROM users"
+        )
+        connection.execute(
+            "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
+            "SELECT gen_random_uuid(), gen_random_uuid(), id, 'used', now(), now() + interval '9 days' FROM users"
+        )
+        connection.execute(
+            "INSERT INTO rate_limit_counters (key, count, expires_at) "
+            "SELECT sha256(email::bytea), 1, now() + interval '1 hour' FROM users"
+        )
+
+
+def contents(url: str) -> dict[str, tuple[int, str]]:
+    """Count and digest the rows of each table."""
+    digest = "SELECT count(*), md5(string_agg(t::text, ';' ORDER BY t::text)) FROM {} AS t"
+    with psycopg.connect(url) as connection:
+        return {table: connection.execute(digest.format(table).encode()).fetchone() for table in TABLES}  # type: ignore[misc]
+
+
+def test_four_at_once_ten_times_migrate_once(postgres_url: str) -> None:
+    """G28: on an empty and on a filled database, 40 of 40."""
+    codes = []
+    for number in range(10):
+        with new_database(postgres_url) as url:
+            if number % 2:
+                upgrade(parse_database_url(url))
+                fill(url)
+                command.downgrade(alembic_config(parse_database_url(url)), "-1")
+            environment = {**os.environ, "DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
+            command_line = [sys.executable, "-m", "app", "migrate"]
+            quiet = subprocess.DEVNULL
+            started = [
+                subprocess.Popen(command_line, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet) for _ in range(4)
+            ]
+            codes += [process.wait(60) for process in started]
+            assert contents(url)["tasks"][0] == (1000 if number % 2 else 0)
+    print(f"four migrations at once, ten times: {codes.count(0)} of {len(codes)} succeeded")
+    assert codes == [0] * 40
+
+
+def test_down_and_up_keeps_every_row_byte_for_byte(own_database_url: str) -> None:
+    """G27: from each revision to the one before and back, as far as the tables are there."""
+    dsn = parse_database_url(own_database_url)
+    fill(own_database_url)
+    before = contents(own_database_url)
+    command.downgrade(alembic_config(dsn), "0001")
+    assert contents(own_database_url) == before
+    upgrade(dsn)
+    assert contents(own_database_url) == before
+    assert before["tasks"][0] == 1000
+
+
+async def test_migrating_under_load_fails_nothing(own_database_url: str, tmp_path: Path) -> None:
+    """G29: there and back five times while people write."""
+    known = Acknowledged()
+    dsn = parse_database_url(own_database_url)
+    with serving(tmp_path, DATABASE_URL=own_database_url, RATE_LIMITS="on", LOG_LEVEL="WARNING") as server:
+        async with writing(server.url, known):
+            for _ in range(5):
+                await asyncio.sleep(0.4)
+                await asyncio.to_thread(command.downgrade, alembic_config(dsn), "0001")
+                await asyncio.sleep(0.4)
+                await asyncio.to_thread(upgrade, dsn)
+        await check(own_database_url, server.url, known)
+    assert known.writes > 500

@@ -1,0 +1,92 @@
+"""SIGTERM: what is in flight is answered, nothing new is begun, nothing is left. Threats G15, G16."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from app.__main__ import GRACE_SECONDS
+from app.core.clock import stopwatch
+from tests.support import PASSWORD, Person, Server, serving
+
+pytestmark = pytest.mark.slow
+
+
+def sessions(url: str) -> int:
+    """Count the service's sessions in its database."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s",
+            ("auth-tasks-api",),
+        ).fetchone()
+        assert found is not None
+        return int(found[0])
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_what_is_in_flight_is_answered(own_database_url: str, tmp_path: Path, workers: str) -> None:
+    """G15: 100 sign-ins that are waiting for their hash when the signal comes."""
+    settings = {"DATABASE_URL": own_database_url, "WORKERS": workers, "PASSWORD_HASH_COST": "9"}
+    with serving(tmp_path, wait=True, **settings) as server:
+        limits = httpx.Limits(max_connections=110)
+        async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as client:
+            ada = await Person.sign_up(client)
+            body = {"email": ada.email, "password": PASSWORD}
+            sent = [asyncio.create_task(client.post("/api/auth/signin", json=body)) for _ in range(100)]
+            await asyncio.sleep(0.5)
+            in_flight = sum(not each.done() for each in sent)
+            server.process.terminate()
+            began = stopwatch()
+            await asyncio.sleep(0.2)
+            with pytest.raises(httpx.TransportError):
+                await asyncio.to_thread(httpx.get, server.url + "/health/live", timeout=GRACE_SECONDS + 5)
+            answers = await asyncio.gather(*sent)
+            code = await asyncio.to_thread(server.process.wait, GRACE_SECONDS + 5)
+        took = stopwatch() - began
+    answered = sum(answer.status_code == 200 for answer in answers)
+    print(f"{workers} workers: {in_flight} in flight at SIGTERM, {answered} of 100 answered, gone after {took:.1f} s")
+    assert in_flight > 20
+    assert answered == 100
+    assert took < GRACE_SECONDS
+    assert code in (0, -15)
+    assert sessions(own_database_url) == 0
+
+
+def stuck(server: Server) -> socket.socket:
+    """Begin a request and never end it."""
+    link = socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])))
+    link.sendall(
+        b"POST /api/auth/signin HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
+    )
+    return link
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_an_idle_connection_and_a_stuck_request_do_not_keep_it(
+    own_database_url: str, tmp_path: Path, workers: str
+) -> None:
+    """G16: gone within the grace time and a little, with nothing left in the database."""
+    with serving(tmp_path, wait=True, DATABASE_URL=own_database_url, WORKERS=workers) as server:
+        async with httpx.AsyncClient(base_url=server.url) as idle:
+            await Person.sign_up(idle)
+            with stuck(server):
+                await asyncio.sleep(0.3)
+                began = stopwatch()
+                await asyncio.to_thread(server.stop, GRACE_SECONDS + 8)
+                took = stopwatch() - began
+    print(f"{workers} workers, one request stuck: gone after {took:.1f} s of {GRACE_SECONDS}")
+    assert took < GRACE_SECONDS + 3
+    assert sessions(own_database_url) == 0
+
+
+def test_the_embedded_database_stops_with_the_service(folder: Path, tmp_path: Path) -> None:
+    """Nothing of it runs on, and its data is there the next time."""
+    for expected in (201, 409):
+        with serving(tmp_path, EMBEDDED_DATA_DIR=str(folder / "postgres")) as server:
+            body = {"email": "ada@example.test", "password": PASSWORD}
+            assert httpx.post(f"{server.url}/api/auth/signup", json=body).status_code == expected
+            server.stop()
+        assert not (folder / "postgres" / "postmaster.pid").exists()
