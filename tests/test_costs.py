@@ -1,5 +1,6 @@
 """What a request costs, counted and not timed: no noise moves these ceilings, only a change of the code does."""
 
+import asyncio
 import json
 import sys
 from collections import Counter
@@ -20,7 +21,7 @@ from app.tasks import list_repository
 from app.tasks import repository as tasks
 from app.tasks.list_repository import Shape
 from tests.bench.in_process import Ask, profile, sender
-from tests.support import Person, client_of, make_settings
+from tests.support import Person, client_of, make_settings, running
 
 ROUND_TRIPS = {
     "GET /api/tasks": 1,
@@ -201,3 +202,32 @@ async def test_each_statement_touches_so_many_pages_among_100_000_rows(grown: st
     touched = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     print(f"{name}: {touched} pages of at most {ceiling}")
     assert touched <= ceiling, json.dumps(plan, indent=1)
+
+
+async def test_a_plan_made_for_small_tables_does_not_read_grown_ones_whole(own_database_url: str) -> None:
+    """A kept plan lives until the next ANALYZE: a minute in which each refresh read 50,000 rows, 20 times as long."""
+    settings = make_settings(own_database_url, rate_limits="on", database_pool_min=1, database_pool_max=1)
+    scans = "SELECT relname, seq_scan FROM pg_stat_user_tables"
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        admin.execute("VACUUM ANALYZE")
+        admin.execute("SET enable_seqscan = off")  # its own foreign keys' checks count too
+        async with running(settings) as client:
+            ada = await Person.sign_up(client)
+            for _ in range(10):
+                await ada.add_task()
+                ada.keep(await ada.refresh())
+            admin.execute(
+                "INSERT INTO token_denylist SELECT gen_random_uuid(), gen_random_uuid(), %s, 'used', now(), "
+                "now() + interval '8 days' FROM generate_series(1, 20000)",
+                (ada.user["id"],),
+            )
+            await asyncio.sleep(1.1)  # what a session has counted is seen a second later, at its next statement
+            await ada.get("/api/tasks")
+            before = dict(admin.execute(scans).fetchall())
+            for _ in range(5):
+                await ada.get("/api/tasks")
+                ada.keep(await ada.refresh())
+            await asyncio.sleep(1.1)
+            await ada.get("/api/tasks")
+            await asyncio.sleep(0.1)
+            assert dict(admin.execute(scans).fetchall()) == before

@@ -81,7 +81,7 @@ class Tokens:
     def _sign(self, kind: TokenType, token_id: UUID, issued_at: int, about: dict[str, Any]) -> str:
         claims = {"iss": ISSUER, "type": kind, **about, "jti": str(token_id), "iat": issued_at}
         claims["exp"] = issued_at + self._lifetimes[kind]
-        payload = base64url_encode(json.dumps(claims, separators=(",", ":")).encode()).decode()
+        payload = base64url_encode(_to_json(claims).encode()).decode()
         signed = f"{self._key.headers[kind]}.{payload}"
         return f"{signed}.{base64url_encode(self._key.key.sign(signed.encode())).decode()}"
 
@@ -100,7 +100,7 @@ class Tokens:
         return claims
 
     def _verify(self, token: str, kind: TokenType) -> Claims:
-        return self._claims(json.loads(self._payload(token, kind), object_pairs_hook=_unique), kind)
+        return self._claims(_from_json(self._payload(token, kind).decode()), kind)
 
     def _payload(self, token: str, kind: TokenType) -> bytes:
         """Give the signed bytes. Exactly one spelling of a token passes."""
@@ -144,6 +144,10 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise InvalidToken
     return members
+
+
+_from_json = json.JSONDecoder(object_pairs_hook=_unique).decode
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _uuid(text: Any) -> UUID:

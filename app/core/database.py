@@ -156,6 +156,9 @@ def _connection_arguments(dsn: Dsn) -> dict[str, Any]:
         "statement_timeout": f"{STATEMENT_SECONDS}s",
         "lock_timeout": f"{LOCK_SECONDS}s",
         "idle_in_transaction_session_timeout": "10s",
+        # Plans are kept: one that was made while a table was small must not read all of it when it has grown.
+        "enable_seqscan": "off",
+        "jit": "off",
     }
     given = psycopg.conninfo.conninfo_to_dict(dsn.conninfo).get("options") or ""
     settings = " ".join(f"-c {name}={value}" for name, value in options.items())

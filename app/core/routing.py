@@ -35,8 +35,7 @@ class StrictRequest(Request):
     async def json(self) -> Any:
         """Raises: MalformedBody for bad JSON, other encodings, NaN, and numbers or nesting beyond reason."""
         try:
-            text = (await self.body()).decode("utf-8")
-            return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+            return _from_json((await self.body()).decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise MalformedBody from error
 
@@ -50,6 +49,9 @@ def _finite(digits: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise ValueError("number out of range")
     return number
+
+
+_from_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
 
 
 class Route(APIRoute):
