@@ -140,7 +140,7 @@ class Person:
 
     @property
     def bearer(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.access_token}"}
+        return {"Authorization": f"Bearer {self.access_token}"} if self.access_token else {}
 
     async def send(self, method: str, url: str, **options: Any) -> httpx.Response:
         headers = {**self.bearer, **options.pop("headers", {})}

@@ -223,7 +223,7 @@ async def test_a_plan_made_for_small_tables_does_not_read_grown_ones_whole(own_d
             )
             await asyncio.sleep(1.1)  # what a session has counted is seen a second later, at its next statement
             await ada.get("/api/tasks")
-            before = dict(admin.execute(scans).fetchall())
+            before: dict[str, int] = dict(admin.execute(scans).fetchall())
             for _ in range(5):
                 await ada.get("/api/tasks")
                 ada.keep(await ada.refresh())

@@ -27,6 +27,7 @@ STATEMENT_SECONDS = 3
 LOCK_SECONDS = 2
 CONNECT_SECONDS = 3
 POOL_WAIT_SECONDS = 2
+RECONNECT_SECONDS = 0.1
 CUT_SECONDS = STATEMENT_SECONDS + 1
 ATTEMPTS = 3
 
@@ -81,10 +82,13 @@ class Database:
             min_size=pool_min,
             max_size=pool_max,
             timeout=POOL_WAIT_SECONDS,
-            # psycopg_pool backs off 1, 2, 4… seconds between attempts; without, the next request tries at once.
+            # psycopg_pool backs off 1, 2, 4… seconds between attempts. Without, the next request tries at once; for
+            # those that wait already, `_reconnect` does.
             reconnect_timeout=0,
+            reconnect_failed=self._on_reconnect_failed,
             open=False,
         )
+        self._reconnecting: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Begin to connect, without waiting for it."""
@@ -92,7 +96,19 @@ class Database:
 
     async def close(self) -> None:
         """Give every connection back to the server."""
+        if self._reconnecting:
+            self._reconnecting.cancel()
         await self.pool.close(timeout=2)
+
+    async def _on_reconnect_failed(self, pool: Any) -> None:
+        if self._reconnecting is None or self._reconnecting.done():
+            self._reconnecting = asyncio.create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        """Try again while somebody waits for a connection, so that the first moment of a return is not missed."""
+        while self.pool.get_stats().get("requests_waiting"):
+            await asyncio.sleep(RECONNECT_SECONDS)
+            await self.pool.check()
 
     async def fetch_one(self, statement: Statement[RowT], **params: Any) -> RowT | None:
         """Give the first row, or None. Raises: DatabaseUnavailable."""

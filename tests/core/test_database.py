@@ -147,6 +147,10 @@ async def test_the_service_starts_before_its_database_and_is_ready_when_that_is(
             postgres.stop()
             assert (await ada.get("/api/tasks")).status_code == 503
             assert (await client.get("/api/tasks")).status_code == 401
+            waiting = asyncio.create_task(ada.get("/api/tasks"))
+            await asyncio.to_thread(postgres.start)
+            assert (await waiting).status_code == 200
+            postgres.stop()
             postgres.start()
             began = stopwatch()
             while (await ada.get("/api/tasks")).status_code != 200:

@@ -19,7 +19,6 @@ class Acknowledged:
 
     versions: dict[str, int] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
-    keys: dict[str, str] = field(default_factory=dict)
     used_tokens: list[str] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     writes: int = 0
@@ -37,7 +36,7 @@ class Writer:
         """Give the answer, or None if there was none."""
         try:
             answer = await self.person.send(method, path, **options)
-        except httpx.TransportError:
+        except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ReadTimeout):
             self.known.statuses[0] += 1
             return None
         self.known.statuses[answer.status_code] += 1
@@ -64,7 +63,7 @@ class Writer:
             for _ in range(3):
                 await self.toggle(task_id)
             await self.refresh()
-            if len(self.known.versions) % 5 == 0:
+            if self.known.writes % 5 == 0:
                 await self.delete(task_id)
 
     async def sign_in(self) -> None:
@@ -77,7 +76,6 @@ class Writer:
         assert answer.status_code in (200, 201), answer.text
         task_id: str = answer.json()["id"]
         self.known.versions[task_id] = 1
-        self.known.keys[key] = task_id
         self.known.writes += 1
         return task_id
 
@@ -99,13 +97,11 @@ class Writer:
             await self.sign_in()  # the answer was lost with the token: good for one use
 
     async def delete(self, task_id: str) -> None:
+        del self.known.versions[task_id]  # nobody knows, until it is answered
         answer = await self.send("DELETE", f"/api/tasks/{task_id}")
         if answer is not None and answer.status_code == 204:
             self.known.deleted.add(task_id)
             self.known.writes += 1
-        elif answer is None or answer.status_code == 503:
-            self.known.versions.pop(task_id)  # nobody knows
-            self.known.keys = {key: each for key, each in self.known.keys.items() if each != task_id}
 
 
 @asynccontextmanager
@@ -128,7 +124,7 @@ async def check(database_url: str, service_url: str, known: Acknowledged) -> Non
     """Nothing acknowledged is lost, nothing is there twice, no used token is good again, no status is unknown."""
     with psycopg.connect(database_url) as connection:
         found = {str(row[0]): (row[1], row[2]) for row in connection.execute("SELECT id, title, version FROM tasks")}
-    lost = [i for i, version in known.versions.items() if i not in known.deleted and found.get(i, ("", 0))[1] < version]
+    lost = [i for i, version in known.versions.items() if found.get(i, ("", 0))[1] < version]
     risen = known.deleted & found.keys()
     twice = [title for title, count in Counter(title for title, _ in found.values()).items() if count > 1]
     async with httpx.AsyncClient(base_url=service_url, timeout=30) as client:

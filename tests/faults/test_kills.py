@@ -81,7 +81,7 @@ async def test_a_killed_embedded_database_loses_nothing(folder: Path, tmp_path: 
         with serving(tmp_path, wait=True, **settings) as server:
             async with writing(server.url, known):
                 while cycles < CYCLES and server.process.poll() is None:
-                    await asyncio.sleep(0.8)
+                    await asyncio.sleep(0.8 if server_too else 1.2)
                     await kill(server)
                     cycles += 1
                 await asyncio.sleep(0.5)
