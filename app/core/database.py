@@ -39,6 +39,7 @@ _ROLLED_BACK = (errors.DeadlockDetected, errors.SerializationFailure)
 _UNAVAILABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
+    psycopg.InternalError,  # "got no result from the query": cut between two messages (psycopg 3.3.9)
     errors.ReadOnlySqlTransaction,
     errors.UndefinedTable,
     errors.UndefinedColumn,
@@ -141,6 +142,9 @@ class Database:
             await cursor.execute(statement.sql, values)
             rows: list[RowT] = await cursor.fetchall()
             return rows
+        except psycopg.InternalError:
+            await connection.close()  # nobody knows what it would say next
+            raise
         finally:
             timer.cancel()
             await self.pool.putconn(connection)

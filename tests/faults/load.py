@@ -129,7 +129,7 @@ async def check(database_url: str, service_url: str, known: Acknowledged) -> Non
     twice = [title for title, count in Counter(title for title, _ in found.values()).items() if count > 1]
     async with httpx.AsyncClient(base_url=service_url, timeout=30) as client:
         again = [await client.post("/api/auth/refresh", json={"refresh_token": used}) for used in known.used_tokens]
-    accepted = [answer for answer in again if answer.status_code != 401]
+    accepted = [answer for answer in again if answer.status_code not in (401, 429)]
     unknown = known.statuses.keys() - {0, 200, 201, 204, 401, 409, 503}
     print(
         f"{known.writes} acknowledged writes: {len(lost)} lost, {len(twice)} twice, {len(risen)} risen; "

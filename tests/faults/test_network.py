@@ -92,7 +92,11 @@ async def test_an_answer_cut_at_any_byte_is_503_and_a_retry_does_nothing_twice(
         proxy.cut_after_bytes = None
         refused += first.status_code == 503
         assert first.status_code in (200, 201, 503)
-        again = await ada.send("POST", "/api/tasks", json={"title": str(count)}, headers=headers)
+        for _ in range(3):  # the cut may meet a connection that is just being made in the place of the last
+            again = await ada.send("POST", "/api/tasks", json={"title": str(count)}, headers=headers)
+            if again.status_code != 503:
+                break
+            await asyncio.sleep(0.02)
         assert again.status_code in (200, 201), again.text
     titles = rows(database, ada)
     print(f"200 creations cut at every third byte: {refused} refused, {len(titles)} rows")
@@ -152,7 +156,7 @@ async def test_clients_that_leave_take_no_connection_with_them(behind: httpx.Asy
     await asyncio.sleep(1)
     stats = pool.get_stats()
     print(f"500 requests, {left} given up: {stats['pool_size'] - stats['pool_available']} connections missing")
-    assert left > 250
+    assert left > 150
     assert stats["pool_size"] == stats["pool_available"] <= 4
     assert (await ada.get("/api/tasks")).status_code == 200
     with psycopg.connect(database) as connection:
