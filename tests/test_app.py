@@ -13,8 +13,9 @@ import pytest
 
 from app import __main__ as commands
 from app.core.clock import stopwatch
+from app.main import create_app
 from tests.conftest import Service
-from tests.support import PASSWORD, ROOT, SECRET, Person, new_email, serving
+from tests.support import PASSWORD, ROOT, SECRET, Person, make_settings, new_email, serving
 
 
 def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -199,3 +200,10 @@ async def test_how_long_one_request_takes_is_reported(service: Service) -> None:
             await send()
             print(f"one {what}: {(stopwatch() - began) * 1000:.0f} ms")
         assert len((await ada.get("/api/tasks")).json()) == 1001
+
+
+def test_a_change_of_the_document_shows_in_review() -> None:
+    """Clients are generated from it: whoever changes it sees what they will get."""
+    document = create_app(make_settings("postgresql://localhost/none")).openapi()
+    committed = json.loads((ROOT / "docs" / "openapi.json").read_text())
+    assert document == committed, "the document has changed: python -m app openapi > docs/openapi.json"
