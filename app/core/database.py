@@ -34,12 +34,13 @@ ATTEMPTS = 3
 _dialect = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 # The server has rolled the statement back as a whole: running it again is safe.
-_ROLLED_BACK = (errors.DeadlockDetected, errors.SerializationFailure)
+_ROLLED_BACK = (errors.DeadlockDetected, errors.SerializationFailure, errors.FeatureNotSupported)
 # The database is away, full, read-only, or not migrated: the operator's to mend, the client's to try again.
 _UNAVAILABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     psycopg.InternalError,  # "got no result from the query": cut between two messages (psycopg 3.3.9)
+    errors.FeatureNotSupported,  # "cached plan must not change result type": a migration went by
     errors.ReadOnlySqlTransaction,
     errors.UndefinedTable,
     errors.UndefinedColumn,
@@ -142,8 +143,8 @@ class Database:
             await cursor.execute(statement.sql, values)
             rows: list[RowT] = await cursor.fetchall()
             return rows
-        except psycopg.InternalError:
-            await connection.close()  # nobody knows what it would say next
+        except (psycopg.InternalError, errors.FeatureNotSupported):
+            await connection.close()  # nobody knows what it would say next; what it has prepared is out of date
             raise
         finally:
             timer.cancel()

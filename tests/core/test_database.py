@@ -167,3 +167,18 @@ async def test_a_database_of_another_version_is_not_ready(own: httpx.AsyncClient
         admin.execute("UPDATE alembic_version SET version_num = 'other'")
     answer = await own.get("/health/ready")
     assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_NOT_MIGRATED")
+
+
+async def test_a_migration_that_changes_a_column_fails_no_request(
+    own: httpx.AsyncClient, own_database_url: str
+) -> None:
+    """G29: "cached plan must not change result type" is the database's way to say that it prepares anew."""
+    ada = await Person.sign_up(own)
+    task = await ada.add_task()
+    for length in (201, 202, 203):
+        await asyncio.gather(*(ada.get(f"/api/tasks/{task['id']}") for _ in range(4)))
+        with psycopg.connect(own_database_url, autocommit=True) as admin:
+            admin.execute(f"ALTER TABLE tasks ALTER COLUMN title TYPE varchar({length})")
+        answers = await asyncio.gather(*(ada.get(f"/api/tasks/{task['id']}") for _ in range(4)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert (await ada.send("PATCH", f"/api/tasks/{task['id']}/toggle")).status_code == 200
