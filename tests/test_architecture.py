@@ -100,8 +100,8 @@ def test_arrows_point_down(layer: str, above: tuple[str, ...]) -> None:
 
 
 def test_settings_are_read_in_one_place() -> None:
-    """Nothing else looks at the environment; the embedded server hands its own on."""
-    homes = allowed("core/config.py", "core/embedded.py", "app/__main__.py") | inside("app/client/")
+    """Nothing else looks at the environment; what starts PostgreSQL's programs hands its own on."""
+    homes = allowed("core/config.py", "core/embedded.py", "core/backup.py", "app/__main__.py") | inside("app/client/")
     readers = {
         name
         for name, tree in TREES.items()
