@@ -1,4 +1,4 @@
-"""`python -m app`: serve, migrate, prune, dump, restore, openapi, secret."""
+"""`python -m app`: serve, migrate, prune, users, dump, restore, openapi, secret."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -16,8 +16,10 @@ from typing import NoReturn
 import psycopg
 import uvicorn
 
+from app.auth import users
 from app.auth.denylist_repository import delete_expired_tokens
 from app.auth.repository import end_every_session
+from app.auth.users import UserNotFound
 from app.core import backup
 from app.core.backup import BackupFailed
 from app.core.clock import system_clock
@@ -150,6 +152,39 @@ async def _sign_everybody_out(settings: Settings) -> None:
         await end_every_session(database, system_clock())
 
 
+_CHANGES = {
+    "deactivate": users.deactivate,
+    "activate": users.activate,
+    "signout": users.sign_out,
+    "delete": users.delete,
+}
+
+
+def list_users(settings: Settings) -> None:
+    """Print every account."""
+    with with_database(settings) as ready:
+        asyncio.run(_list_users(ready))
+
+
+async def _list_users(settings: Settings) -> None:
+    async with _database(settings) as database:
+        async for user in users.list_users(database):
+            state = "active" if user.is_active else "inactive"
+            print(f"{user.created_at:%Y-%m-%d}  {state:<8}  {user.email}" + (f"  ({user.name})" if user.name else ""))
+
+
+def change_user(settings: Settings, action: str, email: str) -> None:
+    """Do one of `_CHANGES`."""
+    with with_database(settings) as ready:
+        asyncio.run(_change_user(ready, action, email))
+        say(f"Done: {action} {email}.")
+
+
+async def _change_user(settings: Settings, action: str, email: str) -> None:
+    async with _database(settings) as database:
+        await _CHANGES[action](database, email, system_clock())
+
+
 def openapi() -> None:
     """Print the OpenAPI document, the same on every machine."""
     settings = Settings(
@@ -165,29 +200,36 @@ def secret() -> None:
     print(secrets.token_urlsafe(48))
 
 
-_WITH_SETTINGS: dict[str, Callable[[Settings], None]] = {"serve": serve, "migrate": migrate, "prune": prune}
-_WITH_FILE: dict[str, Callable[[Settings, Path], None]] = {"dump": dump, "restore": restore}
-_WITHOUT: dict[str, Callable[[], None]] = {"openapi": openapi, "secret": secret}
+def _parser() -> argparse.ArgumentParser:
+    """Describe the commands; each puts into `run` what is to be done."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Accounts, tokens and private task lists.")
+    commands = parser.add_subparsers(required=True)
+    for with_settings in (serve, migrate, prune):
+        added = commands.add_parser(with_settings.__name__, help=with_settings.__doc__)
+        added.set_defaults(run=lambda given, do=with_settings: do(load_settings()))
+    for with_file in (dump, restore):
+        added = commands.add_parser(with_file.__name__, help=with_file.__doc__)
+        added.add_argument("file", type=Path)
+        added.set_defaults(run=lambda given, do=with_file: do(load_settings(), given.file))
+    for alone in (openapi, secret):
+        added = commands.add_parser(alone.__name__, help=alone.__doc__)
+        added.set_defaults(run=lambda given, do=alone: do())
+    accounts = commands.add_parser("users", help="List, deactivate, activate, sign out or delete accounts.")
+    actions = accounts.add_subparsers(required=True)
+    actions.add_parser("list", help=list_users.__doc__).set_defaults(run=lambda given: list_users(load_settings()))
+    for action, change in _CHANGES.items():
+        added = actions.add_parser(action, help=(change.__doc__ or "").partition(" Raises:")[0])
+        added.add_argument("email")
+        added.set_defaults(run=lambda given, do=action: change_user(load_settings(), do, given.email))
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Exits with 1 and a sentence when it cannot."""
-    parser = argparse.ArgumentParser(prog="python -m app", description="Accounts, tokens and private task lists.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, run in (*_WITH_SETTINGS.items(), *_WITH_FILE.items(), *_WITHOUT.items()):
-        added = commands.add_parser(name, help=run.__doc__)
-        if name in _WITH_FILE:
-            added.add_argument("file", type=Path)
-    given = parser.parse_args(arguments)
-    command = given.command
+    given = _parser().parse_args(arguments)
     try:
-        if command in _WITHOUT:
-            _WITHOUT[command]()
-        elif command in _WITH_FILE:
-            _WITH_FILE[command](load_settings(), given.file)
-        else:
-            _WITH_SETTINGS[command](load_settings())
-    except (SettingsError, EmbeddedUnavailable, DatabaseUnavailable, BackupFailed) as error:
+        given.run(given)
+    except (SettingsError, EmbeddedUnavailable, DatabaseUnavailable, BackupFailed, UserNotFound) as error:
         raise SystemExit(str(error)) from None
     except psycopg.OperationalError:
         raise SystemExit("The database cannot be reached: check DATABASE_URL and that the server runs.") from None

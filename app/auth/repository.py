@@ -1,7 +1,7 @@
 """The SQL of accounts, and nothing else. Each function is one atomic statement."""
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     cast,
+    delete,
     false,
     literal,
     null,
@@ -41,6 +42,13 @@ class Account(NamedTuple):
     password_hash: str
     is_active: bool
     token_version: int
+
+
+class ListedUser(NamedTuple):
+    email: str
+    name: str | None
+    is_active: bool
+    created_at: datetime
 
 
 class Id(NamedTuple):
@@ -99,10 +107,21 @@ END_ALL_SESSIONS = Statement(
     Id,
 )
 
+_ended: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated_at": bindparam("now")}
+_of_email = col(User.email) == bindparam("which")
 
-END_EVERY_SESSION = Statement(
-    update(User).values(token_version=col(User.token_version) + 1, updated_at=bindparam("now")).returning(col(User.id)),
-    Id,
+END_EVERY_SESSION = Statement(update(User).values(**_ended).returning(col(User.id)), Id)
+END_SESSIONS_OF = Statement(update(User).where(_of_email).values(**_ended).returning(col(User.id)), Id)
+UPDATE_ACTIVE = Statement(
+    update(User).where(_of_email).values(**_ended, is_active=bindparam("active")).returning(col(User.id)), Id
+)
+DELETE_USER = Statement(delete(User).where(_of_email).returning(col(User.id)), Id)
+SELECT_USERS = Statement(
+    select(col(User.email), col(User.name), col(User.is_active), col(User.created_at))
+    .where(col(User.email) > bindparam("after", type_=String))
+    .order_by(col(User.email))
+    .limit(bindparam("limit", type_=Integer)),
+    ListedUser,
 )
 
 
@@ -146,3 +165,23 @@ async def update_token_version(database: Database, claims: Claims, now: datetime
 async def end_every_session(database: Database, now: datetime) -> int:
     """End every sign-in of everybody, and say of how many."""
     return len(await database.fetch_all(END_EVERY_SESSION, now=now))
+
+
+async def end_sessions_of(database: Database, email: str, *, now: datetime) -> bool:
+    """End every sign-in of one account; False if there is none."""
+    return await database.fetch_one(END_SESSIONS_OF, which=email, now=now) is not None
+
+
+async def update_active(database: Database, email: str, *, is_active: bool, now: datetime) -> bool:
+    """Open or close an account and end its sign-ins; False if there is none."""
+    return await database.fetch_one(UPDATE_ACTIVE, which=email, active=is_active, now=now) is not None
+
+
+async def delete_user(database: Database, email: str) -> bool:
+    """Delete an account and all that is its own; False if there is none."""
+    return await database.fetch_one(DELETE_USER, which=email) is not None
+
+
+async def select_users(database: Database, *, after: str, limit: int) -> list[ListedUser]:
+    """Give the accounts whose e-mail addresses follow, in their order."""
+    return await database.fetch_all(SELECT_USERS, after=after, limit=limit)

@@ -1,0 +1,56 @@
+"""What an operator does with accounts: list, deactivate, activate, sign out, delete."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from app.auth import repository
+from app.auth.emails import normalise_email
+from app.auth.repository import ListedUser
+from app.core.database import Database
+
+BATCH = 500
+
+
+class UserNotFound(Exception):
+    """No account has this e-mail address."""
+
+    def __init__(self, email: str) -> None:
+        super().__init__(f"There is no account with the e-mail address {email}.")
+
+
+async def list_users(database: Database) -> AsyncIterator[ListedUser]:
+    """Give every account in order of its e-mail address, however many there are."""
+    last = ""
+    while batch := await repository.select_users(database, after=last, limit=BATCH):
+        for user in batch:
+            yield user
+        last = batch[-1].email
+
+
+async def deactivate(database: Database, email: str, now: datetime) -> None:
+    """Let nobody in with this account, and end its sign-ins for good. Raises: UserNotFound."""
+    _found(await repository.update_active(database, _address(email), is_active=False, now=now), email)
+
+
+async def activate(database: Database, email: str, now: datetime) -> None:
+    """Let its owner sign in again. Raises: UserNotFound."""
+    _found(await repository.update_active(database, _address(email), is_active=True, now=now), email)
+
+
+async def sign_out(database: Database, email: str, now: datetime) -> None:
+    """End every sign-in of an account, which can be signed in anew. Raises: UserNotFound."""
+    _found(await repository.end_sessions_of(database, _address(email), now=now), email)
+
+
+async def delete(database: Database, email: str, now: datetime) -> None:
+    """Delete an account with all of its tasks. Raises: UserNotFound."""
+    _found(await repository.delete_user(database, _address(email)), email)
+
+
+def _address(email: str) -> str:
+    return normalise_email(email) or email
+
+
+def _found(found: bool, email: str) -> None:
+    if not found:
+        raise UserNotFound(email)

@@ -1,0 +1,95 @@
+"""`python -m app users`, as an operator uses it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from app import __main__ as commands
+from app.auth import users
+from tests.support import SECRET, Person, make_settings, running
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(own_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command and gives what it printed."""
+    monkeypatch.setenv("DATABASE_URL", own_database_url)
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
+
+    def call(*arguments: str) -> str:
+        commands.main(["users", *arguments])
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture
+async def client(own_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(make_settings(own_database_url)) as started:
+        yield started
+
+
+async def test_a_deactivated_account_is_shut_and_opens_again_without_its_old_sign_ins(
+    client: httpx.AsyncClient, run: Run
+) -> None:
+    """D20: at once, and for good."""
+    ada = await Person.sign_up(client)
+    task = await ada.add_task()
+    await asyncio.to_thread(run, "deactivate", f" {ada.email.upper()}")
+    body = {"email": ada.email, "password": ada.password}
+    assert (await ada.get("/api/tasks")).status_code == 401
+    assert (await ada.refresh()).status_code == 401
+    assert (await client.post("/api/auth/signin", json=body)).status_code == 401
+    await asyncio.to_thread(run, "activate", ada.email)
+    assert (await ada.get("/api/tasks")).status_code == 401
+    again = await ada.sign_in()
+    assert (await again.get("/api/tasks")).json() == [task]
+
+
+async def test_an_operator_signs_somebody_out_and_nobody_else(client: httpx.AsyncClient, run: Run) -> None:
+    """A lost phone."""
+    ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+    await asyncio.to_thread(run, "signout", ada.email)
+    assert (await ada.refresh()).status_code == 401
+    assert (await bob.get("/api/tasks")).status_code == 200
+    assert (await (await ada.sign_in()).get("/api/tasks")).status_code == 200
+
+
+async def test_a_deleted_account_is_gone_with_its_tasks(client: httpx.AsyncClient, run: Run) -> None:
+    """And its e-mail address is free."""
+    ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+    await ada.add_task()
+    kept = await bob.add_task()
+    await asyncio.to_thread(run, "delete", ada.email)
+    assert (await ada.get("/api/tasks")).status_code == 401
+    again = await Person.sign_up(client, email=ada.email)
+    assert (await again.get("/api/tasks")).json() == []
+    assert (await bob.get("/api/tasks")).json() == [kept]
+
+
+async def test_every_account_is_listed_once_in_order(
+    client: httpx.AsyncClient, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In batches, however many there are."""
+    monkeypatch.setattr(users, "BATCH", 2)
+    emails = [f"{letter}@example.test" for letter in "cabed"]
+    for email in emails:
+        await Person.sign_up(client, email=email, name="Ada L" if email[0] == "a" else None)
+    await asyncio.to_thread(run, "deactivate", "b@example.test")
+    lines = (await asyncio.to_thread(run, "list")).splitlines()
+    assert [line.split()[2] for line in lines] == sorted(emails)
+    assert [line.split()[1] for line in lines] == ["active", "inactive", "active", "active", "active"]
+    assert "(Ada L)" in lines[0]
+
+
+def test_what_is_not_there_or_not_said_is_told(run: Run) -> None:
+    """Exit code 1 and a sentence, 2 for a wrong call."""
+    with pytest.raises(SystemExit, match="There is no account"):
+        run("delete", "nobody@example.test")
+    for wrong in (["delete"], ["list", "a@b.co"], ["promote", "a@b.co"]):
+        with pytest.raises(SystemExit) as refused:
+            run(*wrong)
+        assert refused.value.code == 2
