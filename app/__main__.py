@@ -1,4 +1,4 @@
-"""`python -m app`: serve, migrate, prune, users, dump, restore, openapi, secret."""
+"""`python -m app`: serve, migrate, prune, doctor, users, dump, restore, openapi, secret."""
 
 import argparse
 import asyncio
@@ -30,6 +30,7 @@ from app.core.embedded_places import EmbeddedUnavailable
 from app.core.logging import configure_logging
 from app.core.migrate import head_revision, upgrade
 from app.core.rate_limit import prune_counters
+from app.doctor import report
 from app.main import create_app
 
 GRACE_SECONDS = 10
@@ -152,6 +153,13 @@ async def _sign_everybody_out(settings: Settings) -> None:
         await end_every_session(database, system_clock())
 
 
+def doctor(settings: Settings) -> None:
+    """Look at what the service stands on, and say what to do."""
+    with with_database(settings) as ready:
+        if not report(ready):
+            raise SystemExit(1)
+
+
 _CHANGES = {
     "deactivate": users.deactivate,
     "activate": users.activate,
@@ -204,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     """Describe the commands; each puts into `run` what is to be done."""
     parser = argparse.ArgumentParser(prog="python -m app", description="Accounts, tokens and private task lists.")
     commands = parser.add_subparsers(required=True)
-    for with_settings in (serve, migrate, prune):
+    for with_settings in (serve, migrate, prune, doctor):
         added = commands.add_parser(with_settings.__name__, help=with_settings.__doc__)
         added.set_defaults(run=lambda given, do=with_settings: do(load_settings()))
     for with_file in (dump, restore):

@@ -58,9 +58,9 @@ class Passwords:
         started_at = stopwatch()
         # Made now: passlib's own is made at first use, which tells the first unknown e-mail by its time.
         self.decoy_hash = self._context.hash(secrets.token_urlsafe())
-        seconds_per_hash = stopwatch() - started_at
+        self.seconds_per_hash = stopwatch() - started_at
         # Twice what can be served in time; whoever comes beyond that need not wait to be told.
-        self._longest_queue = max(16, int(2 * width * queue_seconds / seconds_per_hash))
+        self._longest_queue = max(16, int(2 * width * queue_seconds / self.seconds_per_hash))
         self._waiting = 0
 
     async def hash(self, password: str) -> str:

@@ -1,0 +1,122 @@
+"""`python -m app doctor`: looks at what the service stands on, and says what to do."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import psycopg
+
+from app.auth.passwords import Passwords
+from app.core.clock import stopwatch, system_clock
+from app.core.config import Settings
+from app.core.migrate import head_revision
+
+CLOCK_SECONDS = 5
+HASH_SECONDS = 0.5
+FAR_MS = 20
+
+Verdict = Literal["ok", "warn", "fail"]
+
+
+class Finding(NamedTuple):
+    """What was looked at, how it is, and what to do if that is not well."""
+
+    verdict: Verdict
+    what: str
+    how: str
+
+
+def report(settings: Settings) -> bool:
+    """Print what was found; True if the service can run."""
+    findings = []
+    for finding in examine(settings):
+        print(f"{finding.verdict:<5} {finding.what:<12} {finding.how}", flush=True)
+        findings.append(finding)
+    return all(finding.verdict != "fail" for finding in findings)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything, one after the other; a database that cannot be reached ends it."""
+    yield from _settings(settings)
+    yield _hashing(settings)
+    try:
+        with psycopg.connect(settings.dsn.conninfo, connect_timeout=3, autocommit=True) as connection:
+            yield _reach(connection)
+            yield _migration(connection)
+            yield _clock(connection)
+            yield _durability(connection)
+            yield _connections(connection, settings)
+    except psycopg.OperationalError:
+        yield Finding("fail", "database", "cannot be reached: check DATABASE_URL and that the server runs")
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    warnings = settings.warnings()
+    if settings.rate_limits == "off":
+        warnings.append("RATE_LIMITS is off: passwords can be guessed without bound")
+    yield from (Finding("warn", "settings", warning) for warning in warnings)
+    if not warnings:
+        yield Finding("ok", "settings", f"valid for {settings.environment}")
+
+
+def _hashing(settings: Settings) -> Finding:
+    passwords = Passwords(cost=settings.password_hash_cost, queue_seconds=1)
+    passwords.close()
+    seconds = passwords.seconds_per_hash
+    how = f"{seconds * 1000:.0f} ms at cost {settings.password_hash_cost}"
+    if seconds > HASH_SECONDS:
+        return Finding("warn", "hashing", f"{how}: a sign-in takes longer than {HASH_SECONDS:g} s here")
+    return Finding("ok", "hashing", how)
+
+
+def _ask(connection: psycopg.Connection, query: str) -> tuple[str, ...]:
+    row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return row
+
+
+def _reach(connection: psycopg.Connection) -> Finding:
+    began = stopwatch()
+    (version,) = _ask(connection, "SELECT current_setting('server_version')")
+    milliseconds = (stopwatch() - began) * 1000
+    how = f"PostgreSQL {version}, {milliseconds:.1f} ms away"
+    if milliseconds > FAR_MS:
+        return Finding("warn", "database", f"{how}: each request waits as long, put them closer together")
+    return Finding("ok", "database", how)
+
+
+def _migration(connection: psycopg.Connection) -> Finding:
+    try:
+        (found,) = _ask(connection, "SELECT max(version_num) FROM alembic_version")
+    except psycopg.errors.UndefinedTable:
+        found = ""
+    if found == head_revision():
+        return Finding("ok", "migration", f"at {found}")
+    return Finding("fail", "migration", f"at {found or 'none'}, not {head_revision()}: run python -m app migrate")
+
+
+def _clock(connection: psycopg.Connection) -> Finding:
+    (there,) = _ask(connection, "SELECT extract(epoch FROM clock_timestamp())::float8")
+    apart = abs(float(there) - system_clock().timestamp())
+    if apart > CLOCK_SECONDS:
+        return Finding("warn", "clock", f"{apart:.0f} s apart from the database's: set both by NTP")
+    return Finding("ok", "clock", "agrees with the database's")
+
+
+def _durability(connection: psycopg.Connection) -> Finding:
+    settings = ("fsync", "synchronous_commit", "default_transaction_read_only")
+    found = _ask(connection, "SELECT " + ", ".join(f"current_setting('{name}')" for name in settings))
+    fsync, synchronous_commit, read_only = found
+    if read_only == "on":
+        return Finding("fail", "durability", "the database only reads: nothing can be written")
+    if "off" in (fsync, synchronous_commit):
+        return Finding("warn", "durability", "fsync or synchronous_commit is off: a crash loses what was acknowledged")
+    return Finding("ok", "durability", "what is acknowledged is on disk")
+
+
+def _connections(connection: psycopg.Connection, settings: Settings) -> Finding:
+    (most,) = _ask(connection, "SELECT current_setting('max_connections')")
+    wanted = settings.workers * settings.database_pool_max
+    how = f"{wanted} of the database's {most} at most"
+    if wanted > int(most) * 0.9:
+        return Finding("warn", "connections", f"{how}: lower DATABASE_POOL_MAX or WORKERS, or use a pooler")
+    return Finding("ok", "connections", how)

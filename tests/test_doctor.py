@@ -1,0 +1,59 @@
+"""`python -m app doctor`."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from app import __main__ as commands
+from app.doctor import examine
+from tests.support import SECRET, make_settings
+
+
+def found(url: str, **settings: Any) -> dict[str, tuple[str, str]]:
+    return {what: (verdict, how) for verdict, what, how in examine(make_settings(url, **settings))}
+
+
+def test_a_healthy_service_is_called_so(
+    own_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line for each thing, and exit code 0."""
+    monkeypatch.setenv("DATABASE_URL", own_database_url)
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
+    commands.main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    whats = ["settings", "hashing", "database", "migration", "clock", "durability", "connections"]
+    assert [line.split()[1] for line in lines] == whats
+    assert not any(line.startswith("fail") for line in lines)
+
+
+def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by its own sentence."""
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        name = admin.info.dbname
+        admin.execute("UPDATE alembic_version SET version_num = '0001'")
+        assert found(own_database_url)["migration"] == ("fail", "at 0001, not 0002: run python -m app migrate")
+        admin.execute("DROP TABLE alembic_version")
+        assert found(own_database_url)["migration"][0] == "fail"
+        admin.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+        assert found(own_database_url)["durability"][0] == "warn"
+        admin.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        assert found(own_database_url)["durability"] == ("fail", "the database only reads: nothing can be written")
+    assert found(own_database_url, rate_limits="off")["settings"][0] == "warn"
+    assert found(own_database_url, workers=20)["connections"][0] == "warn"
+    for name, value in {"CLOCK_SECONDS": -1, "HASH_SECONDS": 0, "FAR_MS": 0}.items():
+        monkeypatch.setattr(f"app.doctor.{name}", value)
+    verdicts = found(own_database_url)
+    assert {verdicts[what][0] for what in ("clock", "hashing", "database")} == {"warn"}
+
+
+def test_a_database_that_is_away_ends_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:hunter2@127.0.0.1:1/none")
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
+    with pytest.raises(SystemExit) as refused:
+        commands.main(["doctor"])
+    assert refused.value.code == 1
+    said = capsys.readouterr().out
+    assert "cannot be reached: check DATABASE_URL" in said
+    assert "hunter2" not in said
