@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql import ClauseElement
 
+from app.core.clock import stopwatch
 from app.core.dsn import Dsn
 from app.core.errors import ServiceUnavailable
 from app.core.logging import get_logger
@@ -91,6 +92,7 @@ class Database:
             open=False,
         )
         self._reconnecting: asyncio.Task[None] | None = None
+        self._warned_at, self._failures = -1.0, 0
 
     async def open(self) -> None:
         """Begin to connect, without waiting for it."""
@@ -129,9 +131,17 @@ class Database:
             except _UNAVAILABLE as error:
                 if attempt < ATTEMPTS and isinstance(error, _ROLLED_BACK):
                     continue
-                logger.warning("database_unavailable", extra={"error": type(error).__name__})
+                self._warn(error)
                 raise DatabaseUnavailable from error
         raise AssertionError("unreachable")
+
+    def _warn(self, error: Exception) -> None:
+        """Say it once a second, with how often: thousands of lines would hide the first."""
+        self._failures += 1
+        if stopwatch() - self._warned_at >= 1:
+            extra = {"error": type(error).__name__, "failures": self._failures}
+            logger.warning("database_unavailable", extra=extra)
+            self._warned_at, self._failures = stopwatch(), 0
 
     async def _attempt(self, statement: Statement[RowT], values: Mapping[str, Any]) -> list[RowT]:
         connection = await self._living_connection()

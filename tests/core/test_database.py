@@ -182,3 +182,21 @@ async def test_a_migration_that_changes_a_column_fails_no_request(
         answers = await asyncio.gather(*(ada.get(f"/api/tasks/{task['id']}") for _ in range(4)))
         assert {answer.status_code for answer in answers} == {200}
         assert (await ada.send("PATCH", f"/api/tasks/{task['id']}/toggle")).status_code == 200
+
+
+async def test_a_thousand_failures_are_a_few_lines(own: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+    """G7: at most one a second, and each says how many it stands for."""
+    ada = await Person.sign_up(own)
+    database = own._transport.app.state.database  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    with pytest.MonkeyPatch.context() as patch:
+
+        async def fail(*_: object) -> None:
+            raise psycopg.OperationalError
+
+        patch.setattr(database, "_attempt", fail)
+        began = stopwatch()
+        answers = [(await ada.get("/api/tasks")).status_code for _ in range(1000)]
+        took = stopwatch() - began
+    said = [record for record in caplog.records if record.getMessage() == "database_unavailable"]
+    assert set(answers) == {503}
+    assert 1 <= len(said) <= took + 1

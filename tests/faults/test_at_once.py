@@ -1,4 +1,4 @@
-"""Many at once on one task. Threats G18 to G21, over HTTP and two workers."""
+"""Many at once on one task. Threats G12 and G18 to G21, over HTTP and two workers."""
 
 import asyncio
 from pathlib import Path
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_simultaneous_writes_leave_one_whole_task(database_url: str, tmp_path: Path) -> None:
-    """G18, G19, G20, G21."""
+    """G18, G19, G20, G21; and G12, each reads what it wrote, on whichever worker."""
     with serving(tmp_path, DATABASE_URL=database_url, WORKERS="2", LOG_LEVEL="WARNING") as server:
         limits = httpx.Limits(max_connections=60)
         async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as client:
@@ -21,6 +21,7 @@ async def test_simultaneous_writes_leave_one_whole_task(database_url: str, tmp_p
             await update(ada)
             await update_if_unchanged(ada)
             await update_and_delete(ada)
+            await read_own_writes(ada)
 
 
 async def toggle(ada: Person) -> None:
@@ -63,3 +64,13 @@ async def update_and_delete(ada: Person) -> None:
         changed, gone = await asyncio.gather(ada.send("PUT", path, json={"title": "x"}), ada.send("DELETE", path))
         assert changed.status_code in (200, 404)
         assert gone.status_code == 204
+
+
+async def read_own_writes(ada: Person) -> None:
+    async def once() -> bool:
+        task = await ada.add_task()
+        answer = await ada.get(f"/api/tasks/{task['id']}")
+        return bool(answer.json() == task)
+
+    found = [all(await asyncio.gather(*(once() for _ in range(20)))) for _ in range(50)]
+    assert all(found)

@@ -162,3 +162,21 @@ async def test_clients_that_leave_take_no_connection_with_them(behind: httpx.Asy
     with psycopg.connect(database) as connection:
         idle = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
         assert idle.fetchone() == (0,)
+
+
+async def test_a_slow_statement_is_ended(behind: httpx.AsyncClient, database: str) -> None:
+    """G8: by statement_timeout, and what it had begun is undone."""
+    ada = await Person.sign_up(behind)
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(
+            "CREATE FUNCTION doze() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(20); RETURN NEW; END'"
+        )
+        admin.execute("CREATE TRIGGER doze AFTER INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION doze()")
+        began = stopwatch()
+        answer = await ada.send("POST", "/api/tasks", json={"title": "slow"})
+        took = stopwatch() - began
+        admin.execute("DROP TRIGGER doze ON tasks")
+    print(f"a statement of 20 s is ended after {took:.1f} s")
+    assert (answer.status_code, rows(database, ada)) == (503, [])
+    assert took < 4
+    assert (await ada.send("POST", "/api/tasks", json={"title": "quick"})).status_code == 201
