@@ -200,6 +200,12 @@ class Server:
         return self.process.wait(seconds)
 
 
+def environment_of(**settings: str) -> dict[str, str]:
+    """Give a process of the service these settings, and none of whoever runs the tests."""
+    kept = {name: value for name, value in os.environ.items() if name not in Settings.environment_names()}
+    return {**kept, "PYTHONPATH": str(ROOT), **settings}
+
+
 @contextmanager
 def serving(directory: Path, *, wait: bool = True, **environment: str) -> Iterator[Server]:
     """Run `python -m app serve` with these settings until the block ends."""
@@ -215,12 +221,11 @@ def serving(directory: Path, *, wait: bool = True, **environment: str) -> Iterat
         "PORT": str(port),
         **environment,
     }
-    kept = {name: value for name, value in os.environ.items() if name not in Settings.environment_names()}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "app", "serve"],
             cwd=directory,
-            env={**kept, "PYTHONPATH": str(ROOT), **settings},
+            env=environment_of(**settings),
             stdout=output,
             stderr=output,
             start_new_session=True,

@@ -1,28 +1,36 @@
 """Dump and restore, as an operator does it."""
 
-import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.core.backup import BackupFailed, dump, restore
-from app.core.config import Settings
 from app.core.dsn import parse_database_url
-from tests.support import ROOT, SECRET, Person, make_settings, running
+from tests.support import SECRET, Person, environment_of, make_settings, running
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if name not in Settings.environment_names()}
-    environment = {**kept, "BETTER_AUTH_SECRET": SECRET, **settings}
-    command = [sys.executable, "-m", "app", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, check=False)
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a command away from the project's own folder: a .env there may name somebody's database."""
+
+    def call(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+        environment = environment_of(BETTER_AUTH_SECRET=SECRET, **settings)
+        command = [sys.executable, "-m", "app", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90, check=False
+        )
+
+    return call
 
 
 async def test_a_restored_database_is_what_it_was_and_nobody_is_signed_in(
-    own_database_url: str, tmp_path: Path
+    own_database_url: str, tmp_path: Path, run: Run
 ) -> None:
     """A token that was signed out after the dump does not come back to life with it."""
     file = tmp_path / "backup.dump"
@@ -41,7 +49,7 @@ async def test_a_restored_database_is_what_it_was_and_nobody_is_signed_in(
         assert (await again.get("/api/tasks")).json() == [task]
 
 
-def test_the_embedded_database_is_dumped_and_restored_elsewhere(folder: Path, tmp_path: Path) -> None:
+def test_the_embedded_database_is_dumped_and_restored_elsewhere(folder: Path, tmp_path: Path, run: Run) -> None:
     """It need not run, and the new place need not exist."""
     file = tmp_path / "backup.dump"
     old, new = (str(folder / name) for name in ("old", "new"))
@@ -50,7 +58,9 @@ def test_the_embedded_database_is_dumped_and_restored_elsewhere(folder: Path, tm
         assert done.returncode == 0, done.stderr
 
 
-def test_what_cannot_be_done_is_said(own_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_done_is_said(
+    own_database_url: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No older dump is lost, and a broken one changes nothing."""
     dsn = parse_database_url(own_database_url)
     file = tmp_path / "backup.dump"
