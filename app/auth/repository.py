@@ -97,19 +97,10 @@ UPDATE_PASSWORD_HASH = Statement(
     .returning(col(User.id)),
     Id,
 )
-
-
-END_ALL_SESSIONS = Statement(
-    update(User)
-    .where(*signed_in())
-    .values(token_version=col(User.token_version) + 1, updated_at=bindparam("now"))
-    .returning(col(User.id)),
-    Id,
-)
-
 _ended: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated_at": bindparam("now")}
 _of_email = col(User.email) == bindparam("which")
 
+END_ALL_SESSIONS = Statement(update(User).where(*signed_in()).values(**_ended).returning(col(User.id)), Id)
 END_EVERY_SESSION = Statement(update(User).values(**_ended).returning(col(User.id)), Id)
 END_SESSIONS_OF = Statement(update(User).where(_of_email).values(**_ended).returning(col(User.id)), Id)
 UPDATE_ACTIVE = Statement(

@@ -34,14 +34,16 @@ ATTEMPTS = 3
 
 _dialect = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
+# "cached plan must not change result type": a migration went by, and what was prepared is out of date.
+_OUT_OF_DATE = errors.FeatureNotSupported
 # The server has rolled the statement back as a whole: running it again is safe.
-_ROLLED_BACK = (errors.DeadlockDetected, errors.SerializationFailure, errors.FeatureNotSupported)
+_ROLLED_BACK = (errors.DeadlockDetected, errors.SerializationFailure, _OUT_OF_DATE)
 # The database is away, full, read-only, or not migrated: the operator's to mend, the client's to try again.
 _UNAVAILABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     psycopg.InternalError,  # "got no result from the query": cut between two messages (psycopg 3.3.9)
-    errors.FeatureNotSupported,  # "cached plan must not change result type": a migration went by
+    *_ROLLED_BACK,
     errors.ReadOnlySqlTransaction,
     errors.UndefinedTable,
     errors.UndefinedColumn,
@@ -153,8 +155,8 @@ class Database:
             await cursor.execute(statement.sql, values)
             rows: list[RowT] = await cursor.fetchall()
             return rows
-        except (psycopg.InternalError, errors.FeatureNotSupported):
-            await connection.close()  # nobody knows what it would say next; what it has prepared is out of date
+        except (psycopg.InternalError, _OUT_OF_DATE):
+            await connection.close()  # nobody knows what it would say next
             raise
         finally:
             timer.cancel()

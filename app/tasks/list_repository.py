@@ -117,9 +117,12 @@ def _order(shape: Shape) -> list[ColumnElement[Any]]:
     return [getattr(part, shape.order)() for part in (key, col(Task.id))]
 
 
+def _count(shape: Shape) -> Select[Any]:
+    return select(func.count()).select_from(Task).where(*_filters(shape))
+
+
 def _total(shape: Shape) -> ColumnElement[Any]:
-    counted = select(func.count()).select_from(Task).where(*_filters(shape)).scalar_subquery()
-    return (counted if shape.counted else cast(null(), Integer)).label("total")
+    return (_count(shape).scalar_subquery() if shape.counted else cast(null(), Integer)).label("total")
 
 
 @lru_cache(maxsize=256)
@@ -180,7 +183,7 @@ def _json_statement(shape: Shape) -> Statement[JsonPage]:
 
 @lru_cache(maxsize=64)
 def _count_statement(shape: Shape) -> Statement[Count]:
-    return Statement(for_owner(select(func.count()).select_from(Task).where(*_filters(shape)).subquery("work")), Count)
+    return Statement(for_owner(_count(shape).subquery("work")), Count)
 
 
 async def select_tasks(caller: Caller, shape: Shape, **values: Any) -> Sequence[ListedTask]:
