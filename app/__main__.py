@@ -8,10 +8,10 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import psycopg
 import uvicorn
@@ -32,6 +32,8 @@ from app.core.migrate import head_revision, upgrade
 from app.core.rate_limit import prune_counters
 from app.doctor import report
 from app.main import create_app
+
+T = TypeVar("T")
 
 GRACE_SECONDS = 10
 PRUNE_BATCH = 1000
@@ -106,27 +108,30 @@ def migrate(settings: Settings) -> None:
 def prune(settings: Settings) -> None:
     """Delete the denylist rows and counters that nothing needs any more."""
     with with_database(settings) as ready:
-        asyncio.run(_prune(ready))
+        _on(ready, _prune)
 
 
-@asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings.dsn, pool_min=1, pool_max=1)
-    await database.open()
-    try:
-        yield database
-    finally:
-        await database.close()
+def _on(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    """Do something with one connection to the database of these settings."""
+
+    async def do() -> T:
+        database = Database(settings.dsn, pool_min=1, pool_max=1)
+        await database.open()
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(do())
 
 
-async def _prune(settings: Settings) -> None:
-    async with _database(settings) as database:
-        for what, delete in (("denylist rows", delete_expired_tokens), ("counters", prune_counters)):
-            total = 0
-            while deleted := await delete(database, system_clock(), batch=PRUNE_BATCH):
-                total += deleted
-                say(f"Deleted {total} expired {what} …")
-            say(f"No expired {what} left.")
+async def _prune(database: Database) -> None:
+    for what, delete in (("denylist rows", delete_expired_tokens), ("counters", prune_counters)):
+        total = 0
+        while deleted := await delete(database, system_clock(), batch=PRUNE_BATCH):
+            total += deleted
+            say(f"Deleted {total} expired {what} …")
+        say(f"No expired {what} left.")
 
 
 def dump(settings: Settings, file: Path) -> None:
@@ -144,13 +149,8 @@ def restore(settings: Settings, file: Path) -> None:
         backup.restore(ready.dsn, file)
         upgrade(ready.dsn)
         # The denylist is as old as the dump, so that what has been signed out or used since would be good again.
-        asyncio.run(_sign_everybody_out(ready))
+        _on(ready, lambda database: end_every_session(database, system_clock()))
         say("Restored. Everybody signs in again.")
-
-
-async def _sign_everybody_out(settings: Settings) -> None:
-    async with _database(settings) as database:
-        await end_every_session(database, system_clock())
 
 
 def doctor(settings: Settings) -> None:
@@ -171,26 +171,20 @@ _CHANGES = {
 def list_users(settings: Settings) -> None:
     """Print every account."""
     with with_database(settings) as ready:
-        asyncio.run(_list_users(ready))
+        _on(ready, _list_users)
 
 
-async def _list_users(settings: Settings) -> None:
-    async with _database(settings) as database:
-        async for user in users.list_users(database):
-            state = "active" if user.is_active else "inactive"
-            print(f"{user.created_at:%Y-%m-%d}  {state:<8}  {user.email}" + (f"  ({user.name})" if user.name else ""))
+async def _list_users(database: Database) -> None:
+    async for user in users.list_users(database):
+        state = "active" if user.is_active else "inactive"
+        print(f"{user.created_at:%Y-%m-%d}  {state:<8}  {user.email}" + (f"  ({user.name})" if user.name else ""))
 
 
 def change_user(settings: Settings, action: str, email: str) -> None:
     """Do one of `_CHANGES`."""
     with with_database(settings) as ready:
-        asyncio.run(_change_user(ready, action, email))
+        _on(ready, lambda database: _CHANGES[action](database, email, system_clock()))
         say(f"Done: {action} {email}.")
-
-
-async def _change_user(settings: Settings, action: str, email: str) -> None:
-    async with _database(settings) as database:
-        await _CHANGES[action](database, email, system_clock())
 
 
 def openapi() -> None:
