@@ -3,13 +3,13 @@
 from typing import Literal, NamedTuple
 
 from fastapi import Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import column, select, table
 
 from app import __version__
 from app.core.database import Database, DatabaseUnavailable, Statement
-from app.core.errors import refusals
 from app.core.migrate import head_revision
+from app.core.refusals import refusals
 from app.core.routing import router as make_router
 
 router = make_router(tag="service")
@@ -28,6 +28,12 @@ class NotMigrated(DatabaseUnavailable):
 
 
 class About(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"name": "Auth + Tasks API", "version": __version__, "status": "ok", "links": {"docs": "/docs"}}
+        }
+    )
+
     name: str
     version: str
     status: Literal["ok"]
@@ -35,6 +41,8 @@ class About(BaseModel):
 
 
 class Health(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"example": {"status": "ready"}})
+
     status: Literal["ok", "ready"]
 
 

@@ -35,7 +35,15 @@ Accounts, tokens and private task lists.
 
 **Try it:** create an account with `POST /api/auth/signup`, press **Authorize**, enter its e-mail address and
 password, and the task routes work as you.
+
+Every refusal has a sentence for people in `detail` and a constant for programs in `code`. Every answer has an
+`X-Request-ID`; the logs have it too.
 """
+TAGS = [
+    {"name": "tasks", "description": "Your own tasks; nobody else's can be seen."},
+    {"name": "auth", "description": "Your account, and the tokens that sign you in."},
+    {"name": "service", "description": "What this is, and whether it is well."},
+]
 
 
 def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
@@ -44,6 +52,8 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
         title="Auth + Tasks API",
         version=__version__,
         description=DESCRIPTION,
+        openapi_tags=TAGS,
+        license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,

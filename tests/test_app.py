@@ -13,9 +13,8 @@ import pytest
 
 from app import __main__ as commands
 from app.core.clock import stopwatch
-from app.main import create_app
 from tests.conftest import Service
-from tests.support import PASSWORD, ROOT, SECRET, Person, make_settings, new_email, serving
+from tests.support import PASSWORD, ROOT, SECRET, Person, new_email, serving
 
 
 def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -56,42 +55,6 @@ class TestDocs:
             for path in ("/docs", "/redoc", "/openapi.json", "/docs/start.js", "/docs/assets/swagger/swagger-ui.css"):
                 assert (await client.get(path)).status_code == 404
             assert "docs" not in (await client.get("/")).json()["links"]
-
-
-class TestOpenApi:
-    """NFR-019: what a client's generator and a reader need."""
-
-    @pytest.fixture
-    async def operations(self, client: httpx.AsyncClient) -> list[tuple[str, str, dict[str, Any]]]:
-        paths = (await client.get("/openapi.json")).json()["paths"]
-        return [(path, method, op) for path, methods in paths.items() for method, op in methods.items()]
-
-    async def test_every_operation_is_named_and_described(
-        self, operations: list[tuple[str, str, dict[str, Any]]]
-    ) -> None:
-        names = [operation["operationId"] for _, _, operation in operations]
-        assert sorted(names) == sorted(set(names))
-        assert set(names) >= {"sign_up", "sign_in", "refresh", "sign_out", "list_tasks", "update_task", "patch_task"}
-        for path, method, operation in operations:
-            assert operation["summary"], (path, method)
-            assert operation["description"], (path, method)
-            assert len(operation["tags"]) == 1
-
-    async def test_every_answer_has_its_body(self, operations: list[tuple[str, str, dict[str, Any]]]) -> None:
-        for path, method, operation in operations:
-            for status, answer in operation["responses"].items():
-                assert answer["description"]
-                if int(status) >= 400:
-                    schema = answer["content"]["application/json"]["schema"]
-                    assert schema == {"$ref": "#/components/schemas/Problem"}, (path, method, status)
-            if path.startswith("/api/tasks"):
-                assert "401" in operation["responses"]
-                assert operation["security"] == [{"EmailAndPassword": []}]
-
-    async def test_one_scheme_asks_for_email_and_password(self, client: httpx.AsyncClient) -> None:
-        """Swagger UI's Authorize."""
-        schemes = (await client.get("/openapi.json")).json()["components"]["securitySchemes"]
-        assert [s["flows"]["password"]["tokenUrl"] for s in schemes.values()] == ["api/auth/token"]
 
 
 class TestStart:
@@ -200,10 +163,3 @@ async def test_how_long_one_request_takes_is_reported(service: Service) -> None:
             await send()
             print(f"one {what}: {(stopwatch() - began) * 1000:.0f} ms")
         assert len((await ada.get("/api/tasks")).json()) == 1001
-
-
-def test_a_change_of_the_document_shows_in_review() -> None:
-    """Clients are generated from it: whoever changes it sees what they will get."""
-    document = create_app(make_settings("postgresql://localhost/none")).openapi()
-    committed = json.loads((ROOT / "docs" / "openapi.json").read_text())
-    assert document == committed, "the document has changed: python -m app openapi > docs/openapi.json"

@@ -8,10 +8,19 @@ from fastapi import Form
 from app.auth import service
 from app.auth.caller_repository import UserRow
 from app.auth.dependencies import AuthService, BearerRoute, ClientAddress, CurrentCaller, OAuthRoute, OptionalBearer
-from app.auth.errors import EmailTaken, InvalidCredentials, InvalidGrant, InvalidToken, NotAuthenticated
+from app.auth.errors import (
+    EmailTaken,
+    InvalidCredentials,
+    InvalidGrant,
+    InvalidOAuthRequest,
+    InvalidToken,
+    NotAuthenticated,
+    UnsupportedGrantType,
+)
 from app.auth.oauth import grant
 from app.auth.schemas import (
     Detail,
+    OAuthProblem,
     RefreshBody,
     SignedInRead,
     SignInBody,
@@ -21,12 +30,26 @@ from app.auth.schemas import (
     TokenRead,
     UserRead,
 )
-from app.core.errors import COMMON_REFUSALS, InternalError, ServiceUnavailable, TooManyRequests, refusals
+from app.core.errors import (
+    COMMON_REFUSALS,
+    BodyTooLarge,
+    InternalError,
+    ServiceUnavailable,
+    TooManyRequests,
+    UnsupportedMediaType,
+)
+from app.core.refusals import refusals
 from app.core.routing import router
 
 public = router(prefix="/api/auth", tag="auth")
 protected = router(prefix="/api/auth", tag="auth", route_class=BearerRoute)
 oauth = router(prefix="/api/auth", tag="auth", route_class=OAuthRoute)
+
+_OAUTH = refusals(
+    *(InvalidGrant, InvalidOAuthRequest, UnsupportedGrantType, TooManyRequests),
+    *(BodyTooLarge, UnsupportedMediaType, InternalError, ServiceUnavailable),
+    model=OAuthProblem,
+)
 
 
 @public.post(
@@ -78,9 +101,7 @@ async def sign_out(auth: AuthService, access_token: OptionalBearer, body: SignOu
     return Detail(detail="Signed out everywhere." if body.everywhere else "Signed out.")
 
 
-@oauth.post(
-    "/token", summary="OAuth 2 token endpoint", responses=refusals(*COMMON_REFUSALS, InvalidGrant, TooManyRequests)
-)
+@oauth.post("/token", summary="OAuth 2 token endpoint", responses=_OAUTH)
 async def issue_token(form: Annotated[TokenForm, Form()], auth: AuthService, address: ClientAddress) -> TokenRead:
     """For OAuth client libraries and the Authorize dialog of this page.
 

@@ -11,6 +11,7 @@ from app.auth.caller_repository import UserRow
 from app.auth.emails import normalise_email
 from app.auth.models import NAME_LENGTH
 from app.auth.tokens import TokenPair
+from app.core.refusals import Problem
 from app.core.text import NO_NUL, storable
 
 PASSWORD_MIN_LENGTH = 8
@@ -62,6 +63,22 @@ _Name = Annotated[str, Field(max_length=NAME_LENGTH, json_schema_extra={"pattern
 Name = Annotated[_Name | None, BeforeValidator(_blank_is_none)]
 
 
+# For the document.
+_REFRESH_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoicmVmcmVzaCJ9.x"
+_TOKENS: dict[str, Any] = {
+    "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoiYWNjZXNzIn0.x",
+    "refresh_token": _REFRESH_TOKEN,
+    "token_type": "bearer",
+    "expires_in": 900,
+}
+_USER: dict[str, Any] = {
+    "id": "9b2d8b1e-3a53-4c3f-8a6e-0f1f0c7f2a10",
+    "email": "ada@example.com",
+    "name": "Ada",
+    "created_at": "2026-01-07T10:00:00.123456Z",
+}
+
+
 class Body(BaseModel):
     """A request body: JSON types as they are, unknown members ignored."""
 
@@ -86,10 +103,14 @@ class SignInBody(Body):
 
 
 class RefreshBody(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"refresh_token": _REFRESH_TOKEN}})
+
     refresh_token: str
 
 
 class SignOutBody(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"refresh_token": _REFRESH_TOKEN, "everywhere": False}})
+
     refresh_token: str | None = None
     everywhere: bool = False
 
@@ -97,14 +118,26 @@ class SignOutBody(Body):
 class TokenForm(BaseModel):
     """An OAuth 2 token request. Source: RFC 6749 4.3.2 and 6."""
 
-    grant_type: str
-    username: str | None = None
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"grant_type": "password", "username": "ada@example.com", "password": "correct horse"}
+        }
+    )
+
+    grant_type: Annotated[str, Field(description="`password` or `refresh_token`.")]
+    username: Annotated[str | None, Field(description="The e-mail address, for `password`.")] = None
     password: Annotated[str | None, Field(json_schema_extra={"format": "password"})] = None
-    refresh_token: str | None = None
+    refresh_token: Annotated[str | None, Field(description="For `refresh_token`.")] = None
+
+
+class OAuthProblem(Problem):
+    """A refusal with RFC 6749 5.2's `error` where OAuth has a word for it."""
+
+    error: str | None = None
 
 
 class UserRead(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"example": _USER})
 
     id: UUID
     email: str
@@ -114,6 +147,8 @@ class UserRead(BaseModel):
 
 class TokenRead(BaseModel):
     """Two tokens; `expires_in` is the access token's life in seconds. Source: RFC 6749 5.1."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _TOKENS})
 
     access_token: str
     refresh_token: str
@@ -126,6 +161,8 @@ class TokenRead(BaseModel):
 
 
 class SignedInRead(TokenRead):
+    model_config = ConfigDict(json_schema_extra={"example": {**_TOKENS, "user": _USER}})
+
     user: UserRead
 
     @classmethod
@@ -134,4 +171,6 @@ class SignedInRead(TokenRead):
 
 
 class Detail(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"example": {"detail": "Signed out."}})
+
     detail: str

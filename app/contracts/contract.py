@@ -2,7 +2,7 @@
 
 import re
 from http import HTTPStatus
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -11,7 +11,8 @@ from starlette.routing import BaseRoute
 
 from app.auth.dependencies import BearerRoute, identify
 from app.auth.errors import InvalidToken, NotAuthenticated
-from app.core.errors import COMMON_REFUSALS, ApiError, InternalError, Invalid, Render, ServiceUnavailable, refusals
+from app.core.errors import COMMON_REFUSALS, ApiError, InternalError, Invalid, Render, ServiceUnavailable
+from app.core.refusals import Documented, refusals
 from app.core.routing import Gate, router
 from app.core.text import UUID_TEXT
 from app.tasks.errors import TaskChanged, TaskNotFound
@@ -83,24 +84,23 @@ def path_router(name: str, prefix: str, route_class: type[PathRoute] = PathRoute
 
 
 _ALWAYS = (NotAuthenticated, InvalidToken, NotYourPath, InternalError, ServiceUnavailable)
-_Documented = dict[int | str, dict[str, Any]]
 
 
 class Responses(NamedTuple):
     """The `responses=` of the routes of one shape."""
 
-    listing: _Documented
-    new: _Documented
-    one: _Documented
-    changed: _Documented
-    written: _Documented
+    listing: Documented
+    new: Documented
+    one: Documented
+    changed: Documented
+    written: Documented
 
 
-def responses_as(model: type[BaseModel], *of_one_task: type[ApiError]) -> Responses:
-    """Document every refusal with this body; `of_one_task` are those besides a missing task."""
+def responses_as(model: type[BaseModel], render: Render, *of_one_task: type[ApiError]) -> Responses:
+    """Document every refusal in this shape; `of_one_task` are those besides a missing task."""
 
-    def document(*errors: type[ApiError]) -> _Documented:
-        return {status: {**answer, "model": model} for status, answer in refusals(*_ALWAYS, *errors).items()}
+    def document(*errors: type[ApiError]) -> Documented:
+        return refusals(*_ALWAYS, *errors, model=model, render=render)
 
     return Responses(
         listing=document(Invalid),

@@ -12,7 +12,8 @@ from app.auth import service
 from app.auth.dependencies import AuthService, ClientAddress
 from app.auth.errors import InvalidCredentials
 from app.auth.schemas import SignedInRead, SignInBody
-from app.core.errors import COMMON_REFUSALS, TooManyRequests, refusals
+from app.core.errors import COMMON_REFUSALS, TooManyRequests
+from app.core.refusals import refusals
 from app.core.routing import Route, StrictRequest
 from app.core.routing import router as make_router
 

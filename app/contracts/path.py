@@ -5,13 +5,14 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from app.auth.dependencies import CurrentCaller
 from app.contracts import login
 from app.contracts.contract import Contract, path_router, responses_as
-from app.core.errors import Problem
+from app.core.errors import Refused
+from app.core.refusals import Problem
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.repository import TaskRow
@@ -38,7 +39,13 @@ class PathRefusal(Problem):
 
 router = path_router("path", "/api/{user_id}/tasks")
 
-answers = responses_as(PathRefusal)
+
+def render(refused: Refused, problem: dict[str, Any]) -> dict[str, Any]:
+    """Give a refusal in this shape."""
+    return {"error": problem["title"], **problem}
+
+
+answers = responses_as(PathRefusal, render)
 
 
 @router.get("", summary="List my tasks", response_model=list[PathTask], responses=answers.listing)
@@ -89,11 +96,6 @@ async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch 
     """Deletes a task for good."""
     await service.delete_task(caller, task_id, versions=versions)
     return Response(status_code=HTTPStatus.NO_CONTENT)
-
-
-def render(request: Request, problem: dict[str, Any]) -> dict[str, Any]:
-    """Give a refusal in this shape."""
-    return {"error": problem["title"], **problem}
 
 
 contract = Contract(

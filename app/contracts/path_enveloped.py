@@ -6,13 +6,14 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Request
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict
 
 from app.auth.dependencies import CurrentCaller
 from app.contracts.contract import Contract, path_router, responses_as
-from app.core.errors import FieldError
+from app.core.errors import Refused
 from app.core.logging import current_request_id
+from app.core.refusals import FieldError
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.repository import TaskRow
@@ -74,7 +75,16 @@ class EnvelopedRefusal(BaseModel):
 
 router = path_router("path-enveloped", "/api/{user_id}/tasks")
 
-answers = responses_as(EnvelopedRefusal)
+
+def render(refused: Refused, problem: dict[str, Any]) -> dict[str, Any]:
+    """Give a refusal in this shape."""
+    error = EnvelopedError(code=problem["code"], message=problem["detail"], errors=problem.get("errors"))
+    meta = EnvelopedMeta(request_id=problem["request_id"], timestamp=refused.at)
+    silent = {"error": {"errors"}} if error.errors is None else None
+    return EnvelopedRefusal(data=None, meta=meta, error=error).model_dump(mode="json", exclude=silent)
+
+
+answers = responses_as(EnvelopedRefusal, render)
 
 
 def _meta(timestamp: datetime) -> EnvelopedMeta:
@@ -92,9 +102,8 @@ async def list_tasks(caller: CurrentCaller, query: Annotated[TaskQuery, Query()]
     shown = [EnvelopedTask.model_validate(task) for task in page.tasks]
     count = len(shown) if page.total is None else page.total
     where = EnvelopedPage(limit=query.limit, offset=query.offset, next_cursor=page.next_cursor)
-    return EnvelopedTaskList(
-        data=shown, meta=EnvelopedListMeta(**_meta(caller.now).model_dump(), count=count, page=where)
-    )
+    meta = EnvelopedListMeta(**_meta(caller.now).model_dump(), count=count, page=where)
+    return EnvelopedTaskList(data=shown, meta=meta)
 
 
 @router.post("", summary="Create a task", status_code=HTTPStatus.CREATED, responses=answers.new)
@@ -133,13 +142,6 @@ async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch 
     """Deletes a task for good."""
     await service.delete_task(caller, task_id, versions=versions)
     return EnvelopedNothing(data=None, meta=_meta(caller.now))
-
-
-def render(request: Request, problem: dict[str, Any]) -> dict[str, Any]:
-    """Give a refusal in this shape."""
-    error = EnvelopedError(code=problem["code"], message=problem["detail"], errors=problem.get("errors"))
-    refusal = EnvelopedRefusal(data=None, meta=_meta(request.app.state.clock()), error=error)
-    return refusal.model_dump(mode="json", exclude={"error": {"errors"}} if error.errors is None else None)
 
 
 contract = Contract(

@@ -5,12 +5,12 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import Query, Request
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.auth.dependencies import CurrentCaller
 from app.contracts.contract import Contract, StrictPathRoute, path_router, responses_as
-from app.core.errors import Invalid
+from app.core.errors import Invalid, Refused
 from app.tasks import service
 from app.tasks.dependencies import IfMatch, TaskId
 from app.tasks.models import Order, Priority, Status
@@ -83,7 +83,16 @@ class V1Refusal(BaseModel):
 
 router = path_router("v1", "/api/v1/{user_id}/tasks", StrictPathRoute)
 
-answers = responses_as(V1Refusal, Invalid)
+
+def render(refused: Refused, problem: dict[str, Any]) -> dict[str, Any]:
+    """Give a refusal in this shape."""
+    details: dict[str, Any] = {"timestamp": refused.at, "path": refused.path, "method": refused.method}
+    if "errors" in problem:
+        details["errors"] = problem["errors"]
+    return V1Refusal(error=problem["detail"], code=problem["code"], details=details).model_dump(mode="json")
+
+
+answers = responses_as(V1Refusal, render, Invalid)
 
 
 def _one(task: TaskRow, message: str) -> V1TaskAnswer:
@@ -132,14 +141,6 @@ async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch 
 async def toggle_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> V1TaskAnswer:
     """Marks a task completed, or pending again if it was completed."""
     return _one(await service.toggle_task(caller, task_id, versions=versions), "Task completion toggled successfully")
-
-
-def render(request: Request, problem: dict[str, Any]) -> dict[str, Any]:
-    """Give a refusal in this shape."""
-    details = {"timestamp": request.app.state.clock(), "path": request.url.path, "method": request.method}
-    if "errors" in problem:
-        details["errors"] = problem["errors"]
-    return V1Refusal(error=problem["detail"], code=problem["code"], details=details).model_dump(mode="json")
 
 
 contract = Contract("v1", router.routes, re.compile(r"/api/v1(/|$)"), render)

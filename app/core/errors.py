@@ -1,12 +1,12 @@
 """Every refusal in one shape: RFC 9457's members, a stable `code`, and a `detail` that is always a string."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, Self
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -29,6 +29,11 @@ class ApiError(HTTPException):
             headers["Retry-After"] = str(retry_after_seconds)
         super().__init__(self.status, self.message, headers)
         self.members = members
+
+    @classmethod
+    def example(cls) -> Self:
+        """Give one as a client may meet it, for the documentation."""
+        return cls()
 
 
 class MalformedBody(ApiError):
@@ -63,11 +68,19 @@ class Invalid(ApiError):
         super().__init__(errors=list(errors))
         self.detail = "; ".join(f"{e['field']} {e['message']}" for e in errors)
 
+    @classmethod
+    def example(cls) -> Self:
+        return cls([{"field": "title", "message": "must not be blank", "code": "blank"}])
+
 
 class TooManyRequests(ApiError):
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "TOO_MANY_REQUESTS"
     message = "Too many attempts. Please wait before trying again."
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls(retry_after_seconds=60)
 
 
 class ServiceUnavailable(ApiError):
@@ -89,67 +102,34 @@ COMMON_REFUSALS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, Invalid, I
 """What any route that takes a body may answer."""
 
 
-class FieldError(BaseModel):
-    field: str
-    message: str
-    code: str
+class Refused(NamedTuple):
+    """Where and when a request was refused."""
+
+    path: str
+    method: str
+    at: datetime
 
 
-class Problem(BaseModel):
-    """A refusal. `detail` is a sentence for people, `code` a constant for programs. Source: RFC 9457, FR-035."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "type": "about:blank",
-                "title": "Not Found",
-                "status": 404,
-                "detail": "Task not found.",
-                "code": "TASK_NOT_FOUND",
-                "instance": "urn:request:5c0f3a52b1e94a7d8f7a3e0f4b1d2c6e",
-                "request_id": "5c0f3a52b1e94a7d8f7a3e0f4b1d2c6e",
-            }
-        }
-    )
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    instance: str
-    request_id: str
-    errors: list[FieldError] | None = None
-
-
-Render = Callable[[Request, dict[str, Any]], dict[str, Any]]
+Render = Callable[[Refused, dict[str, Any]], dict[str, Any]]
 """Turns a problem's members into another body, for paths that speak another shape."""
-
-
-def refusals(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
-    """Give the `responses=` of a route: each status once, with what it means and its body."""
-    documented: dict[int | str, dict[str, Any]] = {}
-    for error in errors:
-        known = documented.get(int(error.status))
-        description = f"{known['description']} Or: {error.message}" if known else error.message
-        documented[int(error.status)] = {"model": Problem, "description": description}
-    return documented
 
 
 def problem_response(request: Request, error: HTTPException) -> Response:
     """Render a refusal, as `application/problem+json` only when `Accept` asks for it."""
     shapes = (render for paths, render in request.app.state.error_shapes if paths.match(request.url.path))
     render = next(shapes, None)
-    members = render(request, problem(error)) if render else problem(error)
+    members = problem(error, current_request_id())
+    if render:
+        refused = Refused(request.url.path, request.method, request.app.state.clock())
+        members = render(refused, members)
     wanted = "application/problem+json" in request.headers.get("accept", "")
     media_type = "application/problem+json" if wanted else "application/json"
     return JSONResponse(members, error.status_code, error.headers, media_type)
 
 
-def problem(error: HTTPException) -> dict[str, Any]:
-    """Give the members of a refusal."""
+def problem(error: HTTPException, request_id: str) -> dict[str, Any]:
+    """Give the members of a refusal. Source: RFC 9457, FR-035."""
     status = HTTPStatus(error.status_code)
-    request_id = current_request_id()
     return {
         "type": "about:blank",
         "title": status.phrase,

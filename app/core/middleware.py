@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.clock import stopwatch
 from app.core.errors import ApiError, InternalError, problem, problem_response
-from app.core.logging import get_logger, set_request_id
+from app.core.logging import current_request_id, get_logger, set_request_id
 
 logger = get_logger("app.access")
 
@@ -107,7 +107,7 @@ class Cors(CORSMiddleware):
         response = super().preflight_response(request_headers)
         if response.status_code == HTTPStatus.OK:
             return response
-        refusal = JSONResponse(problem(PreflightRefused()), response.status_code)
+        refusal = JSONResponse(problem(PreflightRefused(), current_request_id()), response.status_code)
         refusal.headers.update({k: v for k, v in response.headers.items() if k.startswith(("access", "vary"))})
         return refusal
 

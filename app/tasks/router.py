@@ -10,7 +10,8 @@ from starlette.responses import StreamingResponse
 
 from app.auth.dependencies import BearerRoute, CurrentCaller
 from app.auth.errors import InvalidToken, NotAuthenticated
-from app.core.errors import COMMON_REFUSALS, InternalError, Invalid, ServiceUnavailable, refusals
+from app.core.errors import COMMON_REFUSALS, InternalError, Invalid, ServiceUnavailable
+from app.core.refusals import refusals
 from app.core.routing import router as make_router
 from app.tasks import service
 from app.tasks.conditions import etag, is_unchanged
@@ -21,12 +22,35 @@ from app.tasks.schemas import TaskCreate, TaskQuery, TaskRead, TaskUpdate
 
 router = make_router(prefix="/api/tasks", tag="tasks", route_class=BearerRoute)
 
+_ETAG = {
+    "ETag": {"description": "The task's version, for `If-Match` and `If-None-Match`.", "schema": {"type": "string"}}
+}
+_LOCATION = {"Location": {"description": "Where the task is.", "schema": {"type": "string"}}}
+_PAGING = {
+    "X-Total-Count": {"description": "With `limit`: how many there are in all.", "schema": {"type": "integer"}},
+    "Link": {
+        "description": 'With `limit`: the next page, if there is one, as `rel="next"`.',
+        "schema": {"type": "string"},
+    },
+}
+
 _ALWAYS = (NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable)
-_LIST = refusals(*_ALWAYS, Invalid)
-_CREATE = refusals(*_ALWAYS, *COMMON_REFUSALS)
-_READ = refusals(*_ALWAYS, TaskNotFound)
-_WRITE = refusals(*_ALWAYS, TaskNotFound, TaskChanged)
-_UPDATE = refusals(*_ALWAYS, *COMMON_REFUSALS, TaskNotFound, TaskChanged)
+_LIST = refusals(*_ALWAYS, Invalid) | {200: {"headers": _PAGING}}
+_CREATE = refusals(*_ALWAYS, *COMMON_REFUSALS) | {
+    200: {
+        "model": TaskRead,
+        "description": "The task that this `Idempotency-Key` made before.",
+        "headers": _ETAG | _LOCATION,
+    },
+    201: {"headers": _ETAG | _LOCATION},
+}
+_READ = refusals(*_ALWAYS, TaskNotFound) | {
+    200: {"headers": _ETAG},
+    304: {"description": "You have the current version already.", "headers": _ETAG},
+}
+_DELETE = refusals(*_ALWAYS, TaskNotFound, TaskChanged)
+_TOGGLE = _DELETE | {200: {"headers": _ETAG}}
+_UPDATE = refusals(*_ALWAYS, *COMMON_REFUSALS, TaskNotFound, TaskChanged) | {200: {"headers": _ETAG}}
 
 
 @router.get("", summary="List my tasks", response_model=list[TaskRead], responses=_LIST)
@@ -62,7 +86,7 @@ def _paging(page: service.JsonPage, request: Request) -> dict[str, str]:
     summary="Create a task",
     status_code=HTTPStatus.CREATED,
     response_model=TaskRead,
-    responses=_CREATE | {200: {"model": TaskRead, "description": "The task that this `Idempotency-Key` made before."}},
+    responses=_CREATE,
 )
 async def create_task(
     body: TaskCreate,
@@ -81,7 +105,7 @@ async def create_task(
     "/{task_id}",
     summary="Show a task",
     response_model=TaskRead,
-    responses=_READ | {304: {"description": "You have the current version already."}},
+    responses=_READ,
 )
 async def get_task(
     task_id: TaskId, caller: CurrentCaller, response: Response, if_none_match: IfNoneMatch = None
@@ -115,13 +139,13 @@ router.patch(
 )(_update)
 
 
-@router.patch("/{task_id}/toggle", summary="Toggle completion", response_model=TaskRead, responses=_WRITE)
+@router.patch("/{task_id}/toggle", summary="Toggle completion", response_model=TaskRead, responses=_TOGGLE)
 async def toggle_task(task_id: TaskId, caller: CurrentCaller, response: Response, versions: IfMatch = None) -> TaskRow:
     """Marks a task completed, or pending again if it was completed."""
     return _tagged(await service.toggle_task(caller, task_id, versions=versions), response)
 
 
-@router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=_WRITE)
+@router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=_DELETE)
 async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> Response:
     """Deletes a task for good."""
     await service.delete_task(caller, task_id, versions=versions)

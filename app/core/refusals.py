@@ -1,0 +1,53 @@
+"""How refusals are documented: each status with its body, its headers, and an example of each reason."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.core.errors import ApiError, Refused, Render, problem
+
+Documented = dict[int | str, dict[str, Any]]
+"""The `responses=` of a route."""
+
+_REQUEST_ID = "5c0f3a52b1e94a7d8f7a3e0f4b1d2c6e"
+_REFUSED = Refused("/api/tasks", "POST", datetime(2026, 1, 7, 10, tzinfo=UTC))
+_HEADERS = {
+    "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}},
+}
+
+
+class FieldError(BaseModel):
+    field: str
+    message: str
+    code: str
+
+
+class Problem(BaseModel):
+    """A refusal. `detail` is a sentence for people, `code` a constant for programs. Source: RFC 9457, FR-035."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str
+    request_id: str
+    errors: list[FieldError] | None = None
+
+
+def refusals(
+    *errors: type[ApiError], model: type[BaseModel] = Problem, render: Render = lambda refused, problem: problem
+) -> Documented:
+    """Document these refusals with this body, as `render` makes it of a problem's members."""
+    documented: Documented = {}
+    for error in errors:
+        example = error.example()
+        answer = documented.setdefault(int(error.status), {"model": model, "description": "", "headers": {}})
+        answer["description"] = f"{answer['description']} {error.message}".lstrip()
+        answer["headers"] |= {name: shown for name, shown in _HEADERS.items() if name in (example.headers or {})}
+        examples = answer.setdefault("content", {"application/json": {"examples": {}}})["application/json"]["examples"]
+        value = render(_REFUSED, problem(example, _REQUEST_ID))
+        examples[error.code] = {"summary": error.message, "value": value}
+    return documented

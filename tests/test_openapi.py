@@ -1,0 +1,110 @@
+"""The OpenAPI document: what the people who explore it and the generators of clients need. Source: NFR-019."""
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from app.main import create_app
+from tests.support import ROOT, make_settings
+
+
+def document_of(contracts: tuple[str, ...] = ()) -> dict[str, Any]:
+    return create_app(make_settings("postgresql://localhost/none", api_contracts=contracts)).openapi()
+
+
+DOCUMENT = document_of()
+WITH_CONTRACTS = [DOCUMENT, document_of(("v1", "path")), document_of(("path-enveloped",))]
+
+
+class Operation(NamedTuple):
+    path: str
+    method: str
+    described: dict[str, Any]
+
+
+def operations(document: dict[str, Any]) -> list[Operation]:
+    return [Operation(path, m, o) for path, methods in document["paths"].items() for m, o in methods.items()]
+
+
+def schema_of(document: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """Give what a body looks like; of an optional one and of a list, that of what is inside."""
+    schema: dict[str, Any] = next(iter(content.values()))["schema"]
+    while "$ref" not in schema:
+        schema = schema["items"] if "items" in schema else schema["anyOf"][0]
+    found: dict[str, Any] = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return found
+
+
+@pytest.mark.parametrize("document", WITH_CONTRACTS)
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    """OpenAPI 3.1."""
+    assert document["openapi"] == "3.1.0"
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+@pytest.mark.parametrize("document", WITH_CONTRACTS)
+def test_every_operation_is_named_and_described(document: dict[str, Any]) -> None:
+    names = [operation.described["operationId"] for operation in operations(document)]
+    assert sorted(names) == sorted(set(names))
+    assert all(name.replace("_", "").isalnum() for name in names)
+    for operation in operations(document):
+        assert operation.described["summary"], operation
+        assert operation.described["description"], operation
+        assert len(operation.described["tags"]) == 1
+
+
+def test_operation_ids_are_verbs() -> None:
+    """They become the names of a generated client's functions."""
+    names = {operation.described["operationId"] for operation in operations(DOCUMENT)}
+    tasks = {"list_tasks", "create_task", "get_task", "update_task", "patch_task", "toggle_task", "delete_task"}
+    auth = {"sign_up", "sign_in", "refresh", "sign_out", "issue_token", "show_me"}
+    service = {"show_about", "show_health", "show_liveness", "show_readiness"}
+    assert names == tasks | auth | service
+
+
+@pytest.mark.parametrize("document", WITH_CONTRACTS)
+def test_every_refusal_has_its_body_and_an_example_of_each_reason(document: dict[str, Any]) -> None:
+    for operation in operations(document):
+        for status, answer in operation.described["responses"].items():
+            assert answer["description"], operation
+            if int(status) >= 400:
+                schema = schema_of(document, answer["content"])
+                examples = answer["content"]["application/json"]["examples"].values()
+                assert examples, operation
+                # FastAPI 0.165 leaves what is null out of examples.
+                required = {n for n in schema["required"] if schema["properties"][n].get("type") != "null"}
+                for example in examples:
+                    assert required <= example["value"].keys()
+                    assert example["value"].get("status", int(status)) == int(status)
+                expected = {"401": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}.get(status)
+                assert expected is None or expected in answer["headers"], operation
+
+
+def test_every_body_has_an_example() -> None:
+    for operation in operations(DOCUMENT):
+        bodies = [operation.described[name]["content"] for name in ("requestBody",) if name in operation.described]
+        bodies += [a["content"] for s, a in operation.described["responses"].items() if s < "300" and "content" in a]
+        assert bodies or operation.method == "delete"
+        for content in bodies:
+            assert schema_of(DOCUMENT, content)["example"], operation
+
+
+def test_every_task_operation_asks_for_the_token() -> None:
+    for operation in operations(DOCUMENT):
+        if operation.path.startswith("/api/tasks"):
+            assert {"401", "500", "503"} <= operation.described["responses"].keys()
+            assert operation.described["security"] == [{"EmailAndPassword": []}]
+
+
+def test_one_scheme_asks_for_email_and_password() -> None:
+    """Swagger UI's Authorize."""
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert [s["flows"]["password"]["tokenUrl"] for s in schemes.values()] == ["api/auth/token"]
+
+
+def test_a_change_of_the_document_shows_in_review() -> None:
+    """Clients are generated from it: whoever changes it sees what they will get."""
+    committed = json.loads((ROOT / "docs" / "openapi.json").read_text())
+    assert committed == DOCUMENT, "the document has changed: python -m app openapi > docs/openapi.json"
