@@ -42,7 +42,7 @@ def refusals(
 ) -> Documented:
     """Document these refusals with this body, as `render` makes it of a problem's members."""
     documented: Documented = {}
-    for error in errors:
+    for error in dict.fromkeys(errors):
         example = error.example()
         answer = documented.setdefault(int(error.status), {"model": model, "description": "", "headers": {}})
         answer["description"] = f"{answer['description']} {error.message}".lstrip()

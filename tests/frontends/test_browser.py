@@ -1,0 +1,168 @@
+"""A frontend in a real browser, from another origin, with the wrapper that README.md shows."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.support import PASSWORD, Server, new_email, serving
+
+LIFE_SECONDS = 3
+
+
+@pytest.fixture
+def api(own_database_url: str, origin: str, tmp_path: Path) -> Iterator[Server]:
+    """Access tokens live three seconds."""
+    with serving(
+        tmp_path,
+        DATABASE_URL=own_database_url,
+        FRONTEND_URL=origin,
+        ACCESS_TOKEN_EXPIRE_MINUTES=str(LIFE_SECONDS / 60),
+        RATE_LIMITS="on",
+        RATE_LIMIT_SIGNIN_ACCOUNT="2/minute",
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    made = browser.new_context()
+    made.set_default_timeout(10_000)
+    yield made
+    made.close()
+
+
+def open_page(context: BrowserContext, origin: str, api: Server) -> Page:
+    page = context.new_page()
+    page.goto(f"{origin}/?api={api.url}")
+    return page
+
+
+def enter(page: Page, button: str, email: str, password: str = PASSWORD) -> None:
+    page.fill("[name=email]", email)
+    page.fill("[name=password]", password)
+    page.click(f"[name={button}]")
+
+
+def add(page: Page, title: str) -> None:
+    page.fill("[name=title]", title)
+    page.click("text=Add")
+
+
+def expect_said(page: Page, text: str | re.Pattern[str]) -> None:
+    expect(page.locator("#said")).to_have_text(text)
+
+
+def test_a_person_signs_up_and_works_past_the_life_of_a_token(
+    context: BrowserContext, origin: str, api: Server
+) -> None:
+    """Sign up, create, toggle, list, an expired access token, sign out, sign in."""
+    page, email = open_page(context, origin, api), new_email()
+    enter(page, "signUp", email)
+    expect_said(page, f"Hello {email}")
+    add(page, "Water the plants 🌱")
+    expect_said(page, "1 tasks")
+    page.click("li")
+    expect(page.locator("li")).to_have_attribute("data-status", "completed")
+
+    time.sleep(LIFE_SECONDS)
+    with page.expect_response("**/api/auth/refresh") as refreshed:
+        page.click("#reload")
+    assert refreshed.value.status == 200
+    expect_said(page, "1 tasks")
+
+    page.click("#signOut")
+    expect_said(page, "Signed out.")
+    page.click("#reload")
+    expect_said(page, re.compile("^401 NOT_AUTHENTICATED: Please sign in"))
+    enter(page, "signIn", email)
+    expect_said(page, f"Hello {email}")
+    page.click("#reload")
+    expect(page.locator("li")).to_have_text("Water the plants 🌱")
+
+
+def test_the_page_reads_why_it_was_refused(
+    context: BrowserContext, origin: str, api: Server, own_database_url: str
+) -> None:
+    """401, 409, 422, 429 and 500, each with its sentence, across origins."""
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE tasks ADD CHECK (title <> 'what nobody foresaw')")
+    page, email = open_page(context, origin, api), new_email()
+    enter(page, "signUp", email)
+    enter(page, "signUp", email)
+    expect_said(page, "409 EMAIL_TAKEN: An account with this e-mail address already exists.")
+    add(page, " ")
+    expect_said(page, "422 VALIDATION_FAILED: title must not be blank")
+    add(page, "what nobody foresaw")
+    expect_said(page, re.compile("^500 INTERNAL_ERROR: Something went wrong on our side"))
+    for _ in range(2):
+        enter(page, "signIn", email, "wrong")
+        expect_said(page, "401 INVALID_CREDENTIALS: The e-mail address or the password is wrong.")
+    enter(page, "signIn", email, "wrong")
+    expect_said(page, re.compile("^429 TOO_MANY_REQUESTS: Too many attempts"))
+    assert 1 <= int(page.locator("#said").get_attribute("data-retry-after") or "") <= 60
+
+
+def test_a_page_of_another_origin_reads_nothing(context: BrowserContext, origin: str, api: Server) -> None:
+    """The same page, by a name that FRONTEND_URL does not have."""
+    page, email = open_page(context, origin.replace("127.0.0.1", "localhost"), api), new_email()
+    enter(page, "signUp", email)
+    expect_said(page, "undefined undefined: Failed to fetch")
+    allowed = open_page(context, origin, api)
+    enter(allowed, "signUp", email)
+    expect_said(allowed, f"Hello {email}")  # the preflight stopped the other one: no account was made
+
+
+def at_once(pages: list[Page], script: str) -> list[object]:
+    """Run a script in several tabs at the same moment, and give what each returns."""
+    moment = time.time() * 1000 + 300
+    for page in pages:
+        page.evaluate(
+            "([script, moment]) => { window.result = new Promise((done) => setTimeout(done, moment - Date.now()))"
+            ".then(new Function(`return (async () => ${script})()`)); }",
+            [script, moment],
+        )
+    return [page.evaluate("() => window.result.catch((error) => error.message)") for page in pages]
+
+
+def test_two_tabs_share_one_refresh(context: BrowserContext, origin: str, api: Server) -> None:
+    """Without the leeway: a second refresh of the same token would sign both out."""
+    refreshes: list[str] = []
+    context.on(
+        "request", lambda r: refreshes.append(r.url) if r.url.endswith("/refresh") and r.method == "POST" else None
+    )
+    tabs = [open_page(context, origin, api) for _ in range(2)]
+    enter(tabs[0], "signUp", new_email())
+    expect_said(tabs[0], re.compile("Hello"))
+    time.sleep(LIFE_SECONDS)
+    lists = "Promise.all([1, 2, 3].map(() => api.call('GET', '/api/tasks')))"
+    assert at_once(tabs, lists) == [[[], [], []]] * 2
+    assert len(refreshes) == 1
+    time.sleep(LIFE_SECONDS)
+    assert at_once(tabs, lists) == [[[], [], []]] * 2
+
+
+def test_two_tabs_that_know_nothing_of_each_other(
+    context: BrowserContext, origin: str, own_database_url: str, tmp_path: Path
+) -> None:
+    """With the leeway both may refresh the same token at the same moment: neither is signed out."""
+    leeway = {"DATABASE_URL": own_database_url, "FRONTEND_URL": origin, "REFRESH_REUSE_LEEWAY_SECONDS": "10"}
+    with serving(tmp_path, wait=True, **leeway) as api:
+        tabs = [open_page(context, origin, api) for _ in range(2)]
+        enter(tabs[0], "signUp", new_email())
+        expect_said(tabs[0], re.compile("Hello"))
+        refresh = f"""fetch("{api.url}/api/auth/refresh", {{
+            method: "POST",
+            headers: {{ "Content-Type": "application/json" }},
+            body: JSON.stringify({{ refresh_token: JSON.parse(localStorage.tokens).refresh_token }}),
+        }}).then((answer) => answer.text())"""
+        first, second = at_once(tabs, refresh)
+        assert first == second
+        for tab in tabs:
+            tab.evaluate("(tokens) => localStorage.setItem('tokens', tokens)", first)
+            assert tab.evaluate("() => api.call('GET', '/api/tasks')") == []
+            assert tab.evaluate("() => api.call('GET', '/api/auth/me')")

@@ -1,0 +1,76 @@
+"""Swagger UI and ReDoc in a real browser. Source: SC-009."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
+
+from tests.support import PASSWORD, Server, new_email, serving
+
+
+@dataclass
+class Explorer:
+    """A page, which hosts it asked, and what the browser complained of."""
+
+    page: Page
+    server: Server
+    strangers: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def note_request(self, request: Request) -> None:
+        if not request.url.startswith((self.server.url, "data:", "blob:")):
+            self.strangers.append(request.url)
+
+    def note_message(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+
+@pytest.fixture
+def explorer(browser: Browser, database_url: str, tmp_path: Path) -> Iterator[Explorer]:
+    with serving(tmp_path, DATABASE_URL=database_url) as server:
+        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        page.set_default_timeout(10_000)
+        made = Explorer(page, server)
+        page.on("request", made.note_request)
+        page.on("console", made.note_message)
+        yield made
+        page.close()
+
+
+def try_out(page: Page, operation: str) -> str:
+    """Open an operation, press Execute, and give what the page shows as its answer."""
+    page.click(f"#{operation} .opblock-summary-control")
+    page.click(f"#{operation} .execute")
+    answer = page.locator(f"#{operation} .live-responses-table")
+    expect(answer.locator(".response-col_status").nth(1)).not_to_be_empty()
+    return answer.inner_text()
+
+
+def test_somebody_tries_it_in_swagger_ui(explorer: Explorer) -> None:
+    """Authorize with e-mail and password, create a task, list it; no other host, no policy broken."""
+    page, email = explorer.page, new_email()
+    httpx.post(f"{explorer.server.url}/api/auth/signup", json={"email": email, "password": PASSWORD})
+    page.goto(f"{explorer.server.url}/docs")
+    page.click("button.authorize")
+    page.fill(".auth-container input[type=text] >> nth=0", email)
+    page.fill(".auth-container input[type=password]", PASSWORD)
+    page.click(".auth-btn-wrapper .authorize")
+    expect(page.locator(".auth-btn-wrapper")).to_contain_text("Logout")
+    page.click(".btn-done")
+    assert "201" in try_out(page, "operations-tasks-create_task")
+    listed = try_out(page, "operations-tasks-list_tasks")
+    assert "200" in listed
+    assert "Water the plants" in listed
+    assert (explorer.strangers, explorer.complaints) == ([], [])
+
+
+def test_redoc_shows_every_operation(explorer: Explorer) -> None:
+    page = explorer.page
+    page.goto(f"{explorer.server.url}/redoc")
+    for summary in ("Create a task", "Refresh the tokens", "OAuth 2 token endpoint", "Can it serve?"):
+        expect(page.locator("h2", has_text=summary).first).to_be_visible()
+    assert (explorer.strangers, explorer.complaints) == ([], [])
