@@ -54,14 +54,13 @@ def _agree(status: Status | None, completed: bool | None) -> None:
         raise PydanticCustomError("own_contradiction", "has a completed that contradicts its status")
 
 
-# For the document: what the two validators below say.
-_AGREE: list[Any] = [
-    {"properties": {"completed": {"const": False}, "status": {"enum": ["pending", "in_progress"]}}},
-    {"properties": {"completed": {"const": True}, "status": {"const": "completed"}}},
+# For the document: what the two validators below refuse. As `not`, which generators of clients leave out: from `anyOf`
+# they make a type in which no field is required.
+_CONTRADICTIONS: list[Any] = [
+    {"required": ["completed", "status"], "properties": {"completed": {"const": completed}, "status": {"enum": others}}}
+    for completed, others in ((True, ["pending", "in_progress"]), (False, ["completed"]))
 ]
-_SAYS_SOMETHING: list[Any] = [
-    {"required": [name]} for name in ("title", "description", "status", "priority", "completed")
-]
+_SAYS_NOTHING: Any = {"properties": dict.fromkeys(("title", "description", "status", "priority", "completed"), False)}
 
 
 class TaskCreate(BaseModel):
@@ -71,7 +70,7 @@ class TaskCreate(BaseModel):
         strict=True,
         json_schema_extra={
             "example": {"title": "Water the plants", "description": "The fern first", "priority": "high"},
-            "anyOf": _AGREE,
+            "not": {"anyOf": _CONTRADICTIONS},
         },
     )
 
@@ -102,7 +101,7 @@ class TaskUpdate(BaseModel):
         strict=True,
         json_schema_extra={
             "example": {"title": "Water all the plants", "status": "in_progress"},
-            "allOf": [{"anyOf": _SAYS_SOMETHING}, {"anyOf": _AGREE}],
+            "not": {"anyOf": [*_CONTRADICTIONS, _SAYS_NOTHING]},
         },
     )
 

@@ -1,0 +1,31 @@
+"""Authlib's OAuth 2 client, as a script or another service would use it."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.requests_client import OAuth2Session
+
+from tests.support import PASSWORD, new_email, serving
+
+
+def test_it_signs_in_and_refreshes_by_itself(database_url: str, tmp_path: Path) -> None:
+    """The password grant, then a refresh for every access token that has run out, one use each."""
+    with serving(tmp_path, DATABASE_URL=database_url, ACCESS_TOKEN_EXPIRE_MINUTES="0.5") as server:
+        email, endpoint = new_email(), f"{server.url}/api/auth/token"
+        httpx.post(f"{server.url}/api/auth/signup", json={"email": email, "password": PASSWORD})
+        kept: list[dict[str, Any]] = []
+        # Authlib 1.9 renews an access token 60 seconds before its end, here at every call.
+        keep = kept.append
+        with OAuth2Session(token_endpoint=endpoint, update_token=lambda token, **given: keep(token)) as client:
+            client.fetch_token(username=email, password=PASSWORD)
+            for number in range(3):
+                made = client.post(f"{server.url}/api/tasks", json={"title": f"Task {number}"})
+                assert made.status_code == 201, made.text
+            assert len(client.get(f"{server.url}/api/tasks").json()) == 3
+        assert len({token["refresh_token"] for token in kept}) == 4
+
+        with pytest.raises(OAuthError, match="invalid_grant"):
+            OAuth2Session(token_endpoint=endpoint).fetch_token(username=email, password="wrong")
