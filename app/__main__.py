@@ -3,18 +3,12 @@
 import argparse
 import asyncio
 import json
-import os
 import secrets
-import signal
-import sys
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
-import uvicorn
 
 from app.auth import users
 from app.auth.denylist_repository import delete_expired_tokens
@@ -25,76 +19,16 @@ from app.core.backup import BackupFailed
 from app.core.clock import system_clock
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database import Database, DatabaseUnavailable
-from app.core.embedded import EmbeddedPostgres
 from app.core.embedded_places import EmbeddedUnavailable
-from app.core.logging import configure_logging
 from app.core.migrate import head_revision, upgrade
 from app.core.rate_limit import prune_counters
 from app.doctor import report
 from app.main import create_app
+from app.serving import say, serve, with_database
 
 T = TypeVar("T")
 
-GRACE_SECONDS = 10
 PRUNE_BATCH = 1000
-
-
-def say(text: str) -> None:
-    """Tell the person at the terminal, at once."""
-    print(text, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def with_database(settings: Settings) -> Iterator[Settings]:
-    """Give settings that name a database: the one set, or an embedded one that runs meanwhile."""
-    if settings.database_url is not None:
-        yield settings
-        return
-    postgres = EmbeddedPostgres(settings.embedded_data_dir, say=say)
-    done = threading.Event()
-    os.environ["DATABASE_URL"] = postgres.start()  # the worker processes read it there
-    watch = threading.Thread(target=_keep_running, args=(postgres, done), daemon=True)
-    watch.start()
-    try:
-        yield load_settings()
-    finally:
-        done.set()
-        watch.join()
-        postgres.stop()
-
-
-def _keep_running(postgres: EmbeddedPostgres, done: threading.Event) -> None:
-    while not done.wait(0.5):
-        try:
-            if postgres.ensure_running():
-                say("The embedded PostgreSQL had stopped and was started again.")
-        except EmbeddedUnavailable as error:
-            say(str(error))
-
-
-def serve(settings: Settings) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
-    # uvicorn raises the signal again when it has stopped; without this the embedded database would stay.
-    signal.signal(signal.SIGTERM, _exit)
-    configure_logging(settings.log_level, settings.log_format)
-    with with_database(settings) as ready:
-        base = f"http://{f'[{ready.host}]' if ':' in ready.host else ready.host}:{ready.port}"
-        say(f"Serving on {base}" + (f", try it at {base}/docs" if ready.docs_enabled else "") + " (Ctrl-C stops)")
-        uvicorn.run(
-            "app.main:app",
-            host=ready.host,
-            port=ready.port,
-            workers=ready.workers,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # TRUSTED_PROXIES decides whose X-Forwarded-For counts
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-
-
-def _exit(signum: int, frame: object) -> NoReturn:
-    raise SystemExit(0)
 
 
 def migrate(settings: Settings) -> None:

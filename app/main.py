@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 import psycopg
 from fastapi import FastAPI
@@ -11,7 +12,7 @@ from fastapi import FastAPI
 from app import __version__, health
 from app.auth import router as auth_routes
 from app.auth.passwords import Passwords
-from app.auth.service import Auth
+from app.auth.service import COUNTED_EVENTS, Auth
 from app.auth.tokens import Tokens
 from app.contracts.registry import choose
 from app.core.clock import Clock, system_clock
@@ -24,6 +25,9 @@ from app.core.middleware import install_middleware
 from app.core.migrate import upgrade
 from app.core.rate_limit import DatabaseRateLimiter, NoRateLimiter, RateLimiter
 from app.tasks.router import router as task_routes
+
+if TYPE_CHECKING:
+    from app.core.metrics import Metrics
 
 logger = get_logger("app")
 
@@ -79,7 +83,9 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
         install_docs(app)
     install_error_handlers(app)
     production = settings.environment == "production"
-    install_middleware(app, origins=settings.frontend_url, https_only=production)
+    metrics = app.state.metrics = _metrics(app) if settings.metrics_enabled else None
+    observe = metrics.count_request if metrics else None
+    install_middleware(app, origins=settings.frontend_url, https_only=production, observe=observe)
     return app
 
 
@@ -92,6 +98,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.auth = auth = await asyncio.to_thread(_make_auth, app)
     await app.state.database.open()
     migrating = await _migrate(settings)
+    watching = asyncio.create_task(_watch(app))
     gc.collect()
     gc.freeze()  # what lives as long as the process need not be looked through again: p99 falls to a fifth
     gc.set_threshold(GARBAGE_THRESHOLD)
@@ -100,9 +107,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         logger.info("stopping")
-        migrating.cancel()
-        with suppress(asyncio.CancelledError):
-            await migrating
+        for task in (migrating, watching):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         auth.passwords.close()
         await auth.limiter.close()
         await app.state.database.close()
@@ -123,7 +131,21 @@ def _make_auth(app: FastAPI) -> Auth:
         passwords=Passwords(cost=settings.password_hash_cost, queue_seconds=settings.hash_queue_seconds),
         limiter=_limiter(settings, app.state.database, app.state.clock),
         clock=app.state.clock,
+        count=app.state.metrics.count_event if app.state.metrics else lambda event: None,
     )
+
+
+async def _watch(app: FastAPI) -> None:
+    if app.state.metrics:
+        await app.state.metrics.watch(app.state.database.pool)
+
+
+def _metrics(app: FastAPI) -> "Metrics":
+    from app.core.metrics import Metrics  # an extra that many do without
+    from app.metrics import router
+
+    app.router.routes.extend(router.routes)
+    return Metrics(COUNTED_EVENTS)
 
 
 def _limiter(settings: Settings, database: Database, clock: Clock) -> RateLimiter:

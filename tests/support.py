@@ -190,6 +190,11 @@ class Server:
             time.sleep(0.05)
         raise AssertionError(f"{path} did not answer {status}:\n{self.log.read_text()}")
 
+    def workers(self) -> list[int]:
+        """Give the process ids of the workers, of which there are several."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+
     def kill(self) -> None:
         """End every process of the server at once, as a power cut would."""
         os.killpg(self.process.pid, signal.SIGKILL)

@@ -6,17 +6,23 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     DateTime,
     Integer,
     String,
     Uuid,
     any_,
     bindparam,
+    case,
+    cast,
+    column,
     delete,
     exists,
     func,
     literal,
+    literal_column,
     select,
+    table,
     true,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -32,6 +38,7 @@ from app.core.database import Database, Statement
 from app.core.rate_limit import counted
 
 PRUNED_PER_ROTATION = 5
+COUNTED_EXACTLY = 100_000
 
 _COLUMNS = ["id", "session_id", "user_id", "reason", "denied_at", "expires_at"]
 
@@ -49,6 +56,10 @@ class Rotation(NamedTuple):
 class UsedToken(NamedTuple):
     used_at: datetime
     successor_used: bool
+
+
+class Count(NamedTuple):
+    rows: int
 
 
 _now = bindparam("now", type_=DateTime(timezone=True))
@@ -141,6 +152,24 @@ SELECT_USED_TOKEN = Statement(
 )
 
 
+_estimated = cast(
+    select(column("reltuples"))
+    .select_from(table("pg_class"))
+    .where(column("oid") == literal_column("'token_denylist'::regclass"))
+    .scalar_subquery(),
+    BigInteger,
+)
+COUNT = Statement(
+    select(
+        case(
+            (_estimated < COUNTED_EXACTLY, select(func.count()).select_from(DeniedToken).scalar_subquery()),
+            else_=_estimated,
+        )
+    ),
+    Count,
+)
+
+
 async def insert_used_token(
     database: Database, claims: Claims, now: datetime, *, expires_at: datetime, counting: dict[str, Any] | None
 ) -> Rotation:
@@ -177,6 +206,13 @@ async def insert_ended_session(
         expires_at=expires_at,
     )
     return ended is not None
+
+
+async def count_denied_tokens(database: Database) -> int:
+    """Say how many rows there are; of many, as the last ANALYZE found them."""
+    found = await database.fetch_one(COUNT)
+    assert found is not None
+    return found.rows
 
 
 async def delete_expired_tokens(database: Database, now: datetime, *, batch: int) -> int:

@@ -1,5 +1,6 @@
 """What signing up, in and out and refreshing mean: what is refused, in which order. No HTTP, no SQL."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -22,6 +23,8 @@ from app.core.rate_limit import RateLimiter
 
 logger = get_logger("app.auth")
 
+COUNTED_EVENTS = ("sign_in_failed", "sign_in_locked", "refresh_reuse_detected")
+
 # A row of the denylist stays this long after its last token has expired, whatever the clocks say.
 KEEP = timedelta(days=1)
 
@@ -36,6 +39,7 @@ class Auth:
     passwords: Passwords
     limiter: RateLimiter
     clock: Clock
+    count: Callable[[str], None]
 
 
 class SignedIn(NamedTuple):
@@ -69,6 +73,7 @@ async def sign_in(auth: Auth, address: str, *, email: str, password: str) -> Sig
     verdict = await auth.passwords.verify(password, account.password_hash)
     if not account.known or not account.is_active or not verdict.correct:
         logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
+        auth.count("sign_in_failed")
         raise InvalidCredentials
     await auth.limiter.clear("signin-account", email)
     await auth.limiter.give_back("signin-address", address)
@@ -90,6 +95,7 @@ async def _count_attempt(auth: Auth, address: str, email: str) -> None:
         # Nothing was tried: one locked account must not lock the office behind this address.
         await auth.limiter.give_back("signin-address", address)
         logger.warning("sign_in_locked", extra={"address": address})
+        auth.count("sign_in_locked")
         raise
 
 
@@ -131,6 +137,7 @@ async def _reused(auth: Auth, claims: Claims, now: datetime) -> TokenPair:
     expires_at = now + timedelta(seconds=auth.settings.refresh_token_seconds) + KEEP
     if await denylist_repository.insert_ended_session(auth.database, claims, "reused", now, expires_at=expires_at):
         logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
+        auth.count("refresh_reuse_detected")
     raise InvalidToken
 
 

@@ -110,6 +110,7 @@ class Settings(BaseSettings):
 
     api_contracts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     docs_enabled: bool = True
+    metrics_enabled: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"
 
@@ -144,6 +145,13 @@ class Settings(BaseSettings):
                 raise ValueError("must begin with redis:// or rediss://, or be empty for the database")
             if find_spec("limits") is None or find_spec("redis") is None:
                 raise ValueError("needs the redis extra: pip install 'limits[redis]'")
+        return value
+
+    @field_validator("metrics_enabled")
+    @classmethod
+    def _metrics_enabled(cls, value: bool) -> bool:
+        if value and find_spec("prometheus_client") is None:
+            raise ValueError("needs the metrics extra: pip install prometheus-client")
         return value
 
     @field_validator("frontend_url")

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -23,14 +24,18 @@ REQUEST_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match",
 EXPOSED_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Total-Count", "X-Request-ID", "WWW-Authenticate"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_QUIET_PATHS = frozenset({"/health", "/health/live", "/health/ready"})
+_QUIET_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
+
+Observe = Callable[[str, str | None, int, float], None]
+"""Is told of each answer: method, the route's template, status, seconds."""
 
 
 class RequestContext:
     """Outermost: gives each request its id, its headers and its line in the log."""
 
-    def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
+    def __init__(self, app: ASGIApp, *, https_only: bool, observe: Observe | None) -> None:
         self.app = app
+        self.observe = observe
         self.headers = [
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"no-referrer"),
@@ -58,7 +63,11 @@ class RequestContext:
         try:
             await self.app(scope, receive, send_with_headers)
         finally:
-            _log(scope, status, (stopwatch() - started_at) * 1000)
+            seconds = stopwatch() - started_at
+            route = getattr(scope.get("route"), "path", None)  # the template: a raw path may hold anything
+            _log(scope, route, status, seconds)
+            if self.observe:
+                self.observe(scope["method"], route, status, seconds)
 
     def _complete(self, message: Message, request_id: str) -> None:
         raw = [*message["headers"], *self.headers, (b"x-request-id", request_id.encode())]
@@ -81,13 +90,12 @@ def _request_id(scope: Scope) -> str:
     return uuid4().hex
 
 
-def _log(scope: Scope, status: int, duration_ms: float) -> None:
-    route = getattr(scope.get("route"), "path", None)  # the template: a raw path may hold anything
+def _log(scope: Scope, route: str | None, status: int, seconds: float) -> None:
     level = logging.DEBUG if scope["path"] in _QUIET_PATHS else logging.INFO
     logger.log(
         level,
         "request",
-        extra={"method": scope["method"], "route": route, "status": status, "duration_ms": round(duration_ms, 2)},
+        extra={"method": scope["method"], "route": route, "status": status, "duration_ms": round(seconds * 1000, 2)},
     )
 
 
@@ -141,7 +149,7 @@ class CatchAll:
             await problem_response(Request(scope), InternalError())(scope, receive, send)
 
 
-def install_middleware(app: FastAPI, *, origins: tuple[str, ...], https_only: bool) -> None:
+def install_middleware(app: FastAPI, *, origins: tuple[str, ...], https_only: bool, observe: Observe | None) -> None:
     """Put the three around the app; what is added last stands outermost."""
     app.add_middleware(CatchAll)
     app.add_middleware(
@@ -153,4 +161,4 @@ def install_middleware(app: FastAPI, *, origins: tuple[str, ...], https_only: bo
         expose_headers=EXPOSED_HEADERS,
         max_age=7200,
     )
-    app.add_middleware(RequestContext, https_only=https_only)
+    app.add_middleware(RequestContext, https_only=https_only, observe=observe)

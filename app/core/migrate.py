@@ -8,7 +8,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from app.core.clock import stopwatch
 from app.core.dsn import Dsn
+from app.core.logging import get_logger
+
+logger = get_logger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,5 +35,18 @@ def head_revision() -> str:
 
 def upgrade(dsn: Dsn) -> None:
     """Migrate to head; does nothing at head. Raises: psycopg.OperationalError when the database is away."""
-    psycopg.connect(dsn.conninfo, connect_timeout=3).close()  # Alembic would wrap and log the failure
-    command.upgrade(alembic_config(dsn), "head")
+    found = _current_revision(dsn)
+    if found != head_revision():
+        began = stopwatch()
+        logger.info("migrating", extra={"found": found, "wanted": head_revision()})
+        command.upgrade(alembic_config(dsn), "head")
+        logger.info("migrated", extra={"seconds": round(stopwatch() - began, 1)})
+
+
+def _current_revision(dsn: Dsn) -> str | None:
+    with psycopg.connect(dsn.conninfo, connect_timeout=3) as connection:
+        try:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except psycopg.errors.UndefinedTable:
+            return None
+    return row[0] if row else None

@@ -56,6 +56,15 @@ async def test_down_and_up_again_keeps_the_rows_of_what_stays(own_database_url: 
         await (await Person.sign_up(client)).add_task()
 
 
+def test_whoever_waits_for_a_migration_is_told(empty_database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """On a filled table it takes long. At head nothing is said, and nothing done."""
+    caplog.set_level("INFO")
+    for expected in (["migrating", "migrated"], []):
+        caplog.clear()
+        upgrade(parse_database_url(empty_database_url))
+        assert [record.getMessage() for record in caplog.records if record.name == "app.core.migrate"] == expected
+
+
 def test_several_machines_at_once_migrate_once(empty_database_url: str) -> None:
     """G28."""
     environment = {**os.environ, "DATABASE_URL": empty_database_url, "BETTER_AUTH_SECRET": SECRET}

@@ -119,18 +119,13 @@ async def test_a_database_that_restarts_at_once_is_waited_for(folder: Path, tmp_
     assert known.statuses[503] > 0
 
 
-def workers_of(server: Server) -> list[int]:
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
-
-
 async def test_a_killed_worker_is_replaced_and_the_other_goes_on(folder: Path, tmp_path: Path) -> None:
     """G14."""
     known = Acknowledged()
     with embedded(folder) as postgres, serving(tmp_path, DATABASE_URL=postgres.url, WORKERS="2") as server:
         async with writing(server.url, known):
             await asyncio.sleep(0.5)
-            os.kill(workers_of(server)[0], signal.SIGKILL)
+            os.kill(server.workers()[0], signal.SIGKILL)
             await asyncio.sleep(3)
         await check(postgres.url, server.url, known)
         assert known.statuses[503] == 0

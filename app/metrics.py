@@ -1,0 +1,25 @@
+"""`/metrics`, for Prometheus, when `METRICS_ENABLED` is on."""
+
+from math import nan
+
+from fastapi import Request, Response
+
+from app.auth.denylist_repository import count_denied_tokens
+from app.core.database import Database, DatabaseUnavailable
+from app.core.metrics import CONTENT_TYPE_LATEST, Metrics
+from app.core.routing import router as make_router
+
+router = make_router(tag="service")
+
+
+@router.get("/metrics", include_in_schema=False)
+async def show_metrics(request: Request) -> Response:
+    """Answers whether or not the database does."""
+    metrics: Metrics = request.app.state.metrics
+    database: Database = request.app.state.database
+    metrics.look_at(database.pool)
+    try:
+        metrics.denylist_rows.set(await count_denied_tokens(database))
+    except DatabaseUnavailable:
+        metrics.denylist_rows.set(nan)
+    return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,89 @@
+"""Serves until it is told to stop, with an embedded database where none is set."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import NoReturn
+
+import uvicorn
+
+from app.core.config import Settings, load_settings
+from app.core.embedded import EmbeddedPostgres
+from app.core.embedded_places import EmbeddedUnavailable
+from app.core.logging import configure_logging
+
+GRACE_SECONDS = 10
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def with_database(settings: Settings) -> Iterator[Settings]:
+    """Give settings that name a database: the one set, or an embedded one that runs meanwhile."""
+    if settings.database_url is not None:
+        yield settings
+        return
+    postgres = EmbeddedPostgres(settings.embedded_data_dir, say=say)
+    done = threading.Event()
+    os.environ["DATABASE_URL"] = postgres.start()  # the worker processes read it there
+    watch = threading.Thread(target=_keep_running, args=(postgres, done), daemon=True)
+    watch.start()
+    try:
+        yield load_settings()
+    finally:
+        done.set()
+        watch.join()
+        postgres.stop()
+
+
+def _keep_running(postgres: EmbeddedPostgres, done: threading.Event) -> None:
+    while not done.wait(0.5):
+        try:
+            if postgres.ensure_running():
+                say("The embedded PostgreSQL had stopped and was started again.")
+        except EmbeddedUnavailable as error:
+            say(str(error))
+
+
+def serve(settings: Settings) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    # uvicorn raises the signal again when it has stopped; without this the embedded database would stay.
+    signal.signal(signal.SIGTERM, _exit)
+    configure_logging(settings.log_level, settings.log_format)
+    with with_database(settings) as ready:
+        base = f"http://{f'[{ready.host}]' if ':' in ready.host else ready.host}:{ready.port}"
+        say(f"Serving on {base}" + (f", try it at {base}/docs" if ready.docs_enabled else "") + " (Ctrl-C stops)")
+        with _metrics_of_the_workers(ready):
+            uvicorn.run(
+                "app.main:app",
+                host=ready.host,
+                port=ready.port,
+                workers=ready.workers,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # TRUSTED_PROXIES decides whose X-Forwarded-For counts
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+
+
+@contextmanager
+def _metrics_of_the_workers(settings: Settings) -> Iterator[None]:
+    """Let prometheus_client add up over processes, if it has to: it asks the environment at its import."""
+    if not settings.metrics_enabled or settings.workers == 1:
+        yield
+        return
+    with TemporaryDirectory(prefix="auth-tasks-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
+
+
+def _exit(signum: int, frame: object) -> NoReturn:
+    raise SystemExit(0)

@@ -1,0 +1,118 @@
+"""`/metrics`: what an operator's Prometheus reads. Source: H11."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import psycopg
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import Service
+from tests.support import PASSWORD, Person, Server, make_settings, new_email, running, serving
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def read(text: str) -> Samples:
+    """Read the text format as Prometheus does."""
+    families = text_string_to_metric_families(text)
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples.get((name, frozenset(labels.items())), 0)
+
+
+async def scrape(client: httpx.AsyncClient) -> Samples:
+    answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    return read(answer.text)
+
+
+async def test_it_is_off_unless_asked_for(client: httpx.AsyncClient) -> None:
+    """E31."""
+    assert (await client.get("/metrics")).status_code == 404
+
+
+async def test_requests_are_counted_by_template_and_status(service: Service) -> None:
+    """Nothing that a client wrote is in a label."""
+    async with service(metrics_enabled=True) as client:
+        ada = await Person.sign_up(client)
+        task = await ada.add_task()
+        for _ in range(3):
+            await ada.get(f"/api/tasks/{task['id']}")
+        await ada.get("/api/tasks/nobody-s")
+        await client.get("/wp-admin/secret")
+        await client.request("FOO", "/api/tasks")
+        text = (await client.get("/metrics")).text
+    samples, one = read(text), "/api/tasks/{task_id}"
+    assert value(samples, "http_requests_total", method="GET", route=one, status="200") == 3
+    assert value(samples, "http_requests_total", method="GET", route=one, status="404") == 1
+    assert value(samples, "http_requests_total", method="POST", route="/api/auth/signup", status="201") == 1
+    assert value(samples, "http_requests_total", method="GET", route="none", status="404") == 1
+    assert value(samples, "http_request_duration_seconds_count", method="GET", route=one) == 4
+    assert 0 < value(samples, "http_request_duration_seconds_sum", method="GET", route=one) < 4
+    assert 'method="other"' in text
+    for private in (ada.email, ada.user["id"], task["id"], ada.access_token, "wp-admin", "FOO"):
+        assert private not in text
+
+
+async def test_what_happens_to_sign_ins_is_counted(service: Service) -> None:
+    """Failures, locks, and reused refresh tokens, from 0."""
+    async with service(metrics_enabled=True, rate_limits="on", rate_limit_signin_account="2/minute") as client:
+        before = await scrape(client)
+        ada = await Person.sign_up(client)
+        for _ in range(3):
+            await client.post("/api/auth/signin", json={"email": ada.email, "password": "wrong"})
+        assert [(await ada.refresh()).status_code for _ in range(3)] == [200, 401, 401]
+        after = await scrape(client)
+    for event, count in {"sign_in_failed": 2, "sign_in_locked": 1, "refresh_reuse_detected": 1}.items():
+        assert ("auth_events_total", frozenset({("event", event)})) in before
+        assert value(after, "auth_events_total", event=event) - value(before, "auth_events_total", event=event) == count
+
+
+async def test_the_denylist_and_the_pool_are_looked_at(own_database_url: str) -> None:
+    async with running(make_settings(own_database_url, metrics_enabled=True)) as client:
+        ada = await Person.sign_up(client)
+        await ada.refresh()
+        await ada.refresh()
+        samples = await scrape(client)
+        assert value(samples, "auth_denylist_rows") == 2
+        assert value(samples, "database_connections", state="in_use") == 0
+
+        with psycopg.connect(own_database_url, autocommit=True) as connection:
+            # Many are not counted at every scrape; ANALYZE has done it.
+            connection.execute("UPDATE pg_class SET reltuples = 1e6 WHERE relname = 'token_denylist'")
+            assert value(await scrape(client), "auth_denylist_rows") == 1_000_000
+            connection.execute("ALTER TABLE token_denylist RENAME TO elsewhere")
+        samples = await scrape(client)
+        assert value(samples, "auth_denylist_rows") != value(samples, "auth_denylist_rows")  # NaN
+        assert value(samples, "http_requests_total", method="GET", route="/metrics", status="200") == 2
+
+
+def total(server: Server, **labels: str) -> float:
+    return value(read(httpx.get(f"{server.url}/metrics").text), "http_requests_total", **labels)
+
+
+def test_several_workers_are_added_up(database_url: str, tmp_path: Path) -> None:
+    """Whichever answers the scrape; and what a killed one had counted stays counted."""
+    live = {"method": "GET", "route": "/health/live", "status": "200"}
+    with serving(tmp_path, DATABASE_URL=database_url, WORKERS="2", METRICS_ENABLED="true") as server:
+        began = total(server, **live)
+        for _ in range(40):
+            httpx.get(f"{server.url}/health/live")  # a connection each: both workers get some
+        assert {total(server, **live) - began for _ in range(6)} == {40}
+
+        os.kill(server.workers()[0], signal.SIGKILL)
+        time.sleep(2.5)  # the other one has looked at its pool, and somebody has taken the place
+        server.wait_until("/health/live")
+        assert total(server, **live) - began >= 40
+        samples = read(httpx.get(f"{server.url}/metrics").text)
+        states = {s: value(samples, "database_connections", state=s) for s in ("in_use", "idle", "waited_for")}
+        assert states["in_use"] <= 1
+        assert 2 <= states["idle"] + states["in_use"] <= 6, states
+        httpx.post(f"{server.url}/api/auth/signin", json={"email": new_email(), "password": PASSWORD})
+        assert value(read(httpx.get(f"{server.url}/metrics").text), "auth_events_total", event="sign_in_failed") == 1
