@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run test test-slow check bench profile format lock clean
+.PHONY: help run test test-slow check bench profile growth format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
@@ -35,6 +35,11 @@ bench: $(VENV)/dev ## Measure against the usual way and against the limit, side 
 
 profile: $(VENV)/dev ## Show where the time of a request goes
 	@$(BIN)/python -m tests.bench.profile 2>/dev/null
+
+growth: $(VENV)/dev ## Measure what each operation costs as the tables grow, and draw it (ten minutes, 10 GB)
+	$(BIN)/python -m pip install --quiet matplotlib
+	$(BIN)/python -m tests.growth.measure $(GROWTH)
+	$(BIN)/python -m tests.growth.plot
 
 format: $(VENV)/dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .

@@ -8,6 +8,7 @@ import psycopg
 from app.auth.passwords import Passwords
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
+from app.core.database import connection_arguments
 from app.core.migrate import head_revision
 
 CLOCK_SECONDS = 5
@@ -39,14 +40,18 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _settings(settings)
     yield _hashing(settings)
     try:
-        with psycopg.connect(settings.dsn.conninfo, connect_timeout=3, autocommit=True) as connection:
+        # As the service does it, so that what stops the service stops this.
+        with psycopg.connect(settings.dsn.conninfo, **connection_arguments(settings.dsn)) as connection:
             yield _reach(connection)
             yield _migration(connection)
             yield _clock(connection)
             yield _durability(connection)
             yield _connections(connection, settings)
-    except psycopg.OperationalError:
-        yield Finding("fail", "database", "cannot be reached: check DATABASE_URL and that the server runs")
+    except psycopg.OperationalError as error:
+        if "startup parameter" in str(error):
+            yield Finding("fail", "database", "stands behind a pooler: set DATABASE_POOLER=transaction")
+        else:
+            yield Finding("fail", "database", "cannot be reached: check DATABASE_URL and that the server runs")
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:

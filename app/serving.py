@@ -17,6 +17,8 @@ from app.core.embedded_places import EmbeddedUnavailable
 from app.core.logging import configure_logging
 
 GRACE_SECONDS = 10
+# Longer than balancers keep theirs, 60 seconds as a rule: who closes first breaks the request that is on its way.
+KEEP_ALIVE_SECONDS = 75
 
 
 def say(text: str) -> None:
@@ -71,6 +73,7 @@ def serve(settings: Settings) -> None:
                 server_header=False,
                 proxy_headers=False,  # TRUSTED_PROXIES decides whose X-Forwarded-For counts
                 timeout_graceful_shutdown=GRACE_SECONDS,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
             )
 
 

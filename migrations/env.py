@@ -24,7 +24,10 @@ def _dsn() -> Dsn:
 
 def _migrate() -> None:
     engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(_dsn().conninfo), poolclass=pool.NullPool
+        # Not prepared: behind a transaction pooler another client may have taken the name.
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(_dsn().conninfo, prepare_threshold=None),
+        poolclass=pool.NullPool,
     )
     with engine.connect() as connection:
         context.configure(

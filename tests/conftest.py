@@ -23,7 +23,7 @@ from app.core.dsn import parse_database_url
 from app.core.embedded import EmbeddedPostgres
 from app.core.logging import JsonFormatter
 from app.core.migrate import upgrade
-from tests.support import PASSWORD, SECRET, TOKEN, FrozenClock, Person, make_settings, running
+from tests.support import PASSWORD, SECRET, TOKEN, FrozenClock, Person, check_every_response, make_settings, running
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +99,11 @@ def own_database_url(empty_database_url: str) -> str:
 
 @pytest.fixture(scope="session")
 def database_url(postgres_url: str) -> Iterator[str]:
-    """The migrated database that most tests share, each with people of its own."""
+    """The migrated database that most tests share, each with people of its own; or that of TEST_SERVICE_URL."""
+    given = os.environ.get("TEST_SERVICE_DATABASE_URL")
+    if given:
+        yield given
+        return
     with new_database(postgres_url) as url:
         upgrade(parse_database_url(url))
         yield url
@@ -112,7 +116,12 @@ def settings(database_url: str) -> Settings:
 
 @pytest.fixture(scope="session")
 async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the service; every answer is checked for what must always hold."""
+    """A client of the service, or of the one at TEST_SERVICE_URL; every answer is checked for what must always hold."""
+    given = os.environ.get("TEST_SERVICE_URL")
+    if given:
+        async with httpx.AsyncClient(base_url=given, event_hooks={"response": [check_every_response]}) as remote:
+            yield remote
+        return
     async with running(settings) as started:
         yield started
 
@@ -164,7 +173,7 @@ async def bob(client: httpx.AsyncClient) -> Person:
 @pytest.fixture
 def connection(database_url: str) -> Iterator[psycopg.Connection]:
     """A second look at the database, past the service."""
-    with psycopg.connect(make_conninfo(database_url), autocommit=True) as opened:
+    with psycopg.connect(make_conninfo(database_url), autocommit=True, prepare_threshold=None) as opened:
         yield opened
 
 

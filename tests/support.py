@@ -222,6 +222,7 @@ def serving(directory: Path, *, wait: bool = True, **environment: str) -> Iterat
         "PASSWORD_HASH_COST": "4",
         "RATE_LIMITS": "off",
         "LOG_FORMAT": "json",
+        "DATABASE_POOLER": os.environ.get("DATABASE_POOLER", ""),
         "HOST": "127.0.0.1",
         "PORT": str(port),
         **environment,

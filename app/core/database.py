@@ -83,7 +83,7 @@ class Database:
         self.pool = AsyncConnectionPool(
             dsn.conninfo,
             connection_class=Connection,
-            kwargs=_connection_arguments(dsn),
+            kwargs=connection_arguments(dsn),
             min_size=pool_min,
             max_size=pool_max,
             timeout=POOL_WAIT_SECONDS,
@@ -172,7 +172,8 @@ class Database:
             await self.pool.putconn(connection)
 
 
-def _connection_arguments(dsn: Dsn) -> dict[str, Any]:
+def connection_arguments(dsn: Dsn) -> dict[str, Any]:
+    """Give psycopg's arguments for a connection of the service."""
     arguments: dict[str, Any] = {
         "autocommit": True,
         "connect_timeout": CONNECT_SECONDS,

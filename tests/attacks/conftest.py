@@ -1,5 +1,6 @@
 """Two workers behind one port, as an attacker meets them."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,8 +18,9 @@ def two_workers(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-async def http(two_workers: Server) -> AsyncIterator[httpx.AsyncClient]:
-    """A client with many connections, so that both workers are met."""
+async def http(request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with many connections, so that both workers are met; or of the service at TEST_SERVICE_URL."""
+    url = os.environ.get("TEST_SERVICE_URL") or request.getfixturevalue("two_workers").url
     limits = httpx.Limits(max_connections=50, max_keepalive_connections=50)
-    async with httpx.AsyncClient(base_url=two_workers.url, limits=limits, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client:
         yield client

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from uuid import uuid4
 
 import httpx
@@ -37,6 +38,9 @@ class Writer:
         try:
             answer = await self.person.send(method, path, **options)
         except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ReadTimeout):
+            self.known.statuses[0] += 1
+            return None
+        if answer.status_code == HTTPStatus.BAD_GATEWAY:  # the server behind the balancer died with the request
             self.known.statuses[0] += 1
             return None
         self.known.statuses[answer.status_code] += 1

@@ -1,0 +1,114 @@
+"""Databases that have grown, and the statements of the service with what they are asked for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import psycopg
+
+from app.auth import caller_repository, denylist_repository, repository
+from app.core import rate_limit
+from app.core.database import Statement
+from app.tasks import list_repository
+from app.tasks import repository as tasks
+from app.tasks.list_repository import Shape
+
+
+def fill(connection: psycopg.Connection, *, users: int, tasks_each: int, denied: int) -> None:
+    """Fill migrated, empty tables: so many users, tasks of each, and denied tokens in all."""
+    connection.execute("SET maintenance_work_mem = '1GB'")
+    with _without_indexes(connection, "users", "tasks", "token_denylist"):
+        connection.execute(
+            "INSERT INTO users (id, email, password_hash, is_active, token_version, created_at, updated_at) "
+            "SELECT gen_random_uuid(), n || '@example.test', repeat('x', 75), true, 0, now(), now() "
+            "FROM generate_series(1, %s) AS n",
+            (users,),
+        )
+        connection.execute(
+            "INSERT INTO tasks (id, user_id, title, description, status, priority, version, created_at, updated_at) "
+            "SELECT gen_random_uuid(), users.id, 'Water the plants ' || n, 'The fern first', 'pending', 'medium', 1, "
+            "now() - n * interval '1 s', now() FROM users, generate_series(1, %s) AS n ORDER BY n",
+            (tasks_each,),
+        )
+        connection.execute(
+            "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
+            "SELECT gen_random_uuid(), gen_random_uuid(), id, 'used', now(), now() + interval '8 days' "
+            "FROM (SELECT id, generate_series(1, %s) FROM users) AS used LIMIT %s",
+            (-(-denied // users), denied),
+        )
+    connection.execute("VACUUM ANALYZE")
+
+
+@contextmanager
+def _without_indexes(connection: psycopg.Connection, *tables: str) -> Iterator[None]:
+    """Sorting a table once is many times faster than putting its rows into indexes one by one."""
+    constraints = connection.execute(
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE conrelid = ANY (%s::regclass[]) AND contype IN ('p', 'u', 'f') ORDER BY contype = 'f'",
+        (list(tables),),
+    ).fetchall()
+    for table, name, _ in reversed(constraints):
+        connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}".encode())
+    indexes = connection.execute(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = ANY (%s)", (list(tables),)
+    ).fetchall()
+    for name, _ in indexes:
+        connection.execute(f"DROP INDEX {name}".encode())
+    yield
+    for table, name, definition in constraints:
+        connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}".encode())
+    for _, definition in indexes:
+        connection.execute(definition.encode())
+
+
+class Asked(NamedTuple):
+    """A statement, with its parameters for one user and one of the user's tasks."""
+
+    statement: Statement[Any]
+    params: dict[str, Any]
+
+
+def list_shape(**changes: Any) -> Shape:
+    shape = Shape(None, False, False, False, "created_at", "desc", counted=False, after=False)
+    return shape._replace(**changes)
+
+
+STATEMENTS: dict[str, Statement[Any]] = {
+    "who is calling": caller_repository.SELECT_SIGNED_IN_USER,
+    "get": tasks.SELECT,
+    "create": tasks.INSERT,
+    "change": tasks.UPDATE,
+    "toggle": tasks.TOGGLE,
+    "delete": tasks.DELETE,
+    "first page": list_repository._json_statement(list_shape()),
+    "page by cursor": list_repository._json_statement(list_shape(after=True)),
+    "sign-in": repository.SELECT_ACCOUNT,
+    "refresh": denylist_repository.ROTATE_AND_COUNT,
+    "sign-out": denylist_repository.END_SESSION,
+    "limit": rate_limit.HIT,
+    "prune": denylist_repository.PRUNE,
+}
+
+
+def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
+    """Give one of `STATEMENTS`, asked by this user about this task."""
+    statement, now = STATEMENTS[name], datetime.now(UTC)
+    about_a_task = {"title": "x", "description": None, "status": "pending", "priority": "low", "versions": None}
+    change = {"new_title": "y", "set_description": False, "new_description": None, "new_status": None}
+    sign_in = {"session_id": uuid4(), "version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
+    params = {
+        **{"user_id": user_id, "task_id": uuid4() if name == "create" else task_id, "now": now, "reason": "used"},
+        **{"reopen": False, "new_priority": None, "limit": 21, "offset": 0, "last": 20, "text": None},
+        **{"after_key": now - timedelta(seconds=10), "after_id": task_id},
+        **{"key": uuid4().bytes, "amount": 9, "window_end": now + timedelta(minutes=1), "batch": 1000},
+        **{"email": email, "decoy_id": user_id, "decoy_created_at": now, "decoy_hash": ""},
+    }
+    return Asked(statement, statement.literals | params | about_a_task | change | sign_in)
+
+
+def touched(plan: dict[str, Any]) -> int:
+    """Count the pages of 8 KiB that an EXPLAIN (ANALYZE, BUFFERS) has met."""
+    pages: int = plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+    return pages

@@ -1,0 +1,36 @@
+"""PgBouncer between server and database: the session of one statement is not that of the next."""
+
+from pathlib import Path
+
+import pytest
+
+from app.doctor import report
+from tests.machines.pooler import needs_pgbouncer, pooled
+from tests.machines.test_balancer import run_tests
+from tests.support import make_settings
+
+pytestmark = [pytest.mark.slow, needs_pgbouncer]
+
+
+def test_the_tests_of_the_api_pass_through_it(folder: Path, postgres_url: str) -> None:
+    """Accounts, tasks, the other shapes, migrations and races, in transaction mode."""
+    with pooled(folder, postgres_url) as url:
+        passed = run_tests(
+            *("tests/auth", "tests/tasks", "tests/contracts"),
+            *("tests/attacks/test_rotation.py", "tests/attacks/test_races.py", "tests/attacks/test_model.py"),
+            TEST_DATABASE_URL=url,
+            DATABASE_POOLER="transaction",
+        )
+    print(f"through PgBouncer in transaction mode: {passed} tests passed")
+    assert passed > 600
+
+
+def test_doctor_says_which_setting_is_missing(
+    folder: Path, postgres_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without it PgBouncer refuses every connection of the service."""
+    with pooled(folder, postgres_url) as url:
+        assert not report(make_settings(url))
+        assert "set DATABASE_POOLER=transaction" in capsys.readouterr().out
+        report(make_settings(url, database_pooler="transaction"))
+        assert "ok    database" in capsys.readouterr().out
