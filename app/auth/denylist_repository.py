@@ -1,6 +1,7 @@
 """The SQL of the denylist, and nothing else. Each function is one atomic statement."""
 
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    null,
     select,
     table,
     true,
@@ -46,11 +48,15 @@ Reason = Literal["reused", "signed_out"]
 
 
 class Rotation(NamedTuple):
-    """Whether the sign-in is alive, this request is the one that used the token, and the limit allowed it to try."""
+    """Whether the sign-in is alive, this request is the one that used the token, and the limit allowed it to try.
+
+    `first_expiry` is when the first row of the denylist expires or has expired, if that was asked for.
+    """
 
     alive: bool
     won: bool
     allowed: bool
+    first_expiry: datetime | None
 
 
 class UsedToken(NamedTuple):
@@ -103,10 +109,15 @@ def _prune(batch: Any) -> ReturningDelete[Any]:
 PRUNE = Statement(_prune(bindparam("batch", type_=Integer)), Id)
 
 
-def _rotation(*, counting: bool) -> Statement[Rotation]:
-    """Use up a refresh token, if its sign-in is alive, and delete a few expired rows on the way.
+_first_expiry = select(func.min(DeniedToken.expires_at)).scalar_subquery()
 
-    `counting` counts the attempt, too, and does nothing else when there have been too many.
+
+@cache
+def _rotation(*, counting: bool, pruning: bool) -> Statement[Rotation]:
+    """Use up a refresh token, if its sign-in is alive.
+
+    `counting` counts the attempt, too, and does nothing else when there have been too many; `pruning` deletes a few
+    expired rows on the way.
 
     The user's row is share-locked, so that a deletion at the same moment waits or comes first, and the
     foreign key never fails.
@@ -130,18 +141,18 @@ def _rotation(*, counting: bool) -> Statement[Rotation]:
         .returning(col(DeniedToken.id))
         .cte("used")
     )
-    return Statement(
-        select(
-            exists().select_from(alive).label("alive"),
-            exists().select_from(used).label("won"),
-            allowed.label("allowed"),
-        ).add_cte(_prune(PRUNED_PER_ROTATION).cte("pruned")),
-        Rotation,
+    rotation = select(
+        exists().select_from(alive).label("alive"),
+        exists().select_from(used).label("won"),
+        allowed.label("allowed"),
+        (_first_expiry if pruning else cast(null(), DateTime(timezone=True))).label("first_expiry"),
     )
+    if pruning:
+        rotation = rotation.add_cte(_prune(PRUNED_PER_ROTATION).cte("pruned"))
+    return Statement(rotation, Rotation)
 
 
-ROTATE = _rotation(counting=False)
-ROTATE_AND_COUNT = _rotation(counting=True)
+ROTATE_COUNT_AND_PRUNE = _rotation(counting=True, pruning=True)
 _Successor = aliased(DeniedToken, name="successor")
 SELECT_USED_TOKEN = Statement(
     select(
@@ -171,11 +182,17 @@ COUNT = Statement(
 
 
 async def insert_used_token(
-    database: Database, claims: Claims, now: datetime, *, expires_at: datetime, counting: dict[str, Any] | None
+    database: Database,
+    claims: Claims,
+    now: datetime,
+    *,
+    expires_at: datetime,
+    counting: dict[str, Any] | None,
+    pruning: bool,
 ) -> Rotation:
     """Use up a refresh token. Of any number of requests at once, one wins."""
     rotation = await database.fetch_one(
-        ROTATE if counting is None else ROTATE_AND_COUNT,
+        _rotation(counting=counting is not None, pruning=pruning),
         **(counting or {}),
         user_id=claims.user_id,
         session_id=claims.session_id,

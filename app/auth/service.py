@@ -1,8 +1,8 @@
 """What signing up, in and out and refreshing mean: what is refused, in which order. No HTTP, no SQL."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -27,6 +27,22 @@ COUNTED_EVENTS = ("sign_in_failed", "sign_in_locked", "refresh_reuse_detected")
 
 # A row of the denylist stays this long after its last token has expired, whatever the clocks say.
 KEEP = timedelta(days=1)
+# Rows that something else than this service has put into the denylist are found this late.
+LOOK_AGAIN = timedelta(seconds=10)
+
+
+class Pruning:
+    """When the next rotation has to look for expired rows: no row expires before, so that none would be found.
+
+    Whatever is added meanwhile expires a day later at the earliest, see `KEEP`.
+    """
+
+    def __init__(self) -> None:
+        self.due_at = datetime.min.replace(tzinfo=UTC)
+
+    def found(self, first_expiry: datetime | None, now: datetime) -> None:
+        """Note when the first row expires, or has expired and waits for the next rotation."""
+        self.due_at = min(first_expiry or now + LOOK_AGAIN, now + LOOK_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,7 @@ class Auth:
     limiter: RateLimiter
     clock: Clock
     count: Callable[[str], None]
+    pruning: Pruning = field(default_factory=Pruning)
 
 
 class SignedIn(NamedTuple):
@@ -113,9 +130,12 @@ async def refresh(auth: Auth, refresh_token: str) -> TokenPair:
     limit = auth.settings.rate_limit_refresh_session
     counting = await auth.limiter.join("refresh-session", str(claims.session_id), limit)
     expires_at = datetime.fromtimestamp(claims.expires_at, now.tzinfo) + KEEP
+    pruning = now >= auth.pruning.due_at
     rotation = await denylist_repository.insert_used_token(
-        auth.database, claims, now, expires_at=expires_at, counting=counting and counting.params
+        auth.database, claims, now, expires_at=expires_at, counting=counting and counting.params, pruning=pruning
     )
+    if pruning:
+        auth.pruning.found(rotation.first_expiry, now)
     if counting and not rotation.allowed:
         await counting.refuse()
     if not rotation.alive:
