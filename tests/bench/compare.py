@@ -83,7 +83,7 @@ class Bench:
                 assert found["access_token"] != found["refresh_token"]
 
 
-COLUMNS = ("x usual", "of limit", "less CPU", "CPU/1k", "PG CPU/1k", "p50 ms", "p99 ms", "errors")
+COLUMNS = ("x usual", "of limit", "less CPU", "req/s", "CPU/1k", "PG CPU/1k", "p50 ms", "p99 ms", "errors")
 
 
 def table(work: str, windows: dict[str, list[Window]]) -> str:
@@ -92,7 +92,7 @@ def table(work: str, windows: dict[str, list[Window]]) -> str:
     for name, own in windows.items():
         rates = {other: ratio(own, windows[other], lambda w: w.rate) for other in ("usual", "limit")}
         less_cpu = ratio(windows["usual"], own, lambda w: w.cpu_per_thousand)
-        parts = ("cpu_per_thousand", "database_cpu_per_thousand", "p50", "p99")
+        parts = ("rate", "cpu_per_thousand", "database_cpu_per_thousand", "p50", "p99")
         middle = (median(getattr(window, part) for window in own) for part in parts)
         figures = (*rates.values(), less_cpu, *middle, sum(window.errors for window in own))
         lines.append(f"  {name:26}" + "".join(f"{figure:10.3g}" for figure in figures))
