@@ -1,12 +1,14 @@
 """What a contract consists of, and the check that all of them share: the path names the caller."""
 
 import re
+from collections.abc import AsyncIterator, Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
 from app.auth.dependencies import BearerRoute, identify
@@ -16,6 +18,8 @@ from app.core.refusals import Documented, refusals
 from app.core.routing import Gate, router
 from app.core.text import UUID_TEXT
 from app.tasks.errors import TaskChanged, TaskNotFound
+from app.tasks.list_repository import ListedTask
+from app.tasks.service import Page
 
 
 class Contract(NamedTuple):
@@ -81,6 +85,26 @@ def path_router(name: str, prefix: str, route_class: type[PathRoute] = PathRoute
     made.generate_unique_id_function = lambda route: f"{name.replace('-', '_')}_{route.name}"
     made.dependencies.append(Depends(_named_in_path))
     return made
+
+
+def list_response(page: Page, model: type[BaseModel], opening: str, ending: Callable[[int], str]) -> Response:
+    """Write the tasks of a list in this shape, batch by batch; `ending` is told how many there are in all."""
+
+    def members(tasks: Sequence[ListedTask]) -> str:
+        return ",".join(model.model_validate(task).model_dump_json() for task in tasks)
+
+    async def written(more: AsyncIterator[Sequence[ListedTask]]) -> AsyncIterator[str]:
+        count = len(page.tasks)
+        yield opening + members(page.tasks)
+        async for tasks in more:
+            count += len(tasks)
+            yield "," + members(tasks)
+        yield ending(count)
+
+    if page.more:
+        return StreamingResponse(written(page.more), media_type="application/json")
+    total = len(page.tasks) if page.total is None else page.total
+    return Response(opening + members(page.tasks) + ending(total), media_type="application/json")
 
 
 _ALWAYS = (NotAuthenticated, InvalidToken, NotYourPath, InternalError, ServiceUnavailable)

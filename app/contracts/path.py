@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.auth.dependencies import CurrentCaller
 from app.contracts import login
-from app.contracts.contract import Contract, path_router, responses_as
+from app.contracts.contract import Contract, list_response, path_router, responses_as
 from app.core.errors import Refused
 from app.core.refusals import Problem
 from app.tasks import service
@@ -49,9 +49,9 @@ answers = responses_as(PathRefusal, render)
 
 
 @router.get("", summary="List my tasks", response_model=list[PathTask], responses=answers.listing)
-async def list_tasks(caller: CurrentCaller, query: Annotated[TaskQuery, Query()]) -> object:
+async def list_tasks(caller: CurrentCaller, query: Annotated[TaskQuery, Query()]) -> Response:
     """Gives your tasks, newest first; an empty array if there are none."""
-    return (await service.list_tasks(caller, query)).tasks
+    return list_response(await service.list_tasks(caller, query), PathTask, "[", lambda count: "]")
 
 
 @router.post(

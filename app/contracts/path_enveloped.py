@@ -2,15 +2,16 @@
 
 import re
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from app.auth.dependencies import CurrentCaller
-from app.contracts.contract import Contract, path_router, responses_as
+from app.contracts.contract import Contract, list_response, path_router, responses_as
 from app.core.errors import Refused
 from app.core.logging import current_request_id
 from app.core.refusals import FieldError
@@ -78,10 +79,10 @@ router = path_router("path-enveloped", "/api/{user_id}/tasks")
 
 def render(refused: Refused, problem: dict[str, Any]) -> dict[str, Any]:
     """Give a refusal in this shape."""
-    error = EnvelopedError(code=problem["code"], message=problem["detail"], errors=problem.get("errors"))
+    errors = {"errors": problem["errors"]} if "errors" in problem else {}
+    error = EnvelopedError(code=problem["code"], message=problem["detail"], **errors)
     meta = EnvelopedMeta(request_id=problem["request_id"], timestamp=refused.at)
-    silent = {"error": {"errors"}} if error.errors is None else None
-    return EnvelopedRefusal(data=None, meta=meta, error=error).model_dump(mode="json", exclude=silent)
+    return EnvelopedRefusal(data=None, meta=meta, error=error).model_dump(mode="json", exclude_unset=True)
 
 
 answers = responses_as(EnvelopedRefusal, render)
@@ -95,15 +96,13 @@ def _one(task: TaskRow, timestamp: datetime) -> EnvelopedTaskAnswer:
     return EnvelopedTaskAnswer(data=EnvelopedTask.model_validate(task), meta=_meta(timestamp))
 
 
-@router.get("", summary="List my tasks", responses=answers.listing)
-async def list_tasks(caller: CurrentCaller, query: Annotated[TaskQuery, Query()]) -> EnvelopedTaskList:
+@router.get("", summary="List my tasks", response_model=EnvelopedTaskList, responses=answers.listing)
+async def list_tasks(caller: CurrentCaller, query: Annotated[TaskQuery, Query()]) -> Response:
     """Gives your tasks, newest first; `meta.count` says how many there are in all."""
     page = await service.list_tasks(caller, query)
-    shown = [EnvelopedTask.model_validate(task) for task in page.tasks]
-    count = len(shown) if page.total is None else page.total
     where = EnvelopedPage(limit=query.limit, offset=query.offset, next_cursor=page.next_cursor)
-    meta = EnvelopedListMeta(**_meta(caller.now).model_dump(), count=count, page=where)
-    return EnvelopedTaskList(data=shown, meta=meta)
+    meta = partial(EnvelopedListMeta, **_meta(caller.now).model_dump(), page=where)
+    return list_response(page, EnvelopedTask, '{"data":[', lambda n: f'],"meta":{meta(count=n).model_dump_json()}}}')
 
 
 @router.post("", summary="Create a task", status_code=HTTPStatus.CREATED, responses=answers.new)

@@ -212,4 +212,22 @@ GUARDS = [
         f"{CORE}/test_errors.py",
     ),
     Guard("app/core/middleware.py", "    app.add_middleware(CatchAll)\n", "", f"{CORE}/test_errors.py"),
+    Guard(
+        "app/core/metrics.py",
+        'method = method if method in _METHODS else "other"',
+        "pass",
+        "tests/test_metrics.py",
+    ),
+    Guard(
+        "app/core/middleware.py",
+        'route = getattr(scope.get("route"), "path", None)',
+        'route = scope["path"]',
+        "tests/test_metrics.py",
+    ),
+    Guard(
+        "app/auth/service.py",
+        "self.due_at = min(first_expiry or now + LOOK_AGAIN, now + LOOK_AGAIN)",
+        "self.due_at = now.replace(year=9999)",
+        f"{AUTH}/test_refresh.py",
+    ),
 ]

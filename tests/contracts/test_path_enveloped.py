@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from app.tasks import service as tasks
 from tests.conftest import Service
 from tests.support import Person
 
@@ -73,6 +74,15 @@ async def test_a_lists_meta_counts_and_pages(ada: Person) -> None:
     assert (len(page["data"]), page["meta"]["count"], page["meta"]["page"]["limit"]) == (2, 3, 2)
     rest = await ada.get(url(ada, f"?limit=2&cursor={page['meta']['page']['next_cursor']}"))
     assert [t["title"] for t in opened(rest)] == ["0"]
+
+
+async def test_a_long_list_is_whole_and_counted(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read and written in batches."""
+    monkeypatch.setattr(tasks, "BATCH", 2)
+    titles = [(await ada.add_task(str(number)))["title"] for number in range(5)]
+    whole = await ada.get(url(ada))
+    assert [t["title"] for t in opened(whole)] == titles[::-1]
+    assert whole.json()["meta"]["count"] == 5
 
 
 async def test_refusals_have_the_envelope_too(ada: Person) -> None:
