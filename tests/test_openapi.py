@@ -82,6 +82,12 @@ def test_every_refusal_has_its_body_and_an_example_of_each_reason(document: dict
                 assert expected is None or expected in answer["headers"], operation
 
 
+def test_the_login_of_a_contract_refuses_in_its_shape() -> None:
+    responses = WITH_CONTRACTS[1]["paths"]["/api/auth/login"]["post"]["responses"]
+    example = responses["401"]["content"]["application/json"]["examples"]["INVALID_CREDENTIALS"]["value"]
+    assert (example["error"], example["detail"]) == ("Unauthorized", "The e-mail address or the password is wrong.")
+
+
 def test_every_body_has_an_example() -> None:
     for operation in operations(DOCUMENT):
         bodies = [operation.described[name]["content"] for name in ("requestBody",) if name in operation.described]

@@ -4,7 +4,8 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi import Request
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Message
 
@@ -12,10 +13,9 @@ from app.auth import service
 from app.auth.dependencies import AuthService, ClientAddress
 from app.auth.errors import InvalidCredentials
 from app.auth.schemas import SignedInRead, SignInBody
-from app.core.errors import COMMON_REFUSALS, TooManyRequests
+from app.core.errors import COMMON_REFUSALS, Render, TooManyRequests
 from app.core.refusals import refusals
-from app.core.routing import Route, StrictRequest
-from app.core.routing import router as make_router
+from app.core.routing import Route, StrictRequest, router
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -45,11 +45,15 @@ async def _as_json(request: Request) -> Request:
     return Request({**request.scope, "headers": headers}, receive)
 
 
-router = make_router(prefix="/api/auth", tag="path", route_class=FormOrJsonRoute)
+def login_router(refusal: type[BaseModel], render: Render) -> APIRouter:
+    """Make the route of a contract whose refusals have this shape."""
+    made = router(prefix="/api/auth", tag="path", route_class=FormOrJsonRoute)
+    answers = refusals(*COMMON_REFUSALS, InvalidCredentials, TooManyRequests, model=refusal, render=render)
 
+    @made.post("/login", summary="Sign in", responses=answers)
+    async def login(body: SignInBody, auth: AuthService, address: ClientAddress) -> SignedInRead:
+        """Signs in like `/api/auth/signin`; also takes a form with `username` and `password`."""
+        signed_in = await service.sign_in(auth, address, email=body.email, password=body.password.get_secret_value())
+        return SignedInRead.signed_in(*signed_in)
 
-@router.post("/login", summary="Sign in", responses=refusals(*COMMON_REFUSALS, InvalidCredentials, TooManyRequests))
-async def login(body: SignInBody, auth: AuthService, address: ClientAddress) -> SignedInRead:
-    """Signs in like `/api/auth/signin`; also takes a form with `username` and `password`."""
-    signed_in = await service.sign_in(auth, address, email=body.email, password=body.password.get_secret_value())
-    return SignedInRead.signed_in(*signed_in)
+    return made

@@ -9,8 +9,8 @@ from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from app.auth.dependencies import CurrentCaller
-from app.contracts import login
 from app.contracts.contract import Contract, list_response, path_router, responses_as
+from app.contracts.login import login_router
 from app.core.errors import Refused
 from app.core.refusals import Problem
 from app.tasks import service
@@ -100,7 +100,7 @@ async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch 
 
 contract = Contract(
     "path",
-    [*router.routes, *login.router.routes],
+    [*router.routes, *login_router(PathRefusal, render).routes],
     re.compile(r"/api/(auth/login|[^/]+/tasks)(/|$)"),
     render,
     excludes=frozenset({"path-enveloped"}),
