@@ -1,7 +1,6 @@
 """The SQL of the denylist, and nothing else. Each function is one atomic statement."""
 
 from datetime import datetime
-from functools import cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -22,14 +21,12 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
-    null,
     select,
     table,
     true,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.dml import ReturningDelete
 from sqlmodel import col
 
 from app.auth.caller_repository import signed_in
@@ -39,7 +36,6 @@ from app.auth.tokens import Claims
 from app.core.database import Database, Statement
 from app.core.rate_limit import counted
 
-PRUNED_PER_ROTATION = 5
 COUNTED_EXACTLY = 100_000
 
 _COLUMNS = ["id", "session_id", "user_id", "reason", "denied_at", "expires_at"]
@@ -50,13 +46,13 @@ Reason = Literal["reused", "signed_out"]
 class Rotation(NamedTuple):
     """Whether the sign-in is alive, this request is the one that used the token, and the limit allowed it to try.
 
-    `first_expiry` is when the first row of the denylist expires or has expired, if that was asked for.
+    `expired` says that there are rows that nothing needs any more.
     """
 
     alive: bool
     won: bool
     allowed: bool
-    first_expiry: datetime | None
+    expired: bool
 
 
 class UsedToken(NamedTuple):
@@ -93,31 +89,25 @@ END_SESSION = Statement(
 )
 
 
-def _prune(batch: Any) -> ReturningDelete[Any]:
-    """Delete expired rows. By an array, so that each is looked up by its key, however the table has grown since."""
-    expired = (
-        select(col(DeniedToken.id))
-        .where(col(DeniedToken.expires_at) <= _now)
-        .order_by(col(DeniedToken.expires_at))
-        .limit(batch)
-        .with_for_update(skip_locked=True)
-    )
-    chosen = func.array(expired.scalar_subquery(), type_=ARRAY(Uuid))
-    return delete(DeniedToken).where(col(DeniedToken.id) == any_(chosen)).returning(col(DeniedToken.id))
+_expired = (
+    select(col(DeniedToken.id))
+    .where(col(DeniedToken.expires_at) <= _now)
+    .order_by(col(DeniedToken.expires_at))
+    .limit(bindparam("batch", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+# By an array, so that each is looked up by its key, however the table has grown since.
+_chosen = func.array(_expired.scalar_subquery(), type_=ARRAY(Uuid))
+PRUNE = Statement(
+    delete(DeniedToken).where(col(DeniedToken.id) == any_(_chosen)).returning(col(DeniedToken.id)),
+    Id,
+)
 
 
-PRUNE = Statement(_prune(bindparam("batch", type_=Integer)), Id)
-
-
-_first_expiry = select(func.min(DeniedToken.expires_at)).scalar_subquery()
-
-
-@cache
-def _rotation(*, counting: bool, pruning: bool) -> Statement[Rotation]:
+def _rotation(*, counting: bool) -> Statement[Rotation]:
     """Use up a refresh token, if its sign-in is alive.
 
-    `counting` counts the attempt, too, and does nothing else when there have been too many; `pruning` deletes a few
-    expired rows on the way.
+    `counting` counts the attempt, too, and does nothing else when there have been too many.
 
     The user's row is share-locked, so that a deletion at the same moment waits or comes first, and the
     foreign key never fails.
@@ -141,18 +131,19 @@ def _rotation(*, counting: bool, pruning: bool) -> Statement[Rotation]:
         .returning(col(DeniedToken.id))
         .cte("used")
     )
-    rotation = select(
-        exists().select_from(alive).label("alive"),
-        exists().select_from(used).label("won"),
-        allowed.label("allowed"),
-        (_first_expiry if pruning else cast(null(), DateTime(timezone=True))).label("first_expiry"),
+    return Statement(
+        select(
+            exists().select_from(alive).label("alive"),
+            exists().select_from(used).label("won"),
+            allowed.label("allowed"),
+            exists().where(col(DeniedToken.expires_at) <= _now).label("expired"),
+        ),
+        Rotation,
     )
-    if pruning:
-        rotation = rotation.add_cte(_prune(PRUNED_PER_ROTATION).cte("pruned"))
-    return Statement(rotation, Rotation)
 
 
-ROTATE_COUNT_AND_PRUNE = _rotation(counting=True, pruning=True)
+ROTATE = _rotation(counting=False)
+ROTATE_AND_COUNT = _rotation(counting=True)
 _Successor = aliased(DeniedToken, name="successor")
 SELECT_USED_TOKEN = Statement(
     select(
@@ -182,17 +173,11 @@ COUNT = Statement(
 
 
 async def insert_used_token(
-    database: Database,
-    claims: Claims,
-    now: datetime,
-    *,
-    expires_at: datetime,
-    counting: dict[str, Any] | None,
-    pruning: bool,
+    database: Database, claims: Claims, now: datetime, *, expires_at: datetime, counting: dict[str, Any] | None
 ) -> Rotation:
     """Use up a refresh token. Of any number of requests at once, one wins."""
     rotation = await database.fetch_one(
-        _rotation(counting=counting is not None, pruning=pruning),
+        ROTATE if counting is None else ROTATE_AND_COUNT,
         **(counting or {}),
         user_id=claims.user_id,
         session_id=claims.session_id,

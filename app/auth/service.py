@@ -1,8 +1,9 @@
 """What signing up, in and out and refreshing mean: what is refused, in which order. No HTTP, no SQL."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -16,7 +17,7 @@ from app.auth.passwords import Passwords
 from app.auth.tokens import Claims, TokenPair, Tokens, TokenType, successor_id
 from app.core.clock import Clock
 from app.core.config import Settings
-from app.core.database import Database
+from app.core.database import Database, DatabaseUnavailable
 from app.core.errors import TooManyRequests
 from app.core.logging import get_logger
 from app.core.rate_limit import RateLimiter
@@ -27,22 +28,7 @@ COUNTED_EVENTS = ("sign_in_failed", "sign_in_locked", "refresh_reuse_detected")
 
 # A row of the denylist stays this long after its last token has expired, whatever the clocks say.
 KEEP = timedelta(days=1)
-# Rows that something else than this service has put into the denylist are found this late.
-LOOK_AGAIN = timedelta(seconds=10)
-
-
-class Pruning:
-    """When the next rotation has to look for expired rows: no row expires before, so that none would be found.
-
-    Whatever is added meanwhile expires a day later at the earliest, see `KEEP`.
-    """
-
-    def __init__(self) -> None:
-        self.due_at = datetime.min.replace(tzinfo=UTC)
-
-    def found(self, first_expiry: datetime | None, now: datetime) -> None:
-        """Note when the first row expires, or has expired and waits for the next rotation."""
-        self.due_at = min(first_expiry or now + LOOK_AGAIN, now + LOOK_AGAIN)
+PRUNED_PER_ROTATION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +42,6 @@ class Auth:
     limiter: RateLimiter
     clock: Clock
     count: Callable[[str], None]
-    pruning: Pruning = field(default_factory=Pruning)
 
 
 class SignedIn(NamedTuple):
@@ -130,12 +115,12 @@ async def refresh(auth: Auth, refresh_token: str) -> TokenPair:
     limit = auth.settings.rate_limit_refresh_session
     counting = await auth.limiter.join("refresh-session", str(claims.session_id), limit)
     expires_at = datetime.fromtimestamp(claims.expires_at, now.tzinfo) + KEEP
-    pruning = now >= auth.pruning.due_at
     rotation = await denylist_repository.insert_used_token(
-        auth.database, claims, now, expires_at=expires_at, counting=counting and counting.params, pruning=pruning
+        auth.database, claims, now, expires_at=expires_at, counting=counting and counting.params
     )
-    if pruning:
-        auth.pruning.found(rotation.first_expiry, now)
+    if rotation.expired:
+        with suppress(DatabaseUnavailable):  # the token is used: its successor must be given all the same
+            await denylist_repository.delete_expired_tokens(auth.database, now, batch=PRUNED_PER_ROTATION)
     if counting and not rotation.allowed:
         await counting.refuse()
     if not rotation.alive:

@@ -85,7 +85,7 @@ STATEMENTS: dict[str, Statement[Any]] = {
     "first page": list_repository._json_statement(list_shape()),
     "page by cursor": list_repository._json_statement(list_shape(after=True)),
     "sign-in": repository.SELECT_ACCOUNT,
-    "refresh": denylist_repository.ROTATE_COUNT_AND_PRUNE,
+    "refresh": denylist_repository.ROTATE_AND_COUNT,
     "sign-out": denylist_repository.END_SESSION,
     "limit": rate_limit.HIT,
     "prune": denylist_repository.PRUNE,
