@@ -89,7 +89,7 @@ async def test_a_killed_process_takes_only_its_own_requests_with_it(own_database
         async with writing(service.url, known, people=people):
             for number, server in enumerate(service.servers[:2]):
                 await asyncio.sleep(1)
-                server.kill()
+                await asyncio.to_thread(server.kill)  # requests go on being sent meanwhile
                 await asyncio.sleep(1)
                 lost = known.statuses[0]
                 print(
