@@ -46,7 +46,7 @@ async def test_a_request_that_finds_no_connection_is_503_in_time(own: httpx.Asyn
     assert {a.json()["code"] for a in answers} == {"DATABASE_UNAVAILABLE"}
     assert 1.5 < stopwatch() - began < 4
     began = stopwatch()
-    ada.access_token = ada.access_token[:-5] + "AAAAA"
+    ada.access_token = ada.access_token.rpartition(".")[0] + "." + ada.refresh_token.rpartition(".")[2]
     assert (await ada.get("/api/tasks")).status_code == 401
     assert (await own.get("/health/live")).status_code == 200
     asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "GET"}
