@@ -3,10 +3,11 @@
 from math import nan
 
 from fastapi import Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.auth.denylist_repository import count_denied_tokens
 from app.core.database import Database, DatabaseUnavailable
-from app.core.metrics import CONTENT_TYPE_LATEST, Metrics
+from app.core.metrics import Metrics
 from app.core.routing import router as make_router
 
 router = make_router(tag="service")

@@ -44,10 +44,10 @@ def refusals(
     documented: Documented = {}
     for error in dict.fromkeys(errors):
         example = error.example()
-        answer = documented.setdefault(int(error.status), {"model": model, "description": "", "headers": {}})
+        blank = {"model": model, "description": "", "headers": {}, "content": {"application/json": {"examples": {}}}}
+        answer = documented.setdefault(int(error.status), blank)
         answer["description"] = f"{answer['description']} {error.message}".lstrip()
         answer["headers"] |= {name: shown for name, shown in _HEADERS.items() if name in (example.headers or {})}
-        examples = answer.setdefault("content", {"application/json": {"examples": {}}})["application/json"]["examples"]
         value = render(_REFUSED, problem(example, _REQUEST_ID))
-        examples[error.code] = {"summary": error.message, "value": value}
+        answer["content"]["application/json"]["examples"][error.code] = {"summary": error.message, "value": value}
     return documented

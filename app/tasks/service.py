@@ -2,9 +2,10 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from app.auth.caller import Caller
@@ -14,6 +15,8 @@ from app.tasks.errors import InvalidCursor, TaskChanged, TaskNotFound
 from app.tasks.list_repository import ListedTask, Shape
 from app.tasks.repository import Changes, TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
+
+BatchT = TypeVar("BatchT")
 
 BATCH = 1000
 """How many tasks of a list without a limit are in memory at once."""
@@ -55,15 +58,17 @@ async def list_tasks(caller: Caller, query: TaskQuery) -> Page:
     """Give the user's tasks. Raises: InvalidCursor. Source: FR-017."""
     tasks, cursor = await _rows(caller, query)
     if query.limit is None:
-        return Page(tasks, None, None, _more_rows(caller, query, cursor) if cursor else None)
+        return Page(tasks, None, None, _rest(partial(_rows, caller), query, cursor) if cursor else None)
     total = tasks[0].total if tasks else await list_repository.count_tasks(caller, _shape(query), **_filters(query))
     return Page(tasks, total, cursor, None)
 
 
-async def _more_rows(caller: Caller, query: TaskQuery, cursor: str | None) -> AsyncIterator[Sequence[ListedTask]]:
+async def _rest(
+    read: Callable[[TaskQuery], Awaitable[tuple[BatchT, str | None]]], query: TaskQuery, cursor: str | None
+) -> AsyncIterator[BatchT]:
     while cursor:
-        tasks, cursor = await _rows(caller, _going_on(query, cursor))
-        yield tasks
+        batch, cursor = await read(query.model_copy(update={"cursor": cursor, "offset": 0}))
+        yield batch
 
 
 async def _rows(caller: Caller, query: TaskQuery) -> tuple[Sequence[ListedTask], str | None]:
@@ -80,13 +85,10 @@ async def list_tasks_as_json(caller: Caller, query: TaskQuery) -> JsonPage:
     page, cursor = await _json_page(caller, query)
     if query.limit is not None:
         return JsonPage(page.json or b"", page.total, cursor, None)
-    return JsonPage(page.json or b"", None, None, _more_json(caller, query, cursor) if cursor else None)
-
-
-async def _more_json(caller: Caller, query: TaskQuery, cursor: str | None) -> AsyncIterator[bytes]:
-    while cursor:
-        page, cursor = await _json_page(caller, _going_on(query, cursor))
-        yield page.json or b""
+    if cursor is None:
+        return JsonPage(page.json or b"", None, None, None)
+    more = (batch.json or b"" async for batch in _rest(partial(_json_page, caller), query, cursor))
+    return JsonPage(page.json or b"", None, None, more)
 
 
 async def _json_page(caller: Caller, query: TaskQuery) -> tuple[list_repository.JsonPage, str | None]:
@@ -97,10 +99,6 @@ async def _json_page(caller: Caller, query: TaskQuery) -> tuple[list_repository.
     if page.found <= limit or page.last_sort_key is None or page.last_id is None:
         return page, None
     return page, _cursor(query, page.last_sort_key, page.last_id)
-
-
-def _going_on(query: TaskQuery, cursor: str) -> TaskQuery:
-    return query.model_copy(update={"cursor": cursor, "offset": 0})
 
 
 def _shape(query: TaskQuery) -> Shape:
