@@ -25,6 +25,10 @@ class Acknowledged:
     writes: int = 0
 
 
+class Stopped(Exception):
+    """The writer was asked to stop."""
+
+
 class Writer:
     """One person with one request in flight."""
 
@@ -32,9 +36,12 @@ class Writer:
         self.person = Person(client, new_email())
         self.known = known
         self.answered_at = 0.0
+        self.stopped = False
 
     async def send(self, method: str, path: str, **options: object) -> httpx.Response | None:
-        """Give the answer, or None if there was none."""
+        """Give the answer, or None if there was none. Raises: Stopped."""
+        if self.stopped:
+            raise Stopped
         try:
             answer = await self.person.send(method, path, **options)
         except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ReadTimeout):
@@ -57,7 +64,7 @@ class Writer:
             await asyncio.sleep(0.02)
 
     async def write(self) -> None:
-        """Sign up, and write until cancelled."""
+        """Sign up, and write until stopped."""
         body = {"email": self.person.email, "password": PASSWORD}
         if (await self.insist("POST", "/api/auth/signup", json=body)).status_code == 409:
             pass  # the answer to an earlier try was lost
@@ -119,9 +126,10 @@ async def writing(url: str, known: Acknowledged, *, people: int = 6) -> AsyncIte
             for task in at_work:
                 assert not task.done(), task.exception()
         finally:
-            for task in at_work:
-                task.cancel()
-            await asyncio.gather(*at_work, return_exceptions=True)
+            for writer in writers:  # not cancelled: httpx leaves the socket open of a connection that it was making
+                writer.stopped = True
+            ended = await asyncio.gather(*at_work, return_exceptions=True)
+        assert all(isinstance(end, Stopped) for end in ended), ended
 
 
 async def check(database_url: str, service_url: str, known: Acknowledged) -> None:
