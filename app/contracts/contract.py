@@ -87,7 +87,9 @@ def path_router(name: str, prefix: str, route_class: type[PathRoute] = PathRoute
     return made
 
 
-def list_response(page: Page, model: type[BaseModel], opening: str, ending: Callable[[int], str]) -> Response:
+def list_response(
+    page: Page[Sequence[ListedTask]], model: type[BaseModel], opening: str, ending: Callable[[int], str]
+) -> Response:
     """Write the tasks of a list in this shape, batch by batch; `ending` is told how many there are in all."""
 
     def members(tasks: Sequence[ListedTask]) -> str:

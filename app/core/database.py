@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import psycopg
 from psycopg import AsyncConnection, errors
 from psycopg.rows import args_row
+from psycopg.types.string import ByteaBinaryLoader
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql import ClauseElement
@@ -58,22 +59,27 @@ class DatabaseUnavailable(ServiceUnavailable):
 
 
 class Statement(Generic[RowT]):
-    """A SQLModel statement, compiled once, and the row type that its columns fill in order."""
+    """A SQLModel statement, compiled once, and the row type that its columns fill in order.
 
-    def __init__(self, clause: ClauseElement, row: type[RowT]) -> None:
+    With `raw` its text comes as the bytes that the server sent, in UTF-8, for what is only handed on.
+    """
+
+    def __init__(self, clause: ClauseElement, row: type[RowT], *, raw: bool = False) -> None:
         compiled = clause.compile(dialect=_dialect)
         text = str(compiled)
         self.sql = text.encode()
         self.literals = {name: value for name, value in compiled.params.items() if value is not None}
         self.row_factory = args_row(row)
+        self.raw = raw
 
 
 class Connection(AsyncConnection[Any]):
-    """A connection with one cursor for all of its statements: to make one takes as long as to use it."""
+    """A connection with cursors for all of its statements: to make one takes as long as to use it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.work = self.cursor(binary=True)
+        self.work, self.raw = self.cursor(binary=True), self.cursor(binary=True)
+        self.raw.adapters.register_loader("text", ByteaBinaryLoader)
 
 
 class Database:
@@ -150,7 +156,7 @@ class Database:
         # A server that does not answer at all: cancelling the task would wait ten seconds more (psycopg 3.3.9).
         timer = asyncio.get_running_loop().call_later(CUT_SECONDS, _cut, connection)
         try:
-            cursor = connection.work
+            cursor = connection.raw if statement.raw else connection.work
             cursor.row_factory = statement.row_factory
             await cursor.execute(statement.sql, values)
             rows: list[RowT] = await cursor.fetchall()
@@ -178,6 +184,7 @@ def connection_arguments(dsn: Dsn) -> dict[str, Any]:
         "autocommit": True,
         "connect_timeout": CONNECT_SECONDS,
         "application_name": "auth-tasks-api",
+        "client_encoding": "UTF8",
         "keepalives_idle": 30,
         "keepalives_interval": 5,
         "keepalives_count": 3,

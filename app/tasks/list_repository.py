@@ -1,13 +1,14 @@
 """The SQL of the task list: filtered, sorted and paged in any combination, each compiled once."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
-from typing import Any, NamedTuple
+from functools import lru_cache, reduce
+from operator import add
+from typing import Any, Generic, NamedTuple, TypeVar, get_args
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
     DateTime,
     Integer,
@@ -32,9 +33,13 @@ from app.core.database import Statement
 from app.tasks.models import Order, Priority, Sort, Status, Task
 from app.tasks.repository import is_completed, task_columns
 
+TasksT = TypeVar("TasksT")
+
+MOMENTS: tuple[Sort, ...] = ("created_at", "updated_at")
+
 
 class ListedTask(NamedTuple):
-    """A task in a list, with how many tasks match in all (if asked), and what it was sorted by as text."""
+    """A task in a list, with how many tasks match in all (if asked)."""
 
     id: UUID
     user_id: UUID
@@ -47,16 +52,21 @@ class ListedTask(NamedTuple):
     created_at: datetime
     updated_at: datetime
     total: int | None
-    sort_key: str
 
 
-class JsonPage(NamedTuple):
-    """Tasks as JSON; `found` counts one more than is shown if there are more, `last_*` are those of the last shown."""
+class JsonRow(NamedTuple):
+    """How many tasks there are, and they themselves as the members of a JSON array."""
 
     found: int
     json: bytes | None
-    last_sort_key: str | None
-    last_id: str | None
+    total: int | None
+
+
+class Found(NamedTuple, Generic[TasksT]):
+    """At most `limit` tasks, what the last of them holds if there are more, and how many match in all (if asked)."""
+
+    tasks: TasksT
+    last: dict[str, Any] | None
     total: int | None
 
 
@@ -77,13 +87,11 @@ class Shape(NamedTuple):
     after: bool
 
 
-_rank = case((col(Task.priority) == "high", 3), (col(Task.priority) == "medium", 2), else_=1)
-_SORT_KEYS: dict[Sort, tuple[Any, Any]] = {
-    "created_at": (col(Task.created_at), DateTime(timezone=True)),
-    "updated_at": (col(Task.updated_at), DateTime(timezone=True)),
-    "priority": (_rank, Integer),
-    "title": (func.lower(col(Task.title)), String),
-}
+def _sort_key(sort: Sort, value: Any) -> ColumnElement[Any]:
+    """Give what a task with this value is sorted by."""
+    if sort == "priority":
+        return case((value == _sql("high"), 3), (value == _sql("medium"), 2), else_=1)
+    return func.lower(value) if sort == "title" else value
 
 
 def _filters(shape: Shape) -> list[ColumnElement[bool]]:
@@ -101,20 +109,14 @@ def _filters(shape: Shape) -> list[ColumnElement[bool]]:
 
 
 def _page(shape: Shape, *columns: Any) -> Select[Any]:
-    """Select these columns of the tasks of this shape, the key and the id they are sorted by last."""
-    key, key_type = _SORT_KEYS[shape.sort]
-    statement = select(*columns, key.label("sort_key")).where(*_filters(shape))
+    key = _sort_key(shape.sort, getattr(Task, shape.sort)), col(Task.id)
+    order = (getattr(part, shape.order)() for part in key)
+    statement = select(*columns).where(*_filters(shape)).order_by(*order)
     if shape.after:
-        here = tuple_(key, col(Task.id))
-        last = tuple_(bindparam("after_key", type_=key_type), bindparam("after_id", type_=Uuid))
+        value = bindparam("after_value", type_=DateTime(timezone=True) if shape.sort in MOMENTS else String())
+        here, last = tuple_(*key), tuple_(_sort_key(shape.sort, value), bindparam("after_id", type_=Uuid))
         statement = statement.where(here < last if shape.order == "desc" else here > last)
-    limit, offset = bindparam("limit", type_=Integer), bindparam("offset", type_=Integer)
-    return statement.order_by(*_order(shape)).limit(limit).offset(offset)
-
-
-def _order(shape: Shape) -> list[ColumnElement[Any]]:
-    key, _ = _SORT_KEYS[shape.sort]
-    return [getattr(part, shape.order)() for part in (key, col(Task.id))]
+    return statement.limit(bindparam("limit", type_=Integer)).offset(bindparam("offset", type_=Integer))
 
 
 def _count(shape: Shape) -> Select[Any]:
@@ -125,35 +127,20 @@ def _total(shape: Shape) -> ColumnElement[Any]:
     return (_count(shape).scalar_subquery() if shape.counted else cast(null(), Integer)).label("total")
 
 
+# Both statements keep the page's order: nothing stands between that could change it. Ordering again inside of the
+# aggregate would cost as much as all the rest.
 @lru_cache(maxsize=256)
 def _list_statement(shape: Shape) -> Statement[ListedTask]:
-    position = func.row_number().over(order_by=_order(shape)).label("position")
-    page = _page(shape, *task_columns, _total(shape), position).subquery("page")
-    *columns, ordered_by, sort_key = page.c
-    return Statement(for_owner(page).with_only_columns(*columns, cast(sort_key, Text)).order_by(ordered_by), ListedTask)
+    page = _page(shape, *task_columns, _total(shape))
+    return Statement(for_owner(page.subquery("page")), ListedTask)
 
 
-def _json(task: Any) -> ColumnElement[str]:
-    """Write a task as pydantic writes TaskRead, character by character; a test holds one against the other."""
-    return func.concat(
-        _sql('{"id":"'), task.id,
-        _sql('","user_id":"'), task.user_id,
-        _sql('","title":'), func.to_json(task.title),
-        _sql(',"description":'), func.coalesce(cast(func.to_json(task.description), Text), _sql("null")),
-        _sql(',"completed":'), case((task.completed, _sql("true")), else_=_sql("false")),
-        _sql(',"status":"'), task.status,
-        _sql('","priority":"'), task.priority,
-        _sql('","version":'), task.version,
-        _sql(',"created_at":"'), _moment(task.created_at),
-        _sql('","updated_at":"'), _moment(task.updated_at),
-        _sql('"}'),
-    )  # fmt: skip
-
-
-def _moment(column: Any) -> ColumnElement[str]:
-    """Write a moment in UTC, with six digits after the second or none."""
-    text = func.to_char(func.timezone(_sql("UTC"), column), _sql('YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
-    return func.replace(text, _sql(".000000Z"), _sql("Z"))
+@lru_cache(maxsize=256)
+def _json_statement(shape: Shape) -> Statement[JsonRow]:
+    page = _page(shape, *task_columns).subquery("page")
+    members = func.string_agg(_json(page.c), _sql(","))
+    work = select(func.count().label("found"), members.label("json"), _total(shape)).select_from(page)
+    return Statement(for_owner(work.subquery("work")), JsonRow, raw=True)
 
 
 def _sql(text: str) -> ColumnElement[str]:
@@ -161,24 +148,34 @@ def _sql(text: str) -> ColumnElement[str]:
     return literal_column(f"'{text}'", String)
 
 
-@lru_cache(maxsize=256)
-def _json_statement(shape: Shape) -> Statement[JsonPage]:
-    page = _page(shape, *task_columns).subquery("page")
-    last = bindparam("last", type_=Integer)
+_USER_ID = select(_sql('","user_id":"') + cast(owner, Text) + _sql('"')).scalar_subquery()
+_UTC: ColumnElement[Any] = literal_column("interval '0'")  # by its name it would be looked up each time
+_STATUSES = {
+    status: _sql(f',"completed":{json.dumps(status == "completed")},"status":"{status}"') for status in get_args(Status)
+}
 
-    def of_last(column: Any) -> ColumnElement[str]:
-        return cast(func.array_agg(column, type_=ARRAY(column.type))[last], Text)
 
-    # The aggregates meet the rows in the page's order: nothing but the aggregation stands between. Ordering again
-    # inside each would cost as much as all the rest.
-    work = select(
-        func.count(page.c.id).label("found"),
-        func.convert_to(func.string_agg(_json(page.c), _sql(",")), _sql("UTF8")).label("json"),
-        of_last(page.c.sort_key).label("last_sort_key"),
-        of_last(page.c.id).label("last_id"),
-        _total(shape),
-    )
-    return Statement(for_owner(work.subquery("work")), JsonPage)
+def _json(task: Any) -> ColumnElement[str]:
+    """Write a task as pydantic writes TaskRead, character by character; a test holds one against the other."""
+    parts = (
+        _sql('{"id":"'), cast(task.id, Text),
+        _USER_ID,
+        _sql(',"title":'), cast(func.to_json(task.title), Text),
+        _sql(',"description":'), func.coalesce(cast(func.to_json(task.description), Text), _sql("null")),
+        case(*((task.status == _sql(status), said) for status, said in _STATUSES.items())),
+        _sql(',"priority":"'), task.priority,
+        _sql('","version":'), cast(task.version, Text),
+        _sql(',"created_at":"'), _moment(task.created_at),
+        _sql('","updated_at":"'), _moment(task.updated_at),
+        _sql('"}'),
+    )  # fmt: skip
+    return reduce(add, parts)
+
+
+def _moment(column: Any) -> ColumnElement[str]:
+    """Write a moment in UTC, with six digits after the second or none."""
+    text = func.to_char(func.timezone(_UTC, column), _sql('YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+    return func.replace(text, _sql(".000000Z"), _sql("Z"))
 
 
 @lru_cache(maxsize=64)
@@ -186,24 +183,27 @@ def _count_statement(shape: Shape) -> Statement[Count]:
     return Statement(for_owner(_count(shape).subquery("work")), Count)
 
 
-async def select_tasks(caller: Caller, shape: Shape, **values: Any) -> Sequence[ListedTask]:
+async def select_tasks(caller: Caller, shape: Shape, *, limit: int, **values: Any) -> Found[Sequence[ListedTask]]:
     """Give the user's tasks of this shape.
 
-    Its values: status, priority, text, after_key, after_id, and always limit and offset.
+    Its values: status, priority, text, after_value, after_id, and always offset.
     """
-    return await caller.fetch_all(_list_statement(shape), **values)
-
-
-async def select_json(caller: Caller, shape: Shape, *, limit: int, **values: Any) -> JsonPage:
-    """Give at most `limit` tasks as the members of a JSON array of TaskRead, in UTF-8. Values: as above."""
-    page = await caller.fetch_one(_json_statement(shape), limit=limit + 1, last=limit, **values)
-    assert page is not None
-    if page.json and page.found > limit:
-        # A quote inside of a string is written as \", so that this is where the last object begins.
-        page = page._replace(json=page.json[: page.json.rindex(b',{"id":"')])
-    return page
-
-
-async def count_tasks(caller: Caller, shape: Shape, **values: Any) -> int:
+    tasks = await caller.fetch_all(_list_statement(shape), limit=limit + 1, **values)
+    last = tasks[limit - 1]._asdict() if len(tasks) > limit else None
+    if tasks or not shape.counted:
+        return Found(tasks[:limit], last, tasks[0].total if tasks else None)
     counted = await caller.fetch_one(_count_statement(shape), **values)
-    return counted.total if counted else 0
+    return Found((), None, counted.total if counted else 0)
+
+
+async def select_json(caller: Caller, shape: Shape, *, limit: int, **values: Any) -> Found[bytes]:
+    """Give them as the members of a JSON array of TaskRead, in UTF-8. Values: as above."""
+    row = await caller.fetch_one(_json_statement(shape), limit=limit + 1, **values)
+    assert row is not None
+    text = row.json or b""
+    if row.found <= limit:
+        return Found(text, None, row.total)
+    # A quote inside of a string is written as \", so that this is where an object begins.
+    begins = b',{"id":"'
+    shown = text[: text.rindex(begins)]
+    return Found(shown, json.loads(shown[shown.rfind(begins) + 1 :]), row.total)

@@ -61,8 +61,8 @@ async def list_tasks(caller: CurrentCaller, request: Request, query: Annotated[T
     """
     page = await service.list_tasks_as_json(caller, query)
     if page.more:
-        return StreamingResponse(_array(page.json, page.more), media_type="application/json")
-    return Response(b"[%b]" % page.json, headers=_paging(page, request), media_type="application/json")
+        return StreamingResponse(_array(page.tasks, page.more), media_type="application/json")
+    return Response(b"[%b]" % page.tasks, headers=_paging(page, request), media_type="application/json")
 
 
 async def _array(first: bytes, more: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -72,7 +72,7 @@ async def _array(first: bytes, more: AsyncIterator[bytes]) -> AsyncIterator[byte
     yield b"]"
 
 
-def _paging(page: service.JsonPage, request: Request) -> dict[str, str]:
+def _paging(page: service.Page[bytes], request: Request) -> dict[str, str]:
     headers = {} if page.total is None else {"X-Total-Count": str(page.total)}
     if page.next_cursor:
         parameters = {**request.query_params, "cursor": page.next_cursor}

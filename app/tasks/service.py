@@ -5,18 +5,17 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, get_args
 from uuid import UUID, uuid4, uuid5
 
 from app.auth.caller import Caller
 from app.core.errors import ServiceUnavailable
 from app.tasks import list_repository, repository
 from app.tasks.errors import InvalidCursor, TaskChanged, TaskNotFound
-from app.tasks.list_repository import ListedTask, Shape
+from app.tasks.list_repository import MOMENTS, Found, ListedTask, Shape, TasksT
+from app.tasks.models import Priority
 from app.tasks.repository import Changes, TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
-
-BatchT = TypeVar("BatchT")
 
 BATCH = 1000
 """How many tasks of a list without a limit are in memory at once."""
@@ -32,73 +31,50 @@ class Created(NamedTuple):
     new: bool
 
 
-class Page(NamedTuple):
+class Page(NamedTuple, Generic[TasksT]):
     """Part of a list; `total` is counted only when a limit was given.
 
     `more` gives the rest of one without a limit batch by batch, so that no list is ever in memory as a whole. A task
     whose sort key changes while several are read may be missed or met twice; `created_at` never changes.
     """
 
-    tasks: Sequence[ListedTask]
+    tasks: TasksT
     total: int | None
     next_cursor: str | None
-    more: AsyncIterator[Sequence[ListedTask]] | None
+    more: AsyncIterator[TasksT] | None
 
 
-class JsonPage(NamedTuple):
-    """The same as the members of JSON arrays."""
-
-    json: bytes
-    total: int | None
-    next_cursor: str | None
-    more: AsyncIterator[bytes] | None
-
-
-async def list_tasks(caller: Caller, query: TaskQuery) -> Page:
+async def list_tasks(caller: Caller, query: TaskQuery) -> Page[Sequence[ListedTask]]:
     """Give the user's tasks. Raises: InvalidCursor. Source: FR-017."""
-    tasks, cursor = await _rows(caller, query)
-    if query.limit is None:
-        return Page(tasks, None, None, _rest(partial(_rows, caller), query, cursor) if cursor else None)
-    total = tasks[0].total if tasks else await list_repository.count_tasks(caller, _shape(query), **_filters(query))
-    return Page(tasks, total, cursor, None)
+    return await _page(partial(list_repository.select_tasks, caller), query)
 
 
-async def _rest(
-    read: Callable[[TaskQuery], Awaitable[tuple[BatchT, str | None]]], query: TaskQuery, cursor: str | None
-) -> AsyncIterator[BatchT]:
-    while cursor:
-        batch, cursor = await read(query.model_copy(update={"cursor": cursor, "offset": 0}))
-        yield batch
-
-
-async def _rows(caller: Caller, query: TaskQuery) -> tuple[Sequence[ListedTask], str | None]:
-    limit = query.limit or BATCH
-    tasks = await list_repository.select_tasks(  # one more tells whether there is a next page
-        caller, _shape(query), **_filters(query), **_after(query), limit=limit + 1, offset=query.offset
-    )
-    shown = tasks[:limit]
-    return shown, None if len(tasks) == len(shown) else _cursor(query, shown[-1].sort_key, str(shown[-1].id))
-
-
-async def list_tasks_as_json(caller: Caller, query: TaskQuery) -> JsonPage:
+async def list_tasks_as_json(caller: Caller, query: TaskQuery) -> Page[bytes]:
     """Give them as the database writes them: a list of 1,000 takes a fifth of the time. Raises: as above."""
-    page, cursor = await _json_page(caller, query)
-    if query.limit is not None:
-        return JsonPage(page.json or b"", page.total, cursor, None)
-    if cursor is None:
-        return JsonPage(page.json or b"", None, None, None)
-    more = (batch.json or b"" async for batch in _rest(partial(_json_page, caller), query, cursor))
-    return JsonPage(page.json or b"", None, None, more)
+    return await _page(partial(list_repository.select_json, caller), query)
 
 
-async def _json_page(caller: Caller, query: TaskQuery) -> tuple[list_repository.JsonPage, str | None]:
+_Select = Callable[..., Awaitable[Found[TasksT]]]
+
+
+async def _page(select: _Select[TasksT], query: TaskQuery) -> Page[TasksT]:
+    found, cursor = await _read(select, query)
+    if query.limit is None:
+        return Page(found.tasks, None, None, _rest(select, query, cursor) if cursor else None)
+    return Page(found.tasks, found.total, cursor, None)
+
+
+async def _rest(select: _Select[TasksT], query: TaskQuery, cursor: str | None) -> AsyncIterator[TasksT]:
+    while cursor:
+        found, cursor = await _read(select, query.model_copy(update={"cursor": cursor, "offset": 0}))
+        yield found.tasks
+
+
+async def _read(select: _Select[TasksT], query: TaskQuery) -> tuple[Found[TasksT], str | None]:
+    filters = {"status": query.status, "priority": query.priority, "text": query.q}
     limit = query.limit or BATCH
-    page = await list_repository.select_json(
-        caller, _shape(query), **_filters(query), **_after(query), limit=limit, offset=query.offset
-    )
-    if page.found <= limit or page.last_sort_key is None or page.last_id is None:
-        return page, None
-    return page, _cursor(query, page.last_sort_key, page.last_id)
+    found = await select(_shape(query), **filters, **_after(query), limit=limit, offset=query.offset)
+    return found, _cursor(query, found.last) if found.last else None
 
 
 def _shape(query: TaskQuery) -> Shape:
@@ -114,12 +90,8 @@ def _shape(query: TaskQuery) -> Shape:
     )
 
 
-def _filters(query: TaskQuery) -> dict[str, Any]:
-    return {"status": query.status, "priority": query.priority, "text": query.q}
-
-
-def _cursor(query: TaskQuery, last_sort_key: str, last_id: str) -> str:
-    text = json.dumps([query.sort, query.order, last_sort_key, last_id], ensure_ascii=False)
+def _cursor(query: TaskQuery, last: dict[str, Any]) -> str:
+    text = json.dumps([query.sort, query.order, str(last[query.sort]), str(last["id"])], ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
@@ -128,24 +100,23 @@ def _after(query: TaskQuery) -> dict[str, Any]:
     if query.cursor is None:
         return {}
     try:
-        sort, order, key, last_id = json.loads(base64.b64decode(query.cursor, b"-_", validate=True))
-        if (sort, order) != (query.sort, query.order) or not isinstance(key, str) or "\0" in key:
+        sort, order, value, last_id = json.loads(base64.b64decode(query.cursor, b"-_", validate=True))
+        if (sort, order) != (query.sort, query.order) or not isinstance(value, str) or "\0" in value:
             raise InvalidCursor
-        key.encode()  # a lone surrogate cannot be sent to the database
-        return {"after_key": _key(sort, key), "after_id": UUID(last_id)}
+        value.encode()  # a lone surrogate cannot be sent to the database
+        return {"after_value": _value(sort, value), "after_id": UUID(last_id)}
     except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise InvalidCursor from error
 
 
-def _key(sort: str, text: str) -> object:
-    if sort == "title":
+def _value(sort: str, text: str) -> object:
+    if sort in MOMENTS:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment
+    elif sort == "title" or text in get_args(Priority):
         return text
-    if sort == "priority":
-        return max(0, min(int(text), 99))
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise InvalidCursor
-    return moment
+    raise InvalidCursor
 
 
 async def create_task(caller: Caller, data: TaskCreate, *, idempotency_key: str | None = None) -> Created:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -48,6 +49,8 @@ async def test_a_long_list_is_whole(ada: Person, monkeypatch: pytest.MonkeyPatch
     made = [await make(ada, str(number)) for number in range(5)]
     assert (await ada.get(url(ada))).json() == made[::-1]
     assert (await ada.get(url(ada, "?order=asc&offset=1"))).json() == made[1:]
+    assert (await ada.get(url(ada, "?sort=title"))).json() == made[::-1]
+    assert (await ada.get(url(ada, "?sort=priority&order=asc"))).json() == sorted(made, key=itemgetter("id"))
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])

@@ -100,8 +100,8 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
     sign_in = {"session_id": uuid4(), "version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
     params = {
         **{"user_id": user_id, "task_id": uuid4() if name == "create" else task_id, "now": now, "reason": "used"},
-        **{"reopen": False, "new_priority": None, "limit": 21, "offset": 0, "last": 20, "text": None},
-        **{"after_key": now - timedelta(seconds=10), "after_id": task_id},
+        **{"reopen": False, "new_priority": None, "limit": 21, "offset": 0, "text": None},
+        **{"after_value": now - timedelta(seconds=10), "after_id": task_id},
         **{"key": uuid4().bytes, "amount": 9, "window_end": now + timedelta(minutes=1), "batch": 1000},
         **{"email": email, "decoy_id": user_id, "decoy_created_at": now, "decoy_hash": ""},
     }

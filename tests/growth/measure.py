@@ -107,7 +107,7 @@ def _deep_pages(connection: psycopg.Connection, heavy: UUID) -> dict[str, list[A
     assert found is not None
     by_offset = ask("first page", heavy, "", found[1])
     by_cursor = ask("page by cursor", heavy, "", found[1])
-    by_cursor.params["after_key"] = found[0]
+    by_cursor.params["after_value"] = found[0]
     by_offset = Asked(list_repository._json_statement(list_shape()), {**by_offset.params, "offset": DEPTH})
     return {"page at 50,000 by offset": [by_offset] * RUNS, "page at 50,000 by cursor": [by_cursor] * RUNS}
 

@@ -15,7 +15,7 @@ from app.core.config import Settings
 from app.tasks import list_repository
 from app.tasks.schemas import TaskRead
 from app.tasks.service import BATCH
-from tests.support import Person, make_settings
+from tests.support import Person, make_settings, running
 
 AS_THE_SCHEMA_WRITES = TypeAdapter(list[TaskRead])
 COLUMNS = "id, user_id, title, description, status, priority, version, created_at, updated_at"
@@ -68,6 +68,15 @@ async def test_every_text_and_moment_is_written_as_the_schema_does(
     """Byte for byte: quotes, control characters, emoji, whole seconds."""
     store(configured, ada.user["id"], tasks)
     assert (await ada.get("/api/tasks")).content == stored(configured, ada.user["id"])
+
+
+async def test_the_list_is_utf_8_whatever_the_url_says(database_url: str) -> None:
+    """As pasted from a tool that wanted another encoding."""
+    url = f"{database_url}{'&' if '?' in database_url else '?'}client_encoding=latin1"
+    async with running(make_settings(url)) as client:
+        ada = await Person.sign_up(client)
+        task = await ada.add_task("Gießen 🌱", description="ÿ")
+        assert (await ada.get("/api/tasks")).json() == [task]
 
 
 async def test_a_list_longer_than_a_batch_is_whole_and_in_order(ada: Person, configured: Settings) -> None:

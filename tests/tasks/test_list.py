@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.tasks import service
 from tests.support import Person
 
 
@@ -110,6 +111,18 @@ async def test_a_walk_by_cursor_meets_each_task_once(rich: Person, sort: str, or
     assert walked == expected
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("sort", ["created_at", "updated_at", "priority", "title"])
+async def test_a_list_read_in_batches_is_in_order(
+    rich: Person, monkeypatch: pytest.MonkeyPatch, sort: str, order: str
+) -> None:
+    """The same bytes as in one piece, whatever it is sorted by."""
+    whole = await rich.get(f"/api/tasks?sort={sort}&order={order}")
+    assert len(whole.json()) == 8
+    monkeypatch.setattr(service, "BATCH", 1)
+    assert (await rich.get(f"/api/tasks?sort={sort}&order={order}")).content == whole.content
+
+
 async def test_a_page_removed_under_the_cursor_does_not_stop_the_walk(rich: Person) -> None:
     """The cursor needs no row to be there still."""
     first = await rich.get("/api/tasks?limit=3")
@@ -183,6 +196,7 @@ NOW = "2026-01-07T10:00:00+00:00"
         cursor(["created_at", "desc", NOW, 5]),
         cursor(["created_at", "desc", 5, UUID]),
         cursor([["created_at"], "desc", NOW, UUID]),
+        cursor(["created_at", "desc", "high", UUID]),
         cursor({"a": 1, "b": 2, "c": 3, "d": 4}),
         base64.urlsafe_b64encode(b"[" * 2900).decode(),
     ],
@@ -190,6 +204,12 @@ NOW = "2026-01-07T10:00:00+00:00"
 async def test_a_made_up_cursor_is_422(ada: Person, value: str) -> None:
     """Never an error of the database."""
     answer = await ada.get(f"/api/tasks?limit=2&cursor={quote(value)}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "cursor")
+
+
+async def test_a_cursor_after_no_priority_is_422(ada: Person) -> None:
+    """It would be taken for the lowest, and the page be another one."""
+    answer = await ada.get(f"/api/tasks?sort=priority&cursor={quote(cursor(['priority', 'desc', '3', UUID]))}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "cursor")
 
 
