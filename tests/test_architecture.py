@@ -157,7 +157,6 @@ def statements() -> Iterator[tuple[str, str]]:
         made = Shape(*shape)  # type: ignore[arg-type]  # product() forgets the literals
         yield f"list {made}", app.tasks.list_repository._list_statement(made).sql.decode()
         yield f"json {made}", app.tasks.list_repository._json_statement(made).sql.decode()
-        yield f"count {made}", app.tasks.list_repository._count_statement(made).sql.decode()
 
 
 def test_every_statement_on_tasks_names_the_owner() -> None:

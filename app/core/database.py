@@ -15,6 +15,7 @@ from psycopg.types.string import ByteaBinaryLoader
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.types import UserDefinedType
 
 from app.core.clock import stopwatch
 from app.core.dsn import Dsn
@@ -58,28 +59,35 @@ class DatabaseUnavailable(ServiceUnavailable):
     code = "DATABASE_UNAVAILABLE"
 
 
-class Statement(Generic[RowT]):
-    """A SQLModel statement, compiled once, and the row type that its columns fill in order.
+class RawText(UserDefinedType[bytes]):
+    """Text that is only handed on: it comes as the bytes that the server sent, in UTF-8.
 
-    With `raw` its text comes as the bytes that the server sent, in UTF-8, for what is only handed on.
+    `bpchar` because no column has it, so that its loader meets nothing else; text becomes it without a copy.
     """
 
-    def __init__(self, clause: ClauseElement, row: type[RowT], *, raw: bool = False) -> None:
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "bpchar"
+
+
+class Statement(Generic[RowT]):
+    """A SQLModel statement, compiled once, and the row type that its columns fill in order."""
+
+    def __init__(self, clause: ClauseElement, row: type[RowT]) -> None:
         compiled = clause.compile(dialect=_dialect)
-        text = str(compiled)
-        self.sql = text.encode()
+        self.sql = str(compiled).encode()
         self.literals = {name: value for name, value in compiled.params.items() if value is not None}
         self.row_factory = args_row(row)
-        self.raw = raw
 
 
 class Connection(AsyncConnection[Any]):
-    """A connection with cursors for all of its statements: to make one takes as long as to use it."""
+    """A connection with one cursor for all of its statements: making a cursor takes as long as using it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.work, self.raw = self.cursor(binary=True), self.cursor(binary=True)
-        self.raw.adapters.register_loader("text", ByteaBinaryLoader)
+        self.adapters.register_loader("bpchar", ByteaBinaryLoader)
+        self.work = self.cursor(binary=True)
 
 
 class Database:
@@ -124,24 +132,20 @@ class Database:
 
     async def fetch_one(self, statement: Statement[RowT], **params: Any) -> RowT | None:
         """Give the first row, or None. Raises: DatabaseUnavailable."""
-        rows = await self._run(statement, params)
+        rows = await self.fetch_all(statement, **params)
         return rows[0] if rows else None
 
     async def fetch_all(self, statement: Statement[RowT], **params: Any) -> list[RowT]:
         """Give every row. Raises: DatabaseUnavailable."""
-        return await self._run(statement, params)
-
-    async def _run(self, statement: Statement[RowT], params: Mapping[str, Any]) -> list[RowT]:
         values = {**statement.literals, **params}
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return await self._attempt(statement, values)
-            except _UNAVAILABLE as error:
-                if attempt < ATTEMPTS and isinstance(error, _ROLLED_BACK):
-                    continue
-                self._warn(error)
-                raise DatabaseUnavailable from error
-        raise AssertionError("unreachable")
+        try:
+            for _ in range(ATTEMPTS - 1):
+                with suppress(*_ROLLED_BACK):
+                    return await self._attempt(statement, values)
+            return await self._attempt(statement, values)
+        except _UNAVAILABLE as error:
+            self._warn(error)
+            raise DatabaseUnavailable from error
 
     def _warn(self, error: Exception) -> None:
         """Say it once a second, with how often: thousands of lines would hide the first."""
@@ -156,7 +160,7 @@ class Database:
         # A server that does not answer at all: cancelling the task would wait ten seconds more (psycopg 3.3.9).
         timer = asyncio.get_running_loop().call_later(CUT_SECONDS, _cut, connection)
         try:
-            cursor = connection.raw if statement.raw else connection.work
+            cursor = connection.work
             cursor.row_factory = statement.row_factory
             await cursor.execute(statement.sql, values)
             rows: list[RowT] = await cursor.fetchall()

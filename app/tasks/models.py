@@ -14,6 +14,8 @@ Priority = Literal["low", "medium", "high"]
 Sort = Literal["created_at", "updated_at", "priority", "title"]
 Order = Literal["asc", "desc"]
 
+MOMENTS: tuple[Sort, ...] = ("created_at", "updated_at")
+
 TITLE_LENGTH = 200
 DESCRIPTION_LENGTH = 2000
 

@@ -12,8 +12,8 @@ from app.auth.caller import Caller
 from app.core.errors import ServiceUnavailable
 from app.tasks import list_repository, repository
 from app.tasks.errors import InvalidCursor, TaskChanged, TaskNotFound
-from app.tasks.list_repository import MOMENTS, Found, ListedTask, Shape, TasksT
-from app.tasks.models import Priority
+from app.tasks.list_repository import Found, ListedTask, Shape, TasksT
+from app.tasks.models import MOMENTS, Priority
 from app.tasks.repository import Changes, TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
 
@@ -59,8 +59,8 @@ _Select = Callable[..., Awaitable[Found[TasksT]]]
 
 async def _page(select: _Select[TasksT], query: TaskQuery) -> Page[TasksT]:
     found, cursor = await _read(select, query)
-    if query.limit is None:
-        return Page(found.tasks, None, None, _rest(select, query, cursor) if cursor else None)
+    if query.limit is None and cursor:
+        return Page(found.tasks, None, None, _rest(select, query, cursor))
     return Page(found.tasks, found.total, cursor, None)
 
 
@@ -73,8 +73,8 @@ async def _rest(select: _Select[TasksT], query: TaskQuery, cursor: str | None) -
 async def _read(select: _Select[TasksT], query: TaskQuery) -> tuple[Found[TasksT], str | None]:
     filters = {"status": query.status, "priority": query.priority, "text": query.q}
     limit = query.limit or BATCH
-    found = await select(_shape(query), **filters, **_after(query), limit=limit, offset=query.offset)
-    return found, _cursor(query, found.last) if found.last else None
+    found = await select(_shape(query), **filters, **_decode_cursor(query), limit=limit, offset=query.offset)
+    return found, _encode_cursor(query, found.last) if found.last else None
 
 
 def _shape(query: TaskQuery) -> Shape:
@@ -90,12 +90,12 @@ def _shape(query: TaskQuery) -> Shape:
     )
 
 
-def _cursor(query: TaskQuery, last: dict[str, Any]) -> str:
+def _encode_cursor(query: TaskQuery, last: dict[str, Any]) -> str:
     text = json.dumps([query.sort, query.order, str(last[query.sort]), str(last["id"])], ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def _after(query: TaskQuery) -> dict[str, Any]:
+def _decode_cursor(query: TaskQuery) -> dict[str, Any]:
     """Read a cursor. Raises: InvalidCursor, also when it belongs to another order."""
     if query.cursor is None:
         return {}
@@ -104,12 +104,12 @@ def _after(query: TaskQuery) -> dict[str, Any]:
         if (sort, order) != (query.sort, query.order) or not isinstance(value, str) or "\0" in value:
             raise InvalidCursor
         value.encode()  # a lone surrogate cannot be sent to the database
-        return {"after_value": _value(sort, value), "after_id": UUID(last_id)}
+        return {"after_value": _cursor_value(sort, value), "after_id": UUID(last_id)}
     except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise InvalidCursor from error
 
 
-def _value(sort: str, text: str) -> object:
+def _cursor_value(sort: str, text: str) -> object:
     if sort in MOMENTS:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
@@ -139,7 +139,7 @@ async def create_task(caller: Caller, data: TaskCreate, *, idempotency_key: str 
 
 
 async def get_task(caller: Caller, task_id: UUID) -> TaskRow:
-    """Raises: TaskNotFound. Source: FR-018, FR-019."""
+    """Give one of the user's tasks. Raises: TaskNotFound. Source: FR-018, FR-019."""
     task = await repository.select_task(caller, task_id)
     if task is None:
         raise TaskNotFound
@@ -168,7 +168,7 @@ async def toggle_task(caller: Caller, task_id: UUID, *, versions: Versions = Non
 
 
 async def delete_task(caller: Caller, task_id: UUID, *, versions: Versions = None) -> None:
-    """Raises: TaskNotFound, TaskChanged. Source: FR-022."""
+    """Delete one of the user's tasks. Raises: TaskNotFound, TaskChanged. Source: FR-022."""
     if await repository.delete_task(caller, task_id, versions=versions) is None:
         await _refuse(caller, task_id)
 

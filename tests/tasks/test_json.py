@@ -1,5 +1,6 @@
 """The list as the database writes it, held against the schema that the documentation shows."""
 
+import gc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,6 +10,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg import AsyncCursor
 from pydantic import TypeAdapter
 
 from app.core.config import Settings
@@ -77,6 +79,22 @@ async def test_the_list_is_utf_8_whatever_the_url_says(database_url: str) -> Non
         ada = await Person.sign_up(client)
         task = await ada.add_task("Gießen 🌱", description="ÿ")
         assert (await ada.get("/api/tasks")).json() == [task]
+
+
+async def test_a_list_is_not_kept_with_its_connection(database_url: str) -> None:
+    """Ten megabytes for each connection of the pool, otherwise."""
+    async with running(make_settings(database_url, database_pool_min=1, database_pool_max=1)) as client:
+        ada = await Person.sign_up(client)
+        await ada.add_task("x" * 200, description="long " * 400)
+        await ada.get("/api/tasks")
+        await ada.get("/api/auth/me")
+        pool = client._transport.app.state.database.pool  # type: ignore[attr-defined]  # httpx.ASGITransport's
+        connection = await pool.getconn()
+        cursors = [
+            found for found in gc.get_objects() if isinstance(found, AsyncCursor) and found.connection is connection
+        ]
+        assert [cursor.pgresult.nfields for cursor in cursors if cursor.pgresult] == [4]
+        await pool.putconn(connection)
 
 
 async def test_a_list_longer_than_a_batch_is_whole_and_in_order(ada: Person, configured: Settings) -> None:
