@@ -19,6 +19,8 @@ from app.tasks.list_repository import Shape
 def fill(connection: psycopg.Connection, *, users: int, tasks_each: int, denied: int) -> None:
     """Fill migrated, empty tables: so many users, tasks of each, and denied tokens in all."""
     connection.execute("SET maintenance_work_mem = '1GB'")
+    # Otherwise VACUUM may come before the commits are written, and marks no page as seen by everybody.
+    connection.execute("SET synchronous_commit = on")
     with _without_indexes(connection, "users", "tasks", "token_denylist"):
         connection.execute(
             "INSERT INTO users (id, email, password_hash, is_active, token_version, created_at, updated_at) "
@@ -82,8 +84,8 @@ STATEMENTS: dict[str, Statement[Any]] = {
     "change": tasks.UPDATE,
     "toggle": tasks.TOGGLE,
     "delete": tasks.DELETE,
-    "first page": list_repository._json_statement(list_shape()),
-    "page by cursor": list_repository._json_statement(list_shape(after=True)),
+    "first page": list_repository._json_statement(list_shape(counted=True)),
+    "page by cursor": list_repository._json_statement(list_shape(counted=True, after=True)),
     "sign-in": repository.SELECT_ACCOUNT,
     "refresh": denylist_repository.ROTATE_AND_COUNT,
     "sign-out": denylist_repository.END_SESSION,

@@ -16,6 +16,7 @@ from app.core.dsn import parse_database_url
 from app.core.embedded import EmbeddedPostgres
 from app.core.migrate import upgrade
 from app.tasks import list_repository
+from app.tasks.service import BATCH
 from tests.conftest import new_database, new_folder
 from tests.growth.grown import STATEMENTS, Asked, ask, fill, list_shape, touched
 from tests.support import ROOT
@@ -99,17 +100,22 @@ def _add_somebody_with_many_tasks(connection: psycopg.Connection) -> UUID:
 
 
 def _deep_pages(connection: psycopg.Connection, heavy: UUID) -> dict[str, list[Asked]]:
-    """The same page in the middle of a very long list, both ways."""
+    """The same page in the middle of a very long list, both ways, and a batch of it when it is read as a whole."""
     found = connection.execute(
         "SELECT created_at, id FROM tasks WHERE user_id = %s ORDER BY created_at DESC, id DESC OFFSET %s LIMIT 1",
         (heavy, DEPTH - 1),
     ).fetchone()
     assert found is not None
     by_offset = ask("first page", heavy, "", found[1])
+    by_offset.params["offset"] = DEPTH
     by_cursor = ask("page by cursor", heavy, "", found[1])
     by_cursor.params["after_value"] = found[0]
-    by_offset = Asked(list_repository._json_statement(list_shape()), {**by_offset.params, "offset": DEPTH})
-    return {"page at 50,000 by offset": [by_offset] * RUNS, "page at 50,000 by cursor": [by_cursor] * RUNS}
+    whole = list_repository._json_statement(list_shape(after=True))
+    return {
+        "page at 50,000 by offset": [by_offset] * RUNS,
+        "page at 50,000 by cursor": [by_cursor] * RUNS,
+        "batch at 50,000": [Asked(whole, by_cursor.params | {"limit": BATCH + 1})] * RUNS,
+    }
 
 
 def _cost(connection: psycopg.Connection, users: int, name: str, asked: list[Asked]) -> Cost:

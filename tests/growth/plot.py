@@ -16,6 +16,7 @@ SHOWN = (
     "first page",
     "page at 50,000 by offset",
     "page at 50,000 by cursor",
+    "batch at 50,000",
     "get",
     "create",
     "toggle",
@@ -23,7 +24,7 @@ SHOWN = (
     "sign-in",
     "prune",
 )
-COLOURS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#66a61e", "#e6ab02", "#a6761d", "#1f78b4", "#666666")
+COLOURS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#66a61e", "#e6ab02", "#a6761d", "#1f78b4", "#666666", "#000000")
 
 
 def main() -> None:
