@@ -103,5 +103,5 @@ class Passwords:
 
 def _be_nice() -> None:
     """Let requests go before hashes when both want a core. Linux sets this for one thread."""
-    if sys.platform == "linux":  # pragma: no branch
+    if sys.platform == "linux":  # pragma: no branch  # the tests run on one of them
         os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)

@@ -161,7 +161,7 @@ def _json(task: Any) -> ColumnElement[str]:
         _sql(',"created_at":"'), _moment(task.created_at),
         _sql('","updated_at":"'), _moment(task.updated_at),
         _sql('"}'),
-    )  # fmt: skip
+    )  # fmt: skip  # a line for each member
     return reduce(add, parts)
 
 

@@ -50,7 +50,7 @@ async def list_tasks(caller: Caller, query: TaskQuery) -> Page[Sequence[ListedTa
 
 
 async def list_tasks_as_json(caller: Caller, query: TaskQuery) -> Page[bytes]:
-    """Give them as the database writes them: a list of 1,000 takes a fifth of the time. Raises: as above."""
+    """Give them as the members of a JSON array, as the database writes them. Raises: InvalidCursor."""
     return await _page(partial(list_repository.select_json, caller), query)
 
 

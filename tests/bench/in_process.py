@@ -82,7 +82,8 @@ async def profile(send: Send, times: int) -> Cost:
     for (file, _, function), (_, _, own, _, _) in stats.stats.items():  # type: ignore[attr-defined]  # not in the stubs
         seconds[_package(file, function)] += own
     total = sum(seconds.values())
-    return Cost(stats.total_calls / times, [(name, own / total) for name, own in seconds.most_common()])  # type: ignore[attr-defined]
+    shares = [(name, own / total) for name, own in seconds.most_common()]
+    return Cost(stats.total_calls / times, shares)  # type: ignore[attr-defined]  # not in the stubs
 
 
 def _package(file: str, function: str) -> str:

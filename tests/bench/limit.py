@@ -96,7 +96,8 @@ async def answer(scope: Any, receive: Any) -> tuple[int, bytes]:
 
 def check(password: str, hashed: str) -> bool:
     """Verify passlib's bcrypt_sha256 with bcrypt alone."""
-    cost, salt, checksum = re.match(r"\$bcrypt-sha256\$v=2,t=2b,r=(\d+)\$(.{22})\$(.{31})$", hashed).groups()  # type: ignore[union-attr]
+    match = re.match(r"\$bcrypt-sha256\$v=2,t=2b,r=(\d+)\$(.{22})\$(.{31})$", hashed)
+    cost, salt, checksum = match.groups()  # type: ignore[union-attr]  # the seed made it
     digest = hmac.digest(salt.encode(), password.encode(), sha256)
     plain = f"$2b${int(cost):02d}${salt}{checksum}".encode()
     return bcrypt.checkpw(base64.b64encode(digest), plain)
