@@ -10,21 +10,21 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from app.auth import users
-from app.auth.denylist_repository import delete_expired_tokens
+from app.auth import accounts_admin as users
+from app.auth.accounts_admin import UserNotFound
+from app.auth.denylist import delete_expired_tokens
 from app.auth.repository import end_every_session
-from app.auth.users import UserNotFound
-from app.core import backup
-from app.core.backup import BackupFailed
+from app.cli.doctor import report
+from app.cli.serve import say, serve, with_database
 from app.core.clock import system_clock
 from app.core.config import Settings, SettingsError, load_settings
-from app.core.database import Database, DatabaseUnavailable
-from app.core.embedded_places import EmbeddedUnavailable
-from app.core.migrate import head_revision, upgrade
-from app.core.rate_limit import prune_counters
-from app.doctor import report
+from app.core.database import backup
+from app.core.database.backup import BackupFailed
+from app.core.database.migrations import head_revision, upgrade
+from app.core.database.pool import Database, DatabaseUnavailable
+from app.core.embedded_postgres.paths import EmbeddedUnavailable
+from app.core.rate_limits.database import prune_counters
 from app.main import create_app
-from app.serving import say, serve, with_database
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from fastapi import FastAPI
 
-from app import __version__, health
+from app import __version__
 from app.auth import router as auth_routes
 from app.auth.passwords import Passwords
 from app.auth.service import COUNTED_EVENTS, Auth
@@ -17,17 +17,18 @@ from app.auth.tokens import Tokens
 from app.contracts.registry import choose
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings, SettingsError, load_settings
-from app.core.database import Database
-from app.core.docs import describe, install_docs
+from app.core.database.migrations import upgrade
+from app.core.database.pool import Database
 from app.core.errors import install_error_handlers
+from app.core.http.docs import describe, install_docs
+from app.core.http.middleware import install_middleware
 from app.core.logging import configure_logging, get_logger
-from app.core.middleware import install_middleware
-from app.core.migrate import upgrade
-from app.core.rate_limit import DatabaseRateLimiter, NoRateLimiter, RateLimiter
+from app.core.rate_limits.database import DatabaseRateLimiter, NoRateLimiter, RateLimiter
+from app.status import health
 from app.tasks.router import router as task_routes
 
 if TYPE_CHECKING:
-    from app.core.metrics import Metrics
+    from app.status.prometheus import Metrics
 
 logger = get_logger("app")
 
@@ -141,8 +142,8 @@ async def _watch(app: FastAPI) -> None:
 
 
 def _metrics(app: FastAPI) -> "Metrics":
-    from app.core.metrics import Metrics  # an extra that many do without
-    from app.metrics import router
+    from app.status.metrics import router
+    from app.status.prometheus import Metrics  # an extra that many do without
 
     app.router.routes.extend(router.routes)
     return Metrics(COUNTED_EVENTS)
@@ -153,7 +154,7 @@ def _limiter(settings: Settings, database: Database, clock: Clock) -> RateLimite
         return NoRateLimiter()
     if settings.rate_limit_storage is None:
         return DatabaseRateLimiter(database, clock)
-    from app.core.rate_limit_redis import RedisRateLimiter  # an extra that most do without
+    from app.core.rate_limits.redis import RedisRateLimiter  # an extra that most do without
 
     return RedisRateLimiter(settings.rate_limit_storage.get_secret_value())
 

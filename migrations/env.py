@@ -6,10 +6,10 @@ from sqlalchemy import create_engine, pool, text
 from sqlmodel import SQLModel
 
 import app.auth.models
-import app.core.rate_limit
+import app.core.rate_limits.database
 import app.tasks.models
 from app.core.config import load_settings
-from app.core.dsn import Dsn
+from app.core.database.dsn import Dsn
 
 __all__ = ["app"]
 

@@ -19,10 +19,10 @@ from psycopg.conninfo import make_conninfo
 
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings
-from app.core.dsn import parse_database_url
-from app.core.embedded import EmbeddedPostgres
+from app.core.database.dsn import parse_database_url
+from app.core.database.migrations import upgrade
+from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.core.logging import JsonFormatter
-from app.core.migrate import upgrade
 from tests.support import PASSWORD, SECRET, TOKEN, FrozenClock, Person, check_every_response, make_settings, running
 
 

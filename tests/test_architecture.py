@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-import app.auth.caller_repository
-import app.auth.denylist_repository
+import app.auth.active_session
+import app.auth.denylist
 import app.auth.repository
 import app.tasks.list_repository
 import app.tasks.repository
-from app.core.database import Statement
+from app.core.database.pool import Statement
 from app.tasks.list_repository import Shape
 from tests.support import ROOT
 
 FILES = sorted((ROOT / "app").rglob("*.py"))
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in FILES}
-ROUTED = ("main.py", "health.py", "app/metrics.py", "router.py", "dependencies.py")
+ROUTED = ("main.py", "status/health.py", "app/status/metrics.py", "router.py", "dependencies.py")
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -50,7 +50,11 @@ def inside(*folders: str) -> set[str]:
     [
         (("jose",), allowed("auth/tokens.py"), "let tokens.py sign and read"),
         (("passlib", "bcrypt"), allowed("auth/passwords.py"), "let passwords.py hash and verify"),
-        (("time",), allowed("core/clock.py", "core/embedded.py"), "take a Clock, or stopwatch from core/clock.py"),
+        (
+            ("time",),
+            allowed("core/clock.py", "core/embedded_postgres/server.py"),
+            "take a Clock, or stopwatch from core/clock.py",
+        ),
         (
             ("fastapi",),
             allowed(*ROUTED) | inside("app/core/", "app/contracts/"),
@@ -59,7 +63,15 @@ def inside(*folders: str) -> set[str]:
         (("httpx",), inside("app/client/"), "only the client calls others"),
         (
             ("sqlalchemy",),
-            allowed("repository.py", "models.py", "core/database.py", "core/rate_limit.py", "health.py"),
+            allowed(
+                "repository.py",
+                "auth/active_session.py",
+                "auth/denylist.py",
+                "models.py",
+                "core/database/pool.py",
+                "core/rate_limits/database.py",
+                "status/health.py",
+            ),
             "put the statement into a repository",
         ),
         (("app.auth", "app.tasks", "app.contracts", "app.main"), set(TREES) - inside("app/core/"), "core knows nobody"),
@@ -78,7 +90,7 @@ def test_tasks_know_of_auth_only_who_is_calling() -> None:
     """The one sideways arrow."""
     known = {m for name in inside("app/tasks/") for m in imports(TREES[name]) if m.startswith("app.auth.")}
     modules = {".".join(m.split(".")[:3]) for m in known}
-    known_to_tasks = {"dependencies", "errors", "caller", "caller_repository"}
+    known_to_tasks = {"dependencies", "errors", "user_database", "active_session"}
     assert modules <= {f"app.auth.{name}" for name in known_to_tasks}, f"{modules}: let the caller find it out"
 
 
@@ -101,7 +113,13 @@ def test_arrows_point_down(layer: str, above: tuple[str, ...]) -> None:
 
 def test_settings_are_read_in_one_place() -> None:
     """Nothing else looks at the environment; what starts PostgreSQL's programs hands its own on."""
-    homes = allowed("core/config.py", "core/embedded.py", "core/backup.py", "core/metrics.py", "app/serving.py")
+    homes = allowed(
+        "core/config.py",
+        "core/embedded_postgres/server.py",
+        "core/database/backup.py",
+        "status/prometheus.py",
+        "app/cli/serve.py",
+    )
     homes |= inside("app/client/")
     readers = {
         name
@@ -148,7 +166,7 @@ def test_everything_public_says_what_it_is() -> None:
 
 
 def statements() -> Iterator[tuple[str, str]]:
-    for module in (app.tasks.repository, app.auth.repository, app.auth.caller_repository, app.auth.denylist_repository):
+    for module in (app.tasks.repository, app.auth.repository, app.auth.active_session, app.auth.denylist):
         for name, value in vars(module).items():
             if isinstance(value, Statement):
                 yield f"{module.__name__}.{name}", value.sql.decode()

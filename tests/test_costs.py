@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
-from app.core.dsn import parse_database_url
-from app.core.migrate import upgrade
+from app.core.database.dsn import parse_database_url
+from app.core.database.migrations import upgrade
 from app.main import create_app
 from tests.bench.in_process import Ask, profile, sender
 from tests.conftest import new_database

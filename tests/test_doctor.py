@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from app import __main__ as commands
-from app.doctor import examine
+from app.cli.doctor import examine
 from tests.support import SECRET, make_settings
 
 
@@ -42,7 +42,7 @@ def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatc
     assert found(own_database_url, rate_limits="off")["settings"][0] == "warn"
     assert found(own_database_url, workers=20)["connections"][0] == "warn"
     for name, value in {"CLOCK_SECONDS": -1, "HASH_SECONDS": 0, "FAR_MS": 0}.items():
-        monkeypatch.setattr(f"app.doctor.{name}", value)
+        monkeypatch.setattr(f"app.cli.doctor.{name}", value)
     verdicts = found(own_database_url)
     assert {verdicts[what][0] for what in ("clock", "hashing", "database")} == {"warn"}
 

@@ -9,7 +9,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.auth import service
-from app.auth.caller import Caller
 from app.auth.errors import (
     InvalidCredentials,
     InvalidGrant,
@@ -18,9 +17,10 @@ from app.auth.errors import (
     NotAuthenticated,
 )
 from app.auth.service import Auth
-from app.core.client_address import client_address
+from app.auth.user_database import Caller
 from app.core.errors import MalformedBody, ServiceUnavailable
-from app.core.routing import Gate, Route
+from app.core.http.client_address import client_address
+from app.core.http.routing import Gate, Route
 
 
 # Dependencies are asynchronous: FastAPI sends a plain function to a thread, which takes longer than all of it.

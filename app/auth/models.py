@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Index, String, text
 from sqlmodel import Field
 
-from app.core.models import Table
+from app.core.database.table import Table
 
 EMAIL_LENGTH = 254
 NAME_LENGTH = 100

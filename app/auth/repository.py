@@ -22,10 +22,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.auth.caller_repository import UserRow, signed_in, user_columns
+from app.auth.active_session import UserRow, signed_in, user_columns
 from app.auth.models import User
 from app.auth.tokens import Claims
-from app.core.database import Database, Statement
+from app.core.database.pool import Database, Statement
 
 _NOBODY = UUID(int=0)
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)

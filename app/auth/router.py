@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Form
 
 from app.auth import service
-from app.auth.caller_repository import UserRow
+from app.auth.active_session import UserRow
 from app.auth.dependencies import AuthService, BearerRoute, ClientAddress, CurrentCaller, OAuthRoute, OptionalBearer
 from app.auth.errors import (
     EmailTaken,
@@ -38,8 +38,8 @@ from app.core.errors import (
     TooManyRequests,
     UnsupportedMediaType,
 )
-from app.core.refusals import refusals
-from app.core.routing import router
+from app.core.http.error_responses import refusals
+from app.core.http.routing import router
 
 public = router(prefix="/api/auth", tag="auth")
 protected = router(prefix="/api/auth", tag="auth", route_class=BearerRoute)

@@ -7,12 +7,12 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
-from app.auth.caller_repository import UserRow
+from app.auth.active_session import UserRow
 from app.auth.emails import normalise_email
 from app.auth.models import NAME_LENGTH
 from app.auth.tokens import TokenPair
-from app.core.refusals import Problem
-from app.core.text import NO_NUL, storable
+from app.core.fields import NO_NUL, storable
+from app.core.http.error_responses import Problem
 
 PASSWORD_MIN_LENGTH = 8
 PASSWORD_MAX_LENGTH = 128

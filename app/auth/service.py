@@ -7,20 +7,21 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import uuid4
 
-from app.auth import denylist_repository, repository
-from app.auth.caller import Caller
-from app.auth.caller_repository import UserRow
+from app.auth import denylist as denylist_repository
+from app.auth import repository
+from app.auth.active_session import UserRow
 from app.auth.common_passwords import is_common
 from app.auth.emails import normalise_email
 from app.auth.errors import CommonPassword, EmailTaken, InvalidCredentials, InvalidToken, NotAuthenticated
 from app.auth.passwords import Passwords
 from app.auth.tokens import Claims, TokenPair, Tokens, TokenType, successor_id
+from app.auth.user_database import Caller
 from app.core.clock import Clock
 from app.core.config import Settings
-from app.core.database import Database, DatabaseUnavailable
+from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.errors import TooManyRequests
 from app.core.logging import get_logger
-from app.core.rate_limit import RateLimiter
+from app.core.rate_limits.database import RateLimiter
 
 logger = get_logger("app.auth")
 

@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute
 from app.auth.dependencies import BearerRoute, identify
 from app.auth.errors import InvalidToken, NotAuthenticated
 from app.core.errors import COMMON_REFUSALS, ApiError, InternalError, Invalid, Render, ServiceUnavailable
-from app.core.refusals import Documented, refusals
-from app.core.routing import Gate, router
-from app.core.text import UUID_TEXT
+from app.core.fields import UUID_TEXT
+from app.core.http.error_responses import Documented, refusals
+from app.core.http.routing import Gate, router
 from app.tasks.errors import TaskChanged, TaskNotFound
 from app.tasks.list_repository import ListedTask
 from app.tasks.service import Page

@@ -14,8 +14,8 @@ from app.auth.dependencies import AuthService, ClientAddress
 from app.auth.errors import InvalidCredentials
 from app.auth.schemas import SignedInRead, SignInBody
 from app.core.errors import COMMON_REFUSALS, Render, TooManyRequests
-from app.core.refusals import refusals
-from app.core.routing import Route, StrictRequest, router
+from app.core.http.error_responses import refusals
+from app.core.http.routing import Route, StrictRequest, router
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -12,7 +12,7 @@ from app.auth.dependencies import CurrentCaller
 from app.contracts.contract import Contract, list_response, path_router, responses_as
 from app.contracts.login import login_router
 from app.core.errors import Refused
-from app.core.refusals import Problem
+from app.core.http.error_responses import Problem
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.repository import TaskRow

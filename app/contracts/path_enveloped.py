@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from app.auth.dependencies import CurrentCaller
 from app.contracts.contract import Contract, list_response, path_router, responses_as
 from app.core.errors import Refused
+from app.core.http.error_responses import FieldError
 from app.core.logging import current_request_id
-from app.core.refusals import FieldError
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.repository import TaskRow

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.core.dsn import Dsn, parse_database_url
+from app.core.database.dsn import Dsn, parse_database_url
 
 Network = IPv4Network | IPv6Network
 

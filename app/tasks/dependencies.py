@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import Header, Path
 from pydantic import BeforeValidator
 
-from app.core.text import UUID_TEXT
-from app.tasks.conditions import versions_to_match
+from app.core.fields import UUID_TEXT
+from app.tasks.etags import versions_to_match
 
 _NO_TASK = UUID(int=0)
 

@@ -27,9 +27,9 @@ from sqlalchemy import (
 )
 from sqlmodel import col
 
-from app.auth.caller import Caller
-from app.auth.caller_repository import for_owner, owner
-from app.core.database import RawText, Statement
+from app.auth.active_session import for_owner, owner
+from app.auth.user_database import Caller
+from app.core.database.pool import RawText, Statement
 from app.tasks.models import MOMENTS, Order, Priority, Sort, Status, Task
 from app.tasks.repository import is_completed, task_columns
 

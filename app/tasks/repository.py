@@ -26,9 +26,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.selectable import HasCTE
 from sqlmodel import col
 
-from app.auth.caller import Caller
-from app.auth.caller_repository import for_owner, owner
-from app.core.database import Statement
+from app.auth.active_session import for_owner, owner
+from app.auth.user_database import Caller
+from app.core.database.pool import Statement
 from app.tasks.models import Priority, Status, Task
 
 

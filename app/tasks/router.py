@@ -11,12 +11,12 @@ from starlette.responses import StreamingResponse
 from app.auth.dependencies import BearerRoute, CurrentCaller
 from app.auth.errors import InvalidToken, NotAuthenticated
 from app.core.errors import COMMON_REFUSALS, InternalError, Invalid, ServiceUnavailable
-from app.core.refusals import refusals
-from app.core.routing import router as make_router
+from app.core.http.error_responses import refusals
+from app.core.http.routing import router as make_router
 from app.tasks import service
-from app.tasks.conditions import etag, is_unchanged
 from app.tasks.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, TaskId
 from app.tasks.errors import TaskChanged, TaskNotFound
+from app.tasks.etags import etag, is_unchanged
 from app.tasks.repository import TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskRead, TaskUpdate
 

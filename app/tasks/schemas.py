@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import MISSING, AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.core.text import NO_NUL, VISIBLE, storable, visible
+from app.core.fields import NO_NUL, VISIBLE, storable, visible
 from app.tasks.models import DESCRIPTION_LENGTH, TITLE_LENGTH, Order, Priority, Sort, Status
 
 MAX_LIMIT = 100

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Generic, NamedTuple, get_args
 from uuid import UUID, uuid4, uuid5
 
-from app.auth.caller import Caller
+from app.auth.user_database import Caller
 from app.core.errors import ServiceUnavailable
 from app.tasks import list_repository, repository
 from app.tasks.errors import InvalidCursor, TaskChanged, TaskNotFound

@@ -17,8 +17,8 @@ class Guard(NamedTuple):
 TOKENS = "app/auth/tokens.py"
 SERVICE = "app/auth/service.py"
 ACCOUNTS = "app/auth/repository.py"
-CALLER_SQL = "app/auth/caller_repository.py"
-DENYLIST = "app/auth/denylist_repository.py"
+CALLER_SQL = "app/auth/active_session.py"
+DENYLIST = "app/auth/denylist.py"
 TASK_SQL = "app/tasks/repository.py"
 LIST_SQL = "app/tasks/list_repository.py"
 
@@ -134,7 +134,7 @@ GUARDS = [
         f"{AUTH}/test_sign_out.py",
     ),
     Guard(
-        "app/auth/caller.py",
+        "app/auth/user_database.py",
         "        if not rows:\n            raise InvalidToken\n",
         "        if not rows:\n            return ()\n",
         f"{AUTH}/test_sign_out.py",
@@ -165,16 +165,16 @@ GUARDS = [
         "uuid5(UUID(int=0), idempotency_key)",
         f"{TASKS}/test_tasks.py",
     ),
-    Guard("app/core/text.py", 'if "\\0" in text:', "if False:", f"{TASKS}/test_input.py"),
-    Guard("app/core/text.py", "if not _VISIBLE.match(text):", "if False:", f"{TASKS}/test_input.py"),
-    Guard("app/core/routing.py", "if len(received) > MAX_BODY_BYTES:", "if False:", f"{TASKS}/test_input.py"),
+    Guard("app/core/fields.py", 'if "\\0" in text:', "if False:", f"{TASKS}/test_input.py"),
+    Guard("app/core/fields.py", "if not _VISIBLE.match(text):", "if False:", f"{TASKS}/test_input.py"),
+    Guard("app/core/http/routing.py", "if len(received) > MAX_BODY_BYTES:", "if False:", f"{TASKS}/test_input.py"),
     Guard(
-        "app/core/routing.py",
+        "app/core/http/routing.py",
         "if declared is not None and not _is_media_type(declared, self.media_type):",
         "if False:",
         f"{TASKS}/test_input.py",
     ),
-    Guard("app/core/routing.py", "parse_constant=_refuse_constant, ", "", f"{TASKS}/test_input.py"),
+    Guard("app/core/http/routing.py", "parse_constant=_refuse_constant, ", "", f"{TASKS}/test_input.py"),
     Guard(
         "app/core/errors.py",
         "return Invalid([field_error(e) for e in found])",
@@ -188,38 +188,38 @@ GUARDS = [
         f"{CORE}/test_errors.py",
     ),
     Guard(
-        "app/core/client_address.py",
+        "app/core/http/client_address.py",
         "while hops and any(address in network for network in trusted):",
         "while hops:",
         f"{CORE}/test_client_address.py",
     ),
     Guard(
-        "app/core/client_address.py",
+        "app/core/http/client_address.py",
         "if client is None or client.port == 0:",
         "if client is None:",
         f"{CORE}/test_client_address.py",
     ),
     Guard(
-        "app/core/rate_limit.py",
+        "app/core/rate_limits/database.py",
         "(col(RateLimitCounter.count) < bindparam",
         "(col(RateLimitCounter.count) <= bindparam",
         f"{AUTH}/test_limits.py",
     ),
     Guard(
-        "app/core/middleware.py",
+        "app/core/http/middleware.py",
         "return offered if _REQUEST_ID.fullmatch(offered) else uuid4().hex",
         "return offered",
         f"{CORE}/test_errors.py",
     ),
-    Guard("app/core/middleware.py", "    app.add_middleware(CatchAll)\n", "", f"{CORE}/test_errors.py"),
+    Guard("app/core/http/middleware.py", "    app.add_middleware(CatchAll)\n", "", f"{CORE}/test_errors.py"),
     Guard(
-        "app/core/metrics.py",
+        "app/status/prometheus.py",
         'method = method if method in _METHODS else "other"',
         "pass",
         "tests/test_metrics.py",
     ),
     Guard(
-        "app/core/middleware.py",
+        "app/core/http/middleware.py",
         'route = getattr(scope.get("route"), "path", None)',
         'route = scope["path"]',
         "tests/test_metrics.py",

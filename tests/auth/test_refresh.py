@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from jose import jwt
 
-from app.auth import denylist_repository
-from app.core.database import DatabaseUnavailable
+from app.auth import denylist as denylist_repository
+from app.core.database.pool import DatabaseUnavailable
 from tests.conftest import Service
 from tests.support import SECRET, FrozenClock, Person, make_settings, running
 

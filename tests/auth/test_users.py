@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app import __main__ as commands
-from app.auth import users
+from app.auth import accounts_admin as users
 from tests.support import SECRET, Person, make_settings, running
 
 Run = Callable[..., str]

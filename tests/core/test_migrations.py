@@ -12,8 +12,8 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
-from app.core.dsn import parse_database_url
-from app.core.migrate import alembic_config, upgrade
+from app.core.database.dsn import parse_database_url
+from app.core.database.migrations import alembic_config, upgrade
 from tests.conftest import new_database
 from tests.support import ROOT, SECRET, Person, make_settings, running
 
@@ -62,7 +62,9 @@ def test_whoever_waits_for_a_migration_is_told(empty_database_url: str, caplog: 
     for expected in (["migrating", "migrated"], []):
         caplog.clear()
         upgrade(parse_database_url(empty_database_url))
-        assert [record.getMessage() for record in caplog.records if record.name == "app.core.migrate"] == expected
+        assert [
+            record.getMessage() for record in caplog.records if record.name == "app.core.database.migrations"
+        ] == expected
 
 
 def test_several_machines_at_once_migrate_once(empty_database_url: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from app.core.config import Limit
 from app.core.errors import TooManyRequests
-from app.core.rate_limit_redis import LimitsUnavailable, RedisRateLimiter
+from app.core.rate_limits.redis import LimitsUnavailable, RedisRateLimiter
 from tests.conftest import Service
 from tests.support import Person, free_port
 

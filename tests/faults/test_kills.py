@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app.core.embedded import EmbeddedPostgres
+from app.core.embedded_postgres.server import EmbeddedPostgres
 from tests.faults.load import Acknowledged, check, writing
 from tests.support import Server, serving
 

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from alembic import command
 
-from app.core.dsn import parse_database_url
-from app.core.migrate import alembic_config, upgrade
+from app.core.database.dsn import parse_database_url
+from app.core.database.migrations import alembic_config, upgrade
 from tests.conftest import new_database
 from tests.faults.load import Acknowledged, check, writing
 from tests.support import ROOT, SECRET, serving

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from app.core.clock import stopwatch
-from app.core.embedded import EmbeddedPostgres
+from app.core.embedded_postgres.server import EmbeddedPostgres
 from tests.conftest import new_database
 from tests.faults.proxy import Proxy, proxied
 from tests.support import Person, make_settings, running

@@ -8,8 +8,8 @@ import httpx
 import psycopg
 import pytest
 
+from app.cli.serve import GRACE_SECONDS
 from app.core.clock import stopwatch
-from app.serving import GRACE_SECONDS
 from tests.support import PASSWORD, Person, Server, serving
 
 pytestmark = pytest.mark.slow

@@ -8,9 +8,11 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from app.auth import caller_repository, denylist_repository, repository
-from app.core import rate_limit
-from app.core.database import Statement
+from app.auth import active_session as caller_repository
+from app.auth import denylist as denylist_repository
+from app.auth import repository
+from app.core.database.pool import Statement
+from app.core.rate_limits import database as rate_limit
 from app.tasks import list_repository
 from app.tasks import repository as tasks
 from app.tasks.list_repository import Shape

@@ -11,10 +11,10 @@ from uuid import UUID
 
 import psycopg
 
-from app.core.database import connection_arguments
-from app.core.dsn import parse_database_url
-from app.core.embedded import EmbeddedPostgres
-from app.core.migrate import upgrade
+from app.core.database.dsn import parse_database_url
+from app.core.database.migrations import upgrade
+from app.core.database.pool import connection_arguments
+from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.tasks import list_repository
 from app.tasks.service import BATCH
 from tests.conftest import new_database, new_folder

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.doctor import report
+from app.cli.doctor import report
 from tests.machines.pooler import needs_pgbouncer, pooled
 from tests.machines.test_balancer import run_tests
 from tests.support import make_settings

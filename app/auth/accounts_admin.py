@@ -6,7 +6,7 @@ from datetime import datetime
 from app.auth import repository
 from app.auth.emails import normalise_email
 from app.auth.repository import ListedUser
-from app.core.database import Database
+from app.core.database.pool import Database
 
 BATCH = 500
 

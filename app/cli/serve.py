@@ -12,8 +12,8 @@ from typing import NoReturn
 import uvicorn
 
 from app.core.config import Settings, load_settings
-from app.core.embedded import EmbeddedPostgres
-from app.core.embedded_places import EmbeddedUnavailable
+from app.core.embedded_postgres.paths import EmbeddedUnavailable
+from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.core.logging import configure_logging
 
 GRACE_SECONDS = 10

@@ -29,12 +29,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from app.auth.caller_repository import signed_in
+from app.auth.active_session import signed_in
 from app.auth.models import DeniedToken, User
 from app.auth.repository import Id
 from app.auth.tokens import Claims
-from app.core.database import Database, Statement
-from app.core.rate_limit import counted
+from app.core.database.pool import Database, Statement
+from app.core.rate_limits.database import counted
 
 COUNTED_EXACTLY = 100_000
 

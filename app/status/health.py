@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import column, select, table
 
 from app import __version__
-from app.core.database import Database, DatabaseUnavailable, Statement
-from app.core.migrate import head_revision
-from app.core.refusals import refusals
-from app.core.routing import router as make_router
+from app.core.database.migrations import head_revision
+from app.core.database.pool import Database, DatabaseUnavailable, Statement
+from app.core.http.error_responses import refusals
+from app.core.http.routing import router as make_router
 
 router = make_router(tag="service")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from app.core.embedded_places import EmbeddedUnavailable, reachable_binaries, reachable_data_dir, server_user
+from app.core.embedded_postgres.paths import EmbeddedUnavailable, reachable_binaries, reachable_data_dir, server_user
 
 MAJOR_VERSION = "18"
 LONGEST_SOCKET_PATH = 100  # sun_path has 108 bytes on Linux, 104 on macOS

@@ -9,12 +9,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from app.core.clock import stopwatch
-from app.core.dsn import Dsn
+from app.core.database.dsn import Dsn
 from app.core.logging import get_logger
 
 logger = get_logger(__name__)
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def alembic_config(dsn: Dsn | None = None) -> Config:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import col
 
 from app.auth.models import DeniedToken, User
-from app.core.database import Statement
+from app.core.database.pool import Statement
 
 
 class UserRow(NamedTuple):

@@ -14,7 +14,7 @@ from app.core.clock import system_clock
 from app.core.config import Limit
 from app.core.errors import ServiceUnavailable, TooManyRequests
 from app.core.logging import get_logger
-from app.core.rate_limit import limit_key
+from app.core.rate_limits.database import limit_key
 
 logger = get_logger(__name__)
 

@@ -12,9 +12,9 @@ from sqlmodel import Field, col
 
 from app.core.clock import Clock
 from app.core.config import Limit
-from app.core.database import Database, Statement
+from app.core.database.pool import Database, Statement
+from app.core.database.table import Table
 from app.core.errors import TooManyRequests
-from app.core.models import Table
 
 
 class RateLimitCounter(Table, table=True):

@@ -5,10 +5,10 @@ from math import nan
 from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.auth.denylist_repository import count_denied_tokens
-from app.core.database import Database, DatabaseUnavailable
-from app.core.metrics import Metrics
-from app.core.routing import router as make_router
+from app.auth.denylist import count_denied_tokens
+from app.core.database.pool import Database, DatabaseUnavailable
+from app.core.http.routing import router as make_router
+from app.status.prometheus import Metrics
 
 router = make_router(tag="service")
 

@@ -18,7 +18,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.types import UserDefinedType
 
 from app.core.clock import stopwatch
-from app.core.dsn import Dsn
+from app.core.database.dsn import Dsn
 from app.core.errors import ServiceUnavailable
 from app.core.logging import get_logger
 

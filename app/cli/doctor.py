@@ -8,8 +8,8 @@ import psycopg
 from app.auth.passwords import Passwords
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
-from app.core.database import connection_arguments
-from app.core.migrate import head_revision
+from app.core.database.migrations import head_revision
+from app.core.database.pool import connection_arguments
 
 CLOCK_SECONDS = 5
 HASH_SECONDS = 0.5

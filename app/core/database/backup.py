@@ -7,8 +7,8 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from app.core.dsn import Dsn
-from app.core.embedded_places import EmbeddedUnavailable, reachable_binaries
+from app.core.database.dsn import Dsn
+from app.core.embedded_postgres.paths import EmbeddedUnavailable, reachable_binaries
 
 
 class BackupFailed(Exception):

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.auth.caller_repository import SELECT_SIGNED_IN_USER, UserRow
+from app.auth.active_session import SELECT_SIGNED_IN_USER, UserRow
 from app.auth.errors import InvalidToken
 from app.auth.tokens import Claims
-from app.core.database import Database, RowT, Statement
+from app.core.database.pool import Database, RowT, Statement
 
 
 class Caller:

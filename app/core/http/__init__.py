@@ -1,0 +1,1 @@
+"""What any HTTP API needs: routes, middleware, error bodies, documentation pages."""

@@ -1,0 +1,1 @@
+"""`/`, `/health` and `/metrics`: what this is and whether it works."""
