@@ -15,7 +15,7 @@ from app.auth.accounts_admin import UserNotFound
 from app.auth.denylist import delete_expired_tokens
 from app.auth.repository import end_every_session
 from app.cli.doctor import report
-from app.cli.serve import say, serve, with_database
+from app.cli.serve import database_running, echo, serve
 from app.core.clock import system_clock
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database import backup
@@ -33,19 +33,19 @@ PRUNE_BATCH = 1000
 
 def migrate(settings: Settings) -> None:
     """Bring the database to this code's schema; safe to run on several machines at once."""
-    with with_database(settings) as ready:
-        say(f"Migrating the database to {head_revision()} …")
+    with database_running(settings) as ready:
+        echo(f"Migrating the database to {head_revision()} …")
         upgrade(ready.dsn)
-        say("The database is up to date.")
+        echo("The database is up to date.")
 
 
 def prune(settings: Settings) -> None:
     """Delete the denylist rows and counters that nothing needs any more."""
-    with with_database(settings) as ready:
-        _on(ready, _prune)
+    with database_running(settings) as ready:
+        run_with_pool(ready, _prune)
 
 
-def _on(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+def run_with_pool(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     """Do something with one connection to the database of these settings."""
 
     async def do() -> T:
@@ -64,32 +64,32 @@ async def _prune(database: Database) -> None:
         total = 0
         while deleted := await delete(database, system_clock(), batch=PRUNE_BATCH):
             total += deleted
-            say(f"Deleted {total} expired {what} …")
-        say(f"No expired {what} left.")
+            echo(f"Deleted {total} expired {what} …")
+        echo(f"No expired {what} left.")
 
 
 def dump(settings: Settings, file: Path) -> None:
     """Write the whole database into a new file."""
-    with with_database(settings) as ready:
-        say(f"Writing {file} …")
+    with database_running(settings) as ready:
+        echo(f"Writing {file} …")
         backup.dump(ready.dsn, file)
-        say(f"Wrote {file.stat().st_size:,} bytes.")
+        echo(f"Wrote {file.stat().st_size:,} bytes.")
 
 
 def restore(settings: Settings, file: Path) -> None:
     """Replace what is in the database by what is in a file, and sign everybody out."""
-    with with_database(settings) as ready:
-        say(f"Restoring {file} …")
+    with database_running(settings) as ready:
+        echo(f"Restoring {file} …")
         backup.restore(ready.dsn, file)
         upgrade(ready.dsn)
         # The denylist is as old as the dump, so that what has been signed out or used since would be good again.
-        _on(ready, lambda database: end_every_session(database, system_clock()))
-        say("Restored. Everybody signs in again.")
+        run_with_pool(ready, lambda database: end_every_session(database, system_clock()))
+        echo("Restored. Everybody signs in again.")
 
 
 def doctor(settings: Settings) -> None:
     """Look at what the service stands on, and say what to do."""
-    with with_database(settings) as ready:
+    with database_running(settings) as ready:
         if not report(ready):
             raise SystemExit(1)
 
@@ -104,8 +104,8 @@ _CHANGES = {
 
 def list_users(settings: Settings) -> None:
     """Print every account."""
-    with with_database(settings) as ready:
-        _on(ready, _list_users)
+    with database_running(settings) as ready:
+        run_with_pool(ready, _list_users)
 
 
 async def _list_users(database: Database) -> None:
@@ -116,9 +116,9 @@ async def _list_users(database: Database) -> None:
 
 def change_user(settings: Settings, action: str, email: str) -> None:
     """Do one of `_CHANGES`."""
-    with with_database(settings) as ready:
-        _on(ready, lambda database: _CHANGES[action](database, email, system_clock()))
-        say(f"Done: {action} {email}.")
+    with database_running(settings) as ready:
+        run_with_pool(ready, lambda database: _CHANGES[action](database, email, system_clock()))
+        echo(f"Done: {action} {email}.")
 
 
 def openapi() -> None:

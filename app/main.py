@@ -11,16 +11,16 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.auth import router as auth_routes
-from app.auth.passwords import Passwords
-from app.auth.service import COUNTED_EVENTS, Auth
-from app.auth.tokens import Tokens
+from app.auth.passwords import PasswordHasher
+from app.auth.service import AUTH_EVENTS, Auth
+from app.auth.tokens import TokenCodec
 from app.contracts.registry import choose
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database.migrations import upgrade
 from app.core.database.pool import Database
 from app.core.errors import install_error_handlers
-from app.core.http.docs import describe, install_docs
+from app.core.http.docs import document_errors, install_docs
 from app.core.http.middleware import install_middleware
 from app.core.logging import configure_logging, get_logger
 from app.core.rate_limits.database import DatabaseRateLimiter, NoRateLimiter, RateLimiter
@@ -79,7 +79,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     for contract in contracts:
         app.router.routes.extend(contract.routes)
     app.state.error_shapes = [(contract.paths, contract.render) for contract in contracts]
-    describe(app)
+    document_errors(app)
     if settings.docs_enabled:
         install_docs(app)
     install_error_handlers(app)
@@ -123,13 +123,13 @@ def _make_auth(app: FastAPI) -> Auth:
     return Auth(
         database=app.state.database,
         settings=settings,
-        tokens=Tokens(
+        tokens=TokenCodec(
             settings.better_auth_secret.get_secret_value(),
             previous.get_secret_value() if previous else None,
             access_seconds=settings.access_token_seconds,
             refresh_seconds=settings.refresh_token_seconds,
         ),
-        passwords=Passwords(cost=settings.password_hash_cost, queue_seconds=settings.hash_queue_seconds),
+        passwords=PasswordHasher(cost=settings.password_hash_cost, queue_seconds=settings.hash_queue_seconds),
         limiter=_limiter(settings, app.state.database, app.state.clock),
         clock=app.state.clock,
         count=app.state.metrics.count_event if app.state.metrics else lambda event: None,
@@ -146,7 +146,7 @@ def _metrics(app: FastAPI) -> "Metrics":
     from app.status.prometheus import Metrics  # an extra that many do without
 
     app.router.routes.extend(router.routes)
-    return Metrics(COUNTED_EVENTS)
+    return Metrics(AUTH_EVENTS)
 
 
 def _limiter(settings: Settings, database: Database, clock: Clock) -> RateLimiter:

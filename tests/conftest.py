@@ -39,7 +39,7 @@ def postgres_url() -> Iterator[str]:
         yield given
         return
     with new_folder() as folder:
-        server = EmbeddedPostgres(folder / "postgres", durable=False, say=lambda text: None)
+        server = EmbeddedPostgres(folder / "postgres", durable=False, echo=lambda text: None)
         try:
             yield server.start()
         finally:

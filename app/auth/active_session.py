@@ -38,7 +38,7 @@ alive = select(col(User.id)).where(*signed_in()).cte("alive")
 owner = select(alive.c.id).scalar_subquery()
 
 
-def for_owner(work: FromClause) -> Select[Any]:
+def only_if_active(work: FromClause) -> Select[Any]:
     """Give the rows of work that names `owner`, or one of nulls; no row at all if the sign-in is over."""
     return select(*work.c).select_from(alive.outerjoin(work, true()))
 

@@ -43,14 +43,14 @@ async def bearer_token(request: Request) -> str | None:
     return token.lstrip(" ")
 
 
-async def identify(request: Request) -> Caller:
+async def authenticate(request: Request) -> Caller:
     """Say who is calling, once a request. Raises: NotAuthenticated, InvalidToken."""
     known: Caller | None = request.scope.get("caller")
     if known is None:
         token = await bearer_token(request)
         if token is None:
             raise NotAuthenticated
-        known = request.scope["caller"] = service.identify(await get_auth(request), token)
+        known = request.scope["caller"] = service.authenticate(await get_auth(request), token)
     return known
 
 
@@ -58,7 +58,7 @@ class _Bearer(OAuth2PasswordBearer):
     """Shows Swagger UI's Authorize dialog an e-mail and a password field, and asks `identify`."""
 
     async def __call__(self, request: Request) -> Any:  # type: ignore[override]  # FastAPI passes what is annotated
-        return await identify(request)
+        return await authenticate(request)
 
 
 class BearerRoute(Route):
@@ -68,7 +68,7 @@ class BearerRoute(Route):
     whoever is signed in: 401 comes before all others.
     """
 
-    gates: tuple[Gate, ...] = (identify,)
+    gates: tuple[Gate, ...] = (authenticate,)
 
     def get_route_handler(self) -> Any:
         answer = super().get_route_handler()
@@ -79,7 +79,7 @@ class BearerRoute(Route):
             except (NotAuthenticated, InvalidToken, ServiceUnavailable):
                 raise
             except (HTTPException, RequestValidationError):
-                await (await identify(request)).check()
+                await (await authenticate(request)).check()
                 raise
 
         return handle

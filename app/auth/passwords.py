@@ -21,11 +21,11 @@ with warnings.catch_warnings():
 T = TypeVar("T")
 
 # Above this passlib refuses; no account can have such a password.
-_LONGEST = 4096
+MAX_LENGTH = 4096
 _NICENESS = 10
 
 
-class Verdict(NamedTuple):
+class Verification(NamedTuple):
     """Whether the password was right, and a stronger hash to store when the old one is out of date."""
 
     correct: bool
@@ -44,7 +44,7 @@ def normalise_password(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-class Passwords:
+class PasswordHasher:
     """bcrypt over SHA-256, so that no byte is dropped at 72; plain bcrypt is still verified."""
 
     def __init__(self, *, cost: int, queue_seconds: float) -> None:
@@ -52,12 +52,12 @@ class Passwords:
             ["bcrypt_sha256", "bcrypt"], deprecated="auto", bcrypt_sha256__rounds=cost, bcrypt__rounds=cost
         )
         width = os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(width, thread_name_prefix="hash", initializer=_be_nice)
+        self._pool = ThreadPoolExecutor(width, thread_name_prefix="hash", initializer=_lower_priority)
         self._turn = asyncio.Semaphore(width)
         self._queue_seconds = queue_seconds
         started_at = stopwatch()
         # Made now: passlib's own is made at first use, which tells the first unknown e-mail by its time.
-        self.decoy_hash = self._context.hash(secrets.token_urlsafe())
+        self.dummy_hash = self._context.hash(secrets.token_urlsafe())
         self.seconds_per_hash = stopwatch() - started_at
         # Twice what can be served in time; whoever comes beyond that need not wait to be told.
         self._longest_queue = max(16, int(2 * width * queue_seconds / self.seconds_per_hash))
@@ -65,26 +65,26 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """Raises: HashingOverloaded."""
-        return await self._in_turn(lambda: str(self._context.hash(normalise_password(password))))
+        return await self._run_queued(lambda: str(self._context.hash(normalise_password(password))))
 
-    async def verify(self, password: str, password_hash: str) -> Verdict:
+    async def verify(self, password: str, password_hash: str) -> Verification:
         """Verify exactly one hash. Raises: HashingOverloaded."""
-        return await self._in_turn(lambda: self._verify(password, password_hash))
+        return await self._run_queued(lambda: self._verify(password, password_hash))
 
     def close(self) -> None:
         """Let the threads end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _verify(self, password: str, password_hash: str) -> Verdict:
+    def _verify(self, password: str, password_hash: str) -> Verification:
         try:
-            if len(password) <= _LONGEST:
-                return Verdict(*self._context.verify_and_update(normalise_password(password), password_hash))
+            if len(password) <= MAX_LENGTH:
+                return Verification(*self._context.verify_and_update(normalise_password(password), password_hash))
         except ValueError:  # a lone surrogate, or a NUL against a plain bcrypt hash: nobody's password
             pass
-        self._context.verify("", self.decoy_hash)  # refused, and no sooner than others
-        return Verdict(correct=False, new_hash=None)
+        self._context.verify("", self.dummy_hash)  # refused, and no sooner than others
+        return Verification(correct=False, new_hash=None)
 
-    async def _in_turn(self, work: Callable[[], T]) -> T:
+    async def _run_queued(self, work: Callable[[], T]) -> T:
         if self._waiting >= self._longest_queue:
             raise HashingOverloaded(retry_after_seconds=5)
         self._waiting += 1
@@ -101,7 +101,7 @@ class Passwords:
             self._turn.release()
 
 
-def _be_nice() -> None:
+def _lower_priority() -> None:
     """Let requests go before hashes when both want a core. Linux sets this for one thread."""
     if sys.platform == "linux":  # pragma: no branch  # the tests run on one of them
         os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)

@@ -32,7 +32,7 @@ _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Account(NamedTuple):
-    """An account, or with `known` false the decoy that stands in for one that is not there."""
+    """An account, or with `known` false the dummy that stands in for one that is not there."""
 
     known: bool
     id: UUID
@@ -57,12 +57,12 @@ class Id(NamedTuple):
 
 _account_columns = (*user_columns, col(User.password_hash), col(User.is_active), col(User.token_version))
 # As many columns to fetch and to read when there is no such account: the 9 µs that a row takes would show.
-_decoy_columns = (
-    cast(bindparam("decoy_id"), Uuid),
+_dummy_account = (
+    cast(bindparam("dummy_id"), Uuid),
     cast(bindparam("email"), String),
     cast(null(), String),
-    cast(bindparam("decoy_created_at"), DateTime(timezone=True)),
-    cast(bindparam("decoy_hash"), String),
+    cast(bindparam("dummy_created_at"), DateTime(timezone=True)),
+    cast(bindparam("dummy_hash"), String),
     true(),
     cast(literal(0), Integer),
 )
@@ -86,7 +86,7 @@ INSERT_USER = Statement(
 SELECT_ACCOUNT = Statement(
     select(true(), *_account_columns)
     .where(col(User.email) == bindparam("email"))
-    .union_all(select(false(), *_decoy_columns))
+    .union_all(select(false(), *_dummy_account))
     .limit(1),
     Account,
 )
@@ -125,10 +125,10 @@ async def insert_user(
     )
 
 
-async def select_account(database: Database, email: str, *, decoy_hash: str) -> Account:
-    """Find an account by its normalised e-mail; otherwise give a decoy with this hash."""
+async def select_account(database: Database, email: str, *, dummy_hash: str) -> Account:
+    """Find an account by its normalised e-mail; otherwise return a dummy with this hash."""
     account = await database.fetch_one(
-        SELECT_ACCOUNT, email=email, decoy_hash=decoy_hash, decoy_id=_NOBODY, decoy_created_at=_NEVER
+        SELECT_ACCOUNT, email=email, dummy_hash=dummy_hash, dummy_id=_NOBODY, dummy_created_at=_NEVER
     )
     assert account is not None
     return account

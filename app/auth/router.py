@@ -31,7 +31,7 @@ from app.auth.schemas import (
     UserRead,
 )
 from app.core.errors import (
-    COMMON_REFUSALS,
+    BODY_ERRORS,
     BodyTooLarge,
     InternalError,
     ServiceUnavailable,
@@ -56,7 +56,7 @@ _OAUTH = refusals(
     "/signup",
     status_code=HTTPStatus.CREATED,
     summary="Create an account",
-    responses=refusals(*COMMON_REFUSALS, EmailTaken, TooManyRequests),
+    responses=refusals(*BODY_ERRORS, EmailTaken, TooManyRequests),
 )
 async def sign_up(body: SignUpBody, auth: AuthService, address: ClientAddress) -> SignedInRead:
     """Creates an account and signs it in at once: the answer has the user and both tokens.
@@ -70,16 +70,14 @@ async def sign_up(body: SignUpBody, auth: AuthService, address: ClientAddress) -
     return SignedInRead.signed_in(*signed_in)
 
 
-@public.post("/signin", summary="Sign in", responses=refusals(*COMMON_REFUSALS, InvalidCredentials, TooManyRequests))
+@public.post("/signin", summary="Sign in", responses=refusals(*BODY_ERRORS, InvalidCredentials, TooManyRequests))
 async def sign_in(body: SignInBody, auth: AuthService, address: ClientAddress) -> SignedInRead:
     """Opens a sign-in of its own on this device. A wrong password and an unknown e-mail answer alike."""
     signed_in = await service.sign_in(auth, address, email=body.email, password=body.password.get_secret_value())
     return SignedInRead.signed_in(*signed_in)
 
 
-@public.post(
-    "/refresh", summary="Refresh the tokens", responses=refusals(*COMMON_REFUSALS, InvalidToken, TooManyRequests)
-)
+@public.post("/refresh", summary="Refresh the tokens", responses=refusals(*BODY_ERRORS, InvalidToken, TooManyRequests))
 async def refresh(body: RefreshBody, auth: AuthService) -> TokenRead:
     """Exchanges a refresh token for a new pair. Each refresh token is good for one use.
 
@@ -89,7 +87,7 @@ async def refresh(body: RefreshBody, auth: AuthService) -> TokenRead:
     return TokenRead.of(await service.refresh(auth, body.refresh_token))
 
 
-@public.post("/signout", summary="Sign out", responses=refusals(*COMMON_REFUSALS, NotAuthenticated, InvalidToken))
+@public.post("/signout", summary="Sign out", responses=refusals(*BODY_ERRORS, NotAuthenticated, InvalidToken))
 async def sign_out(auth: AuthService, access_token: OptionalBearer, body: SignOutBody | None = None) -> Detail:
     """Ends this sign-in, or with `everywhere` all of them, at once: the living access token too.
 

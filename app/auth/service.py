@@ -13,8 +13,8 @@ from app.auth.active_session import UserRow
 from app.auth.common_passwords import is_common
 from app.auth.emails import normalise_email
 from app.auth.errors import CommonPassword, EmailTaken, InvalidCredentials, InvalidToken, NotAuthenticated
-from app.auth.passwords import Passwords
-from app.auth.tokens import Claims, TokenPair, Tokens, TokenType, successor_id
+from app.auth.passwords import PasswordHasher
+from app.auth.tokens import Claims, TokenCodec, TokenPair, TokenType, successor_id
 from app.auth.user_database import Caller
 from app.core.clock import Clock
 from app.core.config import Settings
@@ -25,11 +25,11 @@ from app.core.rate_limits.database import RateLimiter
 
 logger = get_logger("app.auth")
 
-COUNTED_EVENTS = ("sign_in_failed", "sign_in_locked", "refresh_reuse_detected")
+AUTH_EVENTS = ("sign_in_failed", "sign_in_locked", "refresh_reuse_detected")
 
 # A row of the denylist stays this long after its last token has expired, whatever the clocks say.
-KEEP = timedelta(days=1)
-PRUNED_PER_ROTATION = 5
+DENYLIST_GRACE = timedelta(days=1)
+PRUNE_BATCH_ON_REFRESH = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Auth:
 
     database: Database
     settings: Settings
-    tokens: Tokens
-    passwords: Passwords
+    tokens: TokenCodec
+    passwords: PasswordHasher
     limiter: RateLimiter
     clock: Clock
     count: Callable[[str], None]
@@ -72,7 +72,7 @@ async def sign_in(auth: Auth, address: str, *, email: str, password: str) -> Sig
     """Open a sign-in. Raises: TooManyRequests, InvalidCredentials. Source: FR-006, NFR-005."""
     email = normalise_email(email) or ""
     await _count_attempt(auth, address, email)
-    account = await repository.select_account(auth.database, email, decoy_hash=auth.passwords.decoy_hash)
+    account = await repository.select_account(auth.database, email, dummy_hash=auth.passwords.dummy_hash)
     verdict = await auth.passwords.verify(password, account.password_hash)
     if not account.known or not account.is_active or not verdict.correct:
         logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
@@ -115,13 +115,13 @@ async def refresh(auth: Auth, refresh_token: str) -> TokenPair:
     claims = auth.tokens.read(refresh_token, "refresh", now)
     limit = auth.settings.rate_limit_refresh_session
     counting = await auth.limiter.join("refresh-session", str(claims.session_id), limit)
-    expires_at = datetime.fromtimestamp(claims.expires_at, now.tzinfo) + KEEP
+    expires_at = datetime.fromtimestamp(claims.expires_at, now.tzinfo) + DENYLIST_GRACE
     rotation = await denylist_repository.insert_used_token(
         auth.database, claims, now, expires_at=expires_at, counting=counting and counting.params
     )
     if rotation.expired:
         with suppress(DatabaseUnavailable):  # the token is used: its successor must be given all the same
-            await denylist_repository.delete_expired_tokens(auth.database, now, batch=PRUNED_PER_ROTATION)
+            await denylist_repository.delete_expired_tokens(auth.database, now, batch=PRUNE_BATCH_ON_REFRESH)
     if counting and not rotation.allowed:
         await counting.refuse()
     if not rotation.alive:
@@ -140,7 +140,7 @@ async def _reused(auth: Auth, claims: Claims, now: datetime) -> TokenPair:
         )
         if used and not used.successor_used and now - used.used_at <= leeway:
             return _successor(auth, claims, used.used_at)
-    expires_at = now + timedelta(seconds=auth.settings.refresh_token_seconds) + KEEP
+    expires_at = now + timedelta(seconds=auth.settings.refresh_token_seconds) + DENYLIST_GRACE
     if await denylist_repository.insert_ended_session(auth.database, claims, "reused", now, expires_at=expires_at):
         logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
         auth.count("refresh_reuse_detected")
@@ -170,7 +170,7 @@ async def sign_out(auth: Auth, access_token: str | None, refresh_token: str | No
     if not genuine:
         raise InvalidToken if access_token or refresh_token else NotAuthenticated
     user_id = genuine[0].user_id
-    expires_at = now + timedelta(seconds=auth.settings.refresh_token_seconds) + KEEP
+    expires_at = now + timedelta(seconds=auth.settings.refresh_token_seconds) + DENYLIST_GRACE
     for claims in {c.session_id: c for c in genuine if c.user_id == user_id}.values():
         if everywhere:
             await repository.update_token_version(auth.database, claims, now)
@@ -185,7 +185,7 @@ def _genuine(auth: Auth, token: str | None, kind: TokenType, now: datetime) -> C
         return None
 
 
-def identify(auth: Auth, access_token: str) -> Caller:
+def authenticate(auth: Auth, access_token: str) -> Caller:
     """Say who sent this access token. Raises: InvalidToken. Source: FR-013, FR-014.
 
     Only its signature and its times are checked here, so that a forged one costs no connection.

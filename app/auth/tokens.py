@@ -20,7 +20,7 @@ TokenType = Literal["access", "refresh"]
 
 ISSUER = "auth-tasks-api"
 MAX_TOKEN_LENGTH = 2048
-VERIFIED = 4096  # access tokens, some 5 MB
+CACHED_TOKENS = 4096  # access tokens, some 5 MB
 
 _TYPES: dict[TokenType, str] = {"access": "at+jwt", "refresh": "rt+jwt"}
 # base64url without padding; the signature's last character carries two spare bits, which must be zero.
@@ -55,7 +55,7 @@ def successor_id(token_id: UUID) -> UUID:
     return uuid5(token_id, "refresh")
 
 
-class Tokens:
+class TokenCodec:
     """Issues with the current secret, reads with that and the previous one."""
 
     def __init__(self, secret: str, previous: str | None, *, access_seconds: int, refresh_seconds: int) -> None:
@@ -66,7 +66,7 @@ class Tokens:
         self._headers = {kind: {key.headers[kind]: key for key in keys} for kind in _TYPES}
         # What a token says never changes, so that it need not be computed at each request: the same text, the same
         # secrets, the same claims. A refusal is not kept; the times, and whether its sign-in lives, are asked anew.
-        self._verified = lru_cache(maxsize=VERIFIED)(partial(self._verify, kind="access"))
+        self._verified = lru_cache(maxsize=CACHED_TOKENS)(partial(self._verify, kind="access"))
 
     def issue(self, user_id: UUID, session_id: UUID, version: int, *, refresh_id: UUID, now: datetime) -> TokenPair:
         """Sign a pair. The same arguments give the same bytes, so that a pair can be issued again."""

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import psycopg
 
-from app.auth.passwords import Passwords
+from app.auth.passwords import PasswordHasher
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
 from app.core.database.migrations import head_revision
@@ -64,7 +64,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _hashing(settings: Settings) -> Finding:
-    passwords = Passwords(cost=settings.password_hash_cost, queue_seconds=1)
+    passwords = PasswordHasher(cost=settings.password_hash_cost, queue_seconds=1)
     passwords.close()
     seconds = passwords.seconds_per_hash
     how = f"{seconds * 1000:.0f} ms at cost {settings.password_hash_cost}"

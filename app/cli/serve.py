@@ -21,18 +21,18 @@ GRACE_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Tell the person at the terminal, at once."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def with_database(settings: Settings) -> Iterator[Settings]:
+def database_running(settings: Settings) -> Iterator[Settings]:
     """Give settings that name a database: the one set, or an embedded one that runs meanwhile."""
     if settings.database_url is not None:
         yield settings
         return
-    postgres = EmbeddedPostgres(settings.embedded_data_dir, say=say)
+    postgres = EmbeddedPostgres(settings.embedded_data_dir, echo=echo)
     done = threading.Event()
     os.environ["DATABASE_URL"] = postgres.start()  # the worker processes read it there
     watch = threading.Thread(target=_keep_running, args=(postgres, done), daemon=True)
@@ -49,9 +49,9 @@ def _keep_running(postgres: EmbeddedPostgres, done: threading.Event) -> None:
     while not done.wait(0.5):
         try:
             if postgres.ensure_running():
-                say("The embedded PostgreSQL had stopped and was started again.")
+                echo("The embedded PostgreSQL had stopped and was started again.")
         except EmbeddedUnavailable as error:
-            say(str(error))
+            echo(str(error))
 
 
 def serve(settings: Settings) -> None:
@@ -59,9 +59,9 @@ def serve(settings: Settings) -> None:
     # uvicorn raises the signal again when it has stopped; without this the embedded database would stay.
     signal.signal(signal.SIGTERM, _exit)
     configure_logging(settings.log_level, settings.log_format)
-    with with_database(settings) as ready:
+    with database_running(settings) as ready:
         base = f"http://{f'[{ready.host}]' if ':' in ready.host else ready.host}:{ready.port}"
-        say(f"Serving on {base}" + (f", try it at {base}/docs" if ready.docs_enabled else "") + " (Ctrl-C stops)")
+        echo(f"Serving on {base}" + (f", try it at {base}/docs" if ready.docs_enabled else "") + " (Ctrl-C stops)")
         with _metrics_of_the_workers(ready):
             uvicorn.run(
                 "app.main:app",

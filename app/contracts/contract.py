@@ -11,9 +11,9 @@ from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
-from app.auth.dependencies import BearerRoute, identify
+from app.auth.dependencies import BearerRoute, authenticate
 from app.auth.errors import InvalidToken, NotAuthenticated
-from app.core.errors import COMMON_REFUSALS, ApiError, InternalError, Invalid, Render, ServiceUnavailable
+from app.core.errors import BODY_ERRORS, ApiError, ErrorRenderer, InternalError, Invalid, ServiceUnavailable
 from app.core.fields import UUID_TEXT
 from app.core.http.error_responses import Documented, refusals
 from app.core.http.routing import Gate, router
@@ -28,11 +28,11 @@ class Contract(NamedTuple):
     name: str
     routes: list[BaseRoute]
     paths: re.Pattern[str]
-    render: Render
-    excludes: frozenset[str] = frozenset()
+    render: ErrorRenderer
+    conflicts_with: frozenset[str] = frozenset()
 
 
-class NotYourPath(ApiError):
+class PathUserMismatch(ApiError):
     """The path names somebody else. Nothing was looked up, so this says nothing about them."""
 
     status = HTTPStatus.FORBIDDEN
@@ -40,17 +40,17 @@ class NotYourPath(ApiError):
     message = "This path belongs to another user."
 
 
-async def own_path(request: Request) -> None:
+async def require_own_path(request: Request) -> None:
     """Compare the path's user with the token's; it is used for nothing else. Raises: NotYourPath."""
-    caller = await identify(request)
+    caller = await authenticate(request)
     if request.path_params["user_id"].lower() != str(caller.user_id):
-        raise NotYourPath
+        raise PathUserMismatch
 
 
 class PathRoute(BearerRoute):
     """A route below a user's own path: 401, then 403, before the body is read."""
 
-    gates: tuple[Gate, ...] = (identify, own_path)
+    gates: tuple[Gate, ...] = (authenticate, require_own_path)
 
 
 _NO_ID = str(UUID(int=0))
@@ -69,13 +69,13 @@ def _well_formed(name: str) -> Gate:
 class StrictPathRoute(PathRoute):
     """The same, where an id that is no UUID is 422 and not merely nobody's or missing."""
 
-    gates = (identify, _well_formed("user_id"), own_path, _well_formed("task_id"))
+    gates = (authenticate, _well_formed("user_id"), require_own_path, _well_formed("task_id"))
 
 
 _Named = Annotated[str, Path(description="Your own id.", json_schema_extra={"format": "uuid"})]
 
 
-async def _named_in_path(user_id: _Named) -> None:
+async def _document_user_id(user_id: _Named) -> None:
     """Documents the path's user; the gate has checked it."""
 
 
@@ -83,7 +83,7 @@ def path_router(name: str, prefix: str, route_class: type[PathRoute] = PathRoute
     """Make a router below `…/{user_id}/tasks`, whose operation ids begin with the contract's name."""
     made = router(prefix=prefix, tag=name, route_class=route_class)
     made.generate_unique_id_function = lambda route: f"{name.replace('-', '_')}_{route.name}"
-    made.dependencies.append(Depends(_named_in_path))
+    made.dependencies.append(Depends(_document_user_id))
     return made
 
 
@@ -109,7 +109,7 @@ def list_response(
     return Response(opening + members(page.tasks) + ending(total), media_type="application/json")
 
 
-_ALWAYS = (NotAuthenticated, InvalidToken, NotYourPath, InternalError, ServiceUnavailable)
+AUTH_ERRORS = (NotAuthenticated, InvalidToken, PathUserMismatch, InternalError, ServiceUnavailable)
 
 
 class Responses(NamedTuple):
@@ -122,16 +122,16 @@ class Responses(NamedTuple):
     written: Documented
 
 
-def responses_as(model: type[BaseModel], render: Render, *of_one_task: type[ApiError]) -> Responses:
+def responses_as(model: type[BaseModel], render: ErrorRenderer, *of_one_task: type[ApiError]) -> Responses:
     """Document every refusal in this shape; `of_one_task` are those besides a missing task."""
 
     def document(*errors: type[ApiError]) -> Documented:
-        return refusals(*_ALWAYS, *errors, model=model, render=render)
+        return refusals(*AUTH_ERRORS, *errors, model=model, render=render)
 
     return Responses(
         listing=document(Invalid),
-        new=document(*COMMON_REFUSALS),
+        new=document(*BODY_ERRORS),
         one=document(TaskNotFound, *of_one_task),
-        changed=document(TaskNotFound, TaskChanged, *COMMON_REFUSALS),
+        changed=document(TaskNotFound, TaskChanged, *BODY_ERRORS),
         written=document(TaskNotFound, TaskChanged, *of_one_task),
     )

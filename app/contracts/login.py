@@ -13,7 +13,7 @@ from app.auth import service
 from app.auth.dependencies import AuthService, ClientAddress
 from app.auth.errors import InvalidCredentials
 from app.auth.schemas import SignedInRead, SignInBody
-from app.core.errors import COMMON_REFUSALS, Render, TooManyRequests
+from app.core.errors import BODY_ERRORS, ErrorRenderer, TooManyRequests
 from app.core.http.error_responses import refusals
 from app.core.http.routing import Route, StrictRequest, router
 
@@ -45,10 +45,10 @@ async def _as_json(request: Request) -> Request:
     return Request({**request.scope, "headers": headers}, receive)
 
 
-def login_router(refusal: type[BaseModel], render: Render) -> APIRouter:
+def login_router(refusal: type[BaseModel], render: ErrorRenderer) -> APIRouter:
     """Make the route of a contract whose refusals have this shape."""
     made = router(prefix="/api/auth", tag="path", route_class=FormOrJsonRoute)
-    answers = refusals(*COMMON_REFUSALS, InvalidCredentials, TooManyRequests, model=refusal, render=render)
+    answers = refusals(*BODY_ERRORS, InvalidCredentials, TooManyRequests, model=refusal, render=render)
 
     @made.post("/login", summary="Sign in", responses=answers)
     async def login(body: SignInBody, auth: AuthService, address: ClientAddress) -> SignedInRead:

@@ -103,5 +103,5 @@ contract = Contract(
     [*router.routes, *login_router(PathRefusal, render).routes],
     re.compile(r"/api/(auth/login|[^/]+/tasks)(/|$)"),
     render,
-    excludes=frozenset({"path-enveloped"}),
+    conflicts_with=frozenset({"path-enveloped"}),
 )

@@ -144,5 +144,5 @@ async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch 
 
 
 contract = Contract(
-    "path-enveloped", router.routes, re.compile(r"/api/[^/]+/tasks(/|$)"), render, excludes=frozenset({"path"})
+    "path-enveloped", router.routes, re.compile(r"/api/[^/]+/tasks(/|$)"), render, conflicts_with=frozenset({"path"})
 )

@@ -15,6 +15,6 @@ def choose(names: Sequence[str]) -> list[Contract]:
     if unknown:
         raise SettingsError(f"API_CONTRACTS names {', '.join(unknown)}; there are {', '.join(CONTRACTS)}")
     for name in names:
-        if clashing := CONTRACTS[name].excludes & set(names):
+        if clashing := CONTRACTS[name].conflicts_with & set(names):
             raise SettingsError(f"API_CONTRACTS names both {name} and {', '.join(clashing)}, whose paths are the same")
     return [contract for name, contract in CONTRACTS.items() if name in names]

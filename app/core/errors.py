@@ -98,7 +98,7 @@ class InternalError(ApiError):
     message = "Something went wrong on our side. Please try again later."
 
 
-COMMON_REFUSALS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, Invalid, InternalError, ServiceUnavailable)
+BODY_ERRORS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, Invalid, InternalError, ServiceUnavailable)
 """What any route that takes a body may answer."""
 
 
@@ -110,7 +110,7 @@ class Refused(NamedTuple):
     at: datetime
 
 
-Render = Callable[[Refused, dict[str, Any]], dict[str, Any]]
+ErrorRenderer = Callable[[Refused, dict[str, Any]], dict[str, Any]]
 """Turns a problem's members into another body, for paths that speak another shape."""
 
 

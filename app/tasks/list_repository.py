@@ -27,9 +27,9 @@ from sqlalchemy import (
 )
 from sqlmodel import col
 
-from app.auth.active_session import for_owner, owner
+from app.auth.active_session import only_if_active, owner
 from app.auth.user_database import Caller
-from app.core.database.pool import RawText, Statement
+from app.core.database.pool import Statement, Utf8Bytes
 from app.tasks.models import MOMENTS, Order, Priority, Sort, Status, Task
 from app.tasks.repository import is_completed, task_columns
 
@@ -126,15 +126,15 @@ def _total(shape: Shape) -> ColumnElement[Any]:
 @lru_cache(maxsize=SHAPES)
 def _list_statement(shape: Shape) -> Statement[ListedTask]:
     page = _page(shape, *task_columns, _total(shape))
-    return Statement(for_owner(page.subquery("page")), ListedTask)
+    return Statement(only_if_active(page.subquery("page")), ListedTask)
 
 
 @lru_cache(maxsize=SHAPES)
 def _json_statement(shape: Shape) -> Statement[JsonRow]:
     page = _page(shape, *task_columns).subquery("page")
-    members = cast(func.string_agg(_json(page.c), _sql(",")), RawText)
+    members = cast(func.string_agg(_json(page.c), _sql(",")), Utf8Bytes)
     work = select(func.count().label("read"), members.label("json"), _total(shape)).select_from(page)
-    return Statement(for_owner(work.subquery("work")), JsonRow)
+    return Statement(only_if_active(work.subquery("work")), JsonRow)
 
 
 def _sql(text: str) -> ColumnElement[str]:
@@ -158,14 +158,14 @@ def _json(task: Any) -> ColumnElement[str]:
         case((task.completed, _DONE), else_=_sql(',"completed":false,"status":"') + task.status + _sql('"')),
         _sql(',"priority":"'), task.priority,
         _sql('","version":'), cast(task.version, Text),
-        _sql(',"created_at":"'), _moment(task.created_at),
-        _sql('","updated_at":"'), _moment(task.updated_at),
+        _sql(',"created_at":"'), _timestamp(task.created_at),
+        _sql('","updated_at":"'), _timestamp(task.updated_at),
         _sql('"}'),
     )  # fmt: skip  # a line for each member
     return reduce(add, parts)
 
 
-def _moment(column: Any) -> ColumnElement[str]:
+def _timestamp(column: Any) -> ColumnElement[str]:
     """Write a moment in UTC, with six digits after the second or none."""
     text = func.to_char(func.timezone(_UTC, column), _sql('YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
     return func.replace(text, _sql(".000000Z"), _sql("Z"))

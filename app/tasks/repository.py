@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.selectable import HasCTE
 from sqlmodel import col
 
-from app.auth.active_session import for_owner, owner
+from app.auth.active_session import only_if_active, owner
 from app.auth.user_database import Caller
 from app.core.database.pool import Statement
 from app.tasks.models import Priority, Status, Task
@@ -83,7 +83,7 @@ _touched: dict[str, Any] = {
 def _statement(
     work: HasCTE,
 ) -> Statement[TaskRow]:
-    return Statement(for_owner(work.cte("work")), TaskRow)
+    return Statement(only_if_active(work.cte("work")), TaskRow)
 
 
 INSERT = _statement(

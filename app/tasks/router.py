@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 
 from app.auth.dependencies import BearerRoute, CurrentCaller
 from app.auth.errors import InvalidToken, NotAuthenticated
-from app.core.errors import COMMON_REFUSALS, InternalError, Invalid, ServiceUnavailable
+from app.core.errors import BODY_ERRORS, InternalError, Invalid, ServiceUnavailable
 from app.core.http.error_responses import refusals
 from app.core.http.routing import router as make_router
 from app.tasks import service
@@ -34,9 +34,9 @@ _PAGING = {
     },
 }
 
-_ALWAYS = (NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable)
-_LIST = refusals(*_ALWAYS, Invalid) | {200: {"headers": _PAGING}}
-_CREATE = refusals(*_ALWAYS, *COMMON_REFUSALS) | {
+AUTH_ERRORS = (NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable)
+_LIST = refusals(*AUTH_ERRORS, Invalid) | {200: {"headers": _PAGING}}
+_CREATE = refusals(*AUTH_ERRORS, *BODY_ERRORS) | {
     200: {
         "model": TaskRead,
         "description": "The task that this `Idempotency-Key` made before.",
@@ -44,13 +44,13 @@ _CREATE = refusals(*_ALWAYS, *COMMON_REFUSALS) | {
     },
     201: {"headers": _ETAG | _LOCATION},
 }
-_READ = refusals(*_ALWAYS, TaskNotFound) | {
+_READ = refusals(*AUTH_ERRORS, TaskNotFound) | {
     200: {"headers": _ETAG},
     304: {"description": "You have the current version already.", "headers": _ETAG},
 }
-_DELETE = refusals(*_ALWAYS, TaskNotFound, TaskChanged)
+_DELETE = refusals(*AUTH_ERRORS, TaskNotFound, TaskChanged)
 _TOGGLE = _DELETE | {200: {"headers": _ETAG}}
-_UPDATE = refusals(*_ALWAYS, *COMMON_REFUSALS, TaskNotFound, TaskChanged) | {200: {"headers": _ETAG}}
+_UPDATE = refusals(*AUTH_ERRORS, *BODY_ERRORS, TaskNotFound, TaskChanged) | {200: {"headers": _ETAG}}
 
 
 @router.get("", summary="List my tasks", response_model=list[TaskRead], responses=_LIST)

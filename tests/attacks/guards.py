@@ -126,10 +126,10 @@ GUARDS = [
     Guard("app/auth/emails.py", "valid.normalized.casefold()", "valid.normalized", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/emails.py", "text.strip()", "text", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/dependencies.py", "if len(headers) > 1 or ", "if ", f"{TASKS}/test_isolation.py"),
-    Guard("app/auth/dependencies.py", "(identify,)", "()", f"{TASKS}/test_input.py"),
+    Guard("app/auth/dependencies.py", "(authenticate,)", "()", f"{TASKS}/test_input.py"),
     Guard(
         "app/auth/dependencies.py",
-        "                await (await identify(request)).check()\n",
+        "                await (await authenticate(request)).check()\n",
         "",
         f"{AUTH}/test_sign_out.py",
     ),

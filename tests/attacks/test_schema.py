@@ -38,7 +38,7 @@ class Fuzzed:
     statuses: dict[str, Counter[int]] = field(default_factory=dict)
 
 
-def fuzz(url: str, cases: int, *, signed_in: bool = True, only: str = "", own_path: bool = False) -> Fuzzed:
+def fuzz(url: str, cases: int, *, signed_in: bool = True, only: str = "", require_own_path: bool = False) -> Fuzzed:
     """Send so many generated requests to each operation, each as somebody new: signing out would end it for all."""
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=SchemathesisConfig())
     found = Fuzzed()
@@ -48,11 +48,11 @@ def fuzz(url: str, cases: int, *, signed_in: bool = True, only: str = "", own_pa
             caller = sign_up(url)
             if not signed_in:
                 caller = caller._replace(headers={})
-            fuzz_operation(operation, caller, found, cases, own_path=own_path)
+            fuzz_operation(operation, caller, found, cases, require_own_path=require_own_path)
     return found
 
 
-def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *, own_path: bool) -> None:
+def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *, require_own_path: bool) -> None:
     """Every other request names a task that exists, unconditionally, if it names one."""
     statuses = found.statuses[operation.label] = Counter()
 
@@ -60,7 +60,7 @@ def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *,
     @given(case=operation.as_strategy())
     def send(case: Any) -> None:
         found.sent += 1
-        if own_path:
+        if require_own_path:
             case.path_parameters["user_id"] = caller.user_id
         if found.sent % 2 and "task_id" in case.path_parameters:
             case.path_parameters["task_id"] = caller.task_id
@@ -108,7 +108,7 @@ def test_ten_thousand_generated_requests_get_what_the_document_says(two_workers:
 def test_the_other_shapes_hold_their_documents_too(database_url: str, tmp_path: Path, contracts: str) -> None:
     """Under one's own path, and under any other."""
     with serving(tmp_path, DATABASE_URL=database_url, API_CONTRACTS=contracts) as server:
-        own = fuzz(server.url, 8, only="{user_id}", own_path=True)
+        own = fuzz(server.url, 8, only="{user_id}", require_own_path=True)
         any_path = fuzz(server.url, 4, only="{user_id}")
     print(f"schemathesis, {contracts}: {own.sent + any_path.sent} requests, 0 operations failed")
     check(own)

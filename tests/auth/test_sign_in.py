@@ -82,7 +82,7 @@ async def test_the_decoys_password_opens_nothing(service: Service) -> None:
     """C1: its hash is verified for unknown e-mails, and to be right is not enough."""
     async with service() as client:
         passwords = client._transport.app.state.auth.passwords  # type: ignore[attr-defined]  # httpx.ASGITransport's
-        passwords.decoy_hash = await passwords.hash(PASSWORD)
+        passwords.dummy_hash = await passwords.hash(PASSWORD)
         assert (await sign_in(client, new_email())).status_code == 401
 
 

@@ -12,19 +12,19 @@ import pytest
 from jose import jwk, jwt
 
 from app.auth.errors import InvalidToken
-from app.auth.tokens import MAX_TOKEN_LENGTH, VERIFIED, Tokens
+from app.auth.tokens import CACHED_TOKENS, MAX_TOKEN_LENGTH, TokenCodec
 from tests.support import SECRET, FrozenClock, Person
 
 Forge = Callable[..., str]
 
 
 @pytest.fixture
-def tokens() -> Tokens:
-    return Tokens(SECRET, None, access_seconds=900, refresh_seconds=604800)
+def tokens() -> TokenCodec:
+    return TokenCodec(SECRET, None, access_seconds=900, refresh_seconds=604800)
 
 
 @pytest.fixture
-def genuine(tokens: Tokens, clock: FrozenClock) -> str:
+def genuine(tokens: TokenCodec, clock: FrozenClock) -> str:
     return tokens.issue(uuid4(), uuid4(), 0, refresh_id=uuid4(), now=clock()).access_token
 
 
@@ -55,7 +55,7 @@ async def test_any_library_reads_a_token_by_the_secret_alone(client: httpx.Async
     assert jwt.get_unverified_header(ada.refresh_token)["typ"] == "rt+jwt"
 
 
-def test_a_token_lives_until_its_second_comes(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+def test_a_token_lives_until_its_second_comes(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
     """A18, A19: RFC 7519 4.1.4 says on or after."""
     expires_at = jwt.get_unverified_claims(genuine)["exp"]
     moment = clock.moment.fromtimestamp(expires_at, clock.moment.tzinfo)
@@ -70,7 +70,7 @@ def test_a_token_lives_until_its_second_comes(tokens: Tokens, genuine: str, cloc
     "value", [..., None, "", "x", 0, -1, 1.5, True, [], {}, "9999999999", 10**30, 1e300, "\ud800", str(uuid4()).upper()]
 )
 def test_a_claim_that_is_not_as_we_write_it_is_refused(
-    tokens: Tokens, genuine: str, clock: FrozenClock, claim: str, value: Any
+    tokens: TokenCodec, genuine: str, clock: FrozenClock, claim: str, value: Any
 ) -> None:
     """A16, A20 to A25: signed with the right secret all the same."""
     if (claim, value) == ("ver", 0):
@@ -80,7 +80,7 @@ def test_a_claim_that_is_not_as_we_write_it_is_refused(
     assert tokens.read(changed(genuine), "access", clock())
 
 
-def test_times_must_make_sense(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+def test_times_must_make_sense(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
     """A22, A23: not from the future, not longer-lived than we make them; a minute's skew is allowed."""
     now = int(clock().timestamp())
     for issued_at, expires_at in ((now + 3600, now + 3700), (now, now + 10**8), (now, now), (now, now - 5)):
@@ -107,14 +107,14 @@ def test_times_must_make_sense(tokens: Tokens, genuine: str, clock: FrozenClock)
     ],
 )
 def test_a_payload_that_is_no_object_of_claims_is_refused(
-    tokens: Tokens, genuine: str, clock: FrozenClock, payload: bytes
+    tokens: TokenCodec, genuine: str, clock: FrozenClock, payload: bytes
 ) -> None:
     """A20, A27, A28, A30."""
     with pytest.raises(InvalidToken):
         tokens.read(sign(genuine.partition(".")[0], payload), "access", clock())
 
 
-def test_a_name_that_stands_twice_is_refused(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+def test_a_name_that_stands_twice_is_refused(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
     """A26: parsers differ in which one they take."""
     said = json.dumps(jwt.get_unverified_claims(genuine))
     with pytest.raises(InvalidToken):
@@ -139,14 +139,14 @@ def test_a_name_that_stands_twice_is_refused(tokens: Tokens, genuine: str, clock
     ],
 )
 def test_a_token_has_exactly_one_spelling(
-    tokens: Tokens, genuine: str, clock: FrozenClock, respell: Callable[[str], str]
+    tokens: TokenCodec, genuine: str, clock: FrozenClock, respell: Callable[[str], str]
 ) -> None:
     """A8, B10."""
     with pytest.raises(InvalidToken):
         tokens.read(respell(genuine), "access", clock())
 
 
-def test_every_spare_bit_of_the_signature_counts(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+def test_every_spare_bit_of_the_signature_counts(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
     """A8: the last of 43 characters has two that decoders drop."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     accepted = 0
@@ -159,7 +159,7 @@ def test_every_spare_bit_of_the_signature_counts(tokens: Tokens, genuine: str, c
     assert accepted == 1
 
 
-def test_a_token_beyond_the_bound_is_not_parsed(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+def test_a_token_beyond_the_bound_is_not_parsed(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
     """A29: not even a genuine one."""
     long = changed(genuine, more="x" * MAX_TOKEN_LENGTH)
     assert len(long) > MAX_TOKEN_LENGTH
@@ -180,7 +180,9 @@ def test_a_token_beyond_the_bound_is_not_parsed(tokens: Tokens, genuine: str, cl
         {"alg": "HS256", "typ": "at+jwt", "zip": "DEF"},
     ],
 )
-def test_only_our_own_header_is_read(tokens: Tokens, genuine: str, clock: FrozenClock, header: dict[str, Any]) -> None:
+def test_only_our_own_header_is_read(
+    tokens: TokenCodec, genuine: str, clock: FrozenClock, header: dict[str, Any]
+) -> None:
     """A1 to A4, A9 to A12, A15: signed with the right secret all the same."""
     payload = json.dumps(jwt.get_unverified_claims(genuine)).encode()
     with pytest.raises(InvalidToken):
@@ -190,13 +192,15 @@ def test_only_our_own_header_is_read(tokens: Tokens, genuine: str, clock: Frozen
 @pytest.mark.parametrize("secret", ['"' + "q" * 40 + '"', '["' + "a" * 40 + '"]', '{"k":"' + "b" * 40 + '"}', "ä" * 40])
 def test_a_secret_may_look_like_json(secret: str, clock: FrozenClock) -> None:
     """python-jose parses a secret given as text."""
-    tokens = Tokens(secret, None, access_seconds=900, refresh_seconds=900)
+    tokens = TokenCodec(secret, None, access_seconds=900, refresh_seconds=900)
     user_id = uuid4()
     pair = tokens.issue(user_id, uuid4(), 3, refresh_id=uuid4(), now=clock())
     assert tokens.read(pair.access_token, "access", clock()).user_id == user_id
 
 
-def test_a_token_that_was_read_before_is_asked_its_time_again(tokens: Tokens, genuine: str, clock: FrozenClock) -> None:
+def test_a_token_that_was_read_before_is_asked_its_time_again(
+    tokens: TokenCodec, genuine: str, clock: FrozenClock
+) -> None:
     """What is kept of a token are its claims, never that it was accepted."""
     tokens.read(genuine, "access", clock())
     with pytest.raises(InvalidToken):
@@ -208,13 +212,13 @@ def test_a_token_that_was_read_before_is_asked_its_time_again(tokens: Tokens, ge
         tokens.read(genuine, "access", clock())
 
 
-def test_what_is_kept_of_tokens_is_bounded_and_never_a_refusal(tokens: Tokens, clock: FrozenClock) -> None:
+def test_what_is_kept_of_tokens_is_bounded_and_never_a_refusal(tokens: TokenCodec, clock: FrozenClock) -> None:
     """A flood of forged ones takes no memory, a flood of genuine ones a known amount."""
-    for number in range(VERIFIED + 10):
+    for number in range(CACHED_TOKENS + 10):
         pair = tokens.issue(UUID(int=number), UUID(int=1), 0, refresh_id=UUID(int=2), now=clock())
         assert tokens.read(pair.access_token, "access", clock()).user_id == UUID(int=number)
         said, signed = pair.access_token.rpartition(".")[0], pair.refresh_token.rpartition(".")[2]
         for forged in (f"{said}.{signed}", pair.refresh_token):
             with pytest.raises(InvalidToken):
                 tokens.read(forged, "access", clock())
-    assert tokens._verified.cache_info().currsize == VERIFIED
+    assert tokens._verified.cache_info().currsize == CACHED_TOKENS

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import psycopg
 from passlib.hash import bcrypt_sha256
 
-from app.auth.tokens import Tokens
+from app.auth.tokens import TokenCodec
 
 STRANGERS = 1000
 _TASK_COLUMNS = "id, user_id, title, description, status, priority, version, created_at, updated_at"
@@ -66,15 +66,15 @@ def _tasks(wanted: list[tuple[Person, int]], moment: datetime) -> Iterator[tuple
             yield task_id, person.id, title, "The fern first", "pending", "high", 1, made_at, made_at
 
 
-def make_tokens(secret: str) -> Tokens:
-    return Tokens(secret, None, access_seconds=900, refresh_seconds=604800)
+def make_tokens(secret: str) -> TokenCodec:
+    return TokenCodec(secret, None, access_seconds=900, refresh_seconds=604800)
 
 
-def access_token(tokens: Tokens, person: Person) -> str:
+def access_token(tokens: TokenCodec, person: Person) -> str:
     return tokens.issue(person.id, uuid4(), 0, refresh_id=uuid4(), now=datetime.now(UTC)).access_token
 
 
-def refresh_requests(tokens: Tokens, people: list[Person], count: int) -> list[Request]:
+def refresh_requests(tokens: TokenCodec, people: list[Person], count: int) -> list[Request]:
     """Each of another sign-in: the tokens are genuine, and nobody has used them."""
     now = datetime.now(UTC)
     owners = (people[number % len(people)] for number in range(count))

@@ -45,7 +45,7 @@ async def measure(url: str) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="auth-tasks-profile-") as folder:
         Path(folder).chmod(0o711)
-        postgres = EmbeddedPostgres(Path(folder) / "postgres", durable=False, say=lambda text: None)
+        postgres = EmbeddedPostgres(Path(folder) / "postgres", durable=False, echo=lambda text: None)
         try:
             url = postgres.start()
             upgrade(parse_database_url(url))

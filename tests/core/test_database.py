@@ -130,7 +130,7 @@ async def test_a_statement_that_never_ends_is_cut(own_database_url: str, monkeyp
 
 async def test_the_service_starts_before_its_database_and_is_ready_when_that_is(folder: Path) -> None:
     """G1, G2, G3: 503 with Retry-After while it is away, liveness yes, the same process recovers."""
-    postgres = EmbeddedPostgres(folder / "postgres", durable=False, say=lambda text: None)
+    postgres = EmbeddedPostgres(folder / "postgres", durable=False, echo=lambda text: None)
     settings = make_settings(postgres.url, migrate_on_start="on")
     try:
         async with running(settings) as client:

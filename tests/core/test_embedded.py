@@ -19,7 +19,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from app.core.embedded_postgres.server import EmbeddedPostgres
-postgres = EmbeddedPostgres(Path(sys.argv[1]), durable=False, say=lambda text: None)
+postgres = EmbeddedPostgres(Path(sys.argv[1]), durable=False, echo=lambda text: None)
 print(postgres.start(), flush=True)
 sys.stdin.readline()
 postgres.stop()
@@ -30,7 +30,7 @@ import ctypes, os, signal, sys, time
 from pathlib import Path
 from app.core.embedded_postgres.server import EmbeddedPostgres
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
-postgres = EmbeddedPostgres(Path(sys.argv[1]), durable=False, say=lambda text: None)
+postgres = EmbeddedPostgres(Path(sys.argv[1]), durable=False, echo=lambda text: None)
 postgres.start()
 os.kill(int((postgres.data_dir / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
 while not postgres.ensure_running():
@@ -41,7 +41,7 @@ postgres.stop()
 
 
 def make(data_dir: Path, *, durable: bool = False) -> EmbeddedPostgres:
-    return EmbeddedPostgres(data_dir, durable=durable, say=lambda text: None)
+    return EmbeddedPostgres(data_dir, durable=durable, echo=lambda text: None)
 
 
 def hold(data_dir: Path) -> "subprocess.Popen[str]":
@@ -250,7 +250,7 @@ class TestRoot:
         private.mkdir(mode=0o700)
         monkeypatch.setattr("app.core.embedded_postgres.paths.SHARED_HOME", folder / "shared")
         said: list[str] = []
-        postgres = EmbeddedPostgres(private / "postgres", durable=False, say=said.append)
+        postgres = EmbeddedPostgres(private / "postgres", durable=False, echo=said.append)
         assert count(postgres.start()) == 1
         postgres.stop()
         assert postgres.data_dir.is_relative_to(folder / "shared")

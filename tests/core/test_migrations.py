@@ -26,7 +26,7 @@ TABLES = """SELECT relname, relpersistence, reloptions::text FROM pg_class
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"""
 
 
-def describe(url: str) -> set[tuple[object, ...]]:
+def document_errors(url: str) -> set[tuple[object, ...]]:
     with psycopg.connect(make_conninfo(url)) as connection:
         rows = [row for query in (CONSTRAINTS, INDEXES, COLUMNS, TABLES) for row in connection.execute(query)]
     return {row for row in rows if "alembic_version" not in row}
@@ -39,7 +39,7 @@ def test_the_migrations_make_what_the_models_say(postgres_url: str, own_database
         engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo))
         SQLModel.metadata.create_all(engine)
         engine.dispose()
-        assert describe(url) == describe(own_database_url)
+        assert document_errors(url) == document_errors(own_database_url)
     command.check(alembic_config(parse_database_url(own_database_url)))
 
 
@@ -49,7 +49,7 @@ async def test_down_and_up_again_keeps_the_rows_of_what_stays(own_database_url: 
     async with running(make_settings(own_database_url)) as client:
         await (await Person.sign_up(client)).add_task()
     await asyncio.to_thread(command.downgrade, alembic_config(dsn), "base")
-    assert describe(own_database_url) == set()
+    assert document_errors(own_database_url) == set()
     await asyncio.to_thread(upgrade, dsn)
     await asyncio.to_thread(upgrade, dsn)
     async with running(make_settings(own_database_url)) as client:
@@ -89,7 +89,7 @@ def test_alembic_itself_works_and_offline_too(empty_database_url: str) -> None:
     script = subprocess.run([*alembic, "--sql"], cwd=ROOT, env=environment, capture_output=True, check=True).stdout
     assert b"CREATE TABLE tasks" in script
     subprocess.run(alembic, cwd=ROOT, env=environment, capture_output=True, check=True)
-    assert any("tasks" in row for row in describe(empty_database_url))
+    assert any("tasks" in row for row in document_errors(empty_database_url))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ ENOUGH = 4_000
 @contextmanager
 def embedded(folder: Path) -> Iterator[EmbeddedPostgres]:
     """A durable database, used from here too, so that it outlives the server."""
-    postgres = EmbeddedPostgres(folder / "postgres", say=lambda text: None)
+    postgres = EmbeddedPostgres(folder / "postgres", echo=lambda text: None)
     postgres.start()
     try:
         yield postgres
@@ -67,7 +67,7 @@ async def test_a_killed_embedded_database_loses_nothing(folder: Path, tmp_path: 
     """G13: its first process; the server starts it again, or the next server does."""
     known = Acknowledged()
     settings = {"EMBEDDED_DATA_DIR": str(folder / "postgres"), "LOG_LEVEL": "WARNING"}
-    postgres = EmbeddedPostgres(folder / "postgres", say=lambda text: None)
+    postgres = EmbeddedPostgres(folder / "postgres", echo=lambda text: None)
 
     async def kill(server: Server) -> None:
         os.kill(postmaster(postgres), signal.SIGKILL)

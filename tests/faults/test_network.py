@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 async def database(folder: Path) -> AsyncIterator[str]:
     """A database whose socket is known."""
-    postgres = EmbeddedPostgres(folder / "postgres", durable=False, say=lambda text: None)
+    postgres = EmbeddedPostgres(folder / "postgres", durable=False, echo=lambda text: None)
     try:
         with new_database(postgres.start()) as url:
             yield url

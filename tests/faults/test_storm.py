@@ -10,7 +10,7 @@ from statistics import quantiles
 import httpx
 import pytest
 
-from app.auth.passwords import Passwords
+from app.auth.passwords import PasswordHasher
 from app.core.clock import stopwatch
 from tests.support import PASSWORD, Person, serving
 
@@ -23,7 +23,7 @@ TOO_SLOW = "this machine hashes {:.1f} a second: 100 take longer than the queue 
 
 async def hashes_a_second() -> float:
     """Measure this machine, as the service would use it."""
-    passwords = Passwords(cost=12, queue_seconds=60)
+    passwords = PasswordHasher(cost=12, queue_seconds=60)
     began = stopwatch()
     await asyncio.gather(*(passwords.hash(PASSWORD) for _ in range(8)))
     passwords.close()

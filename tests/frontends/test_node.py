@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.auth.tokens import Tokens
+from app.auth.tokens import TokenCodec
 from tests.support import PASSWORD, ROOT, SECRET, Server, new_email, serving
 
 pytestmark = [
@@ -98,6 +98,6 @@ def test_jose_reads_the_user_from_an_access_token(project: Path, server: Server)
 
 
 def expired_token() -> str:
-    tokens = Tokens(SECRET, None, access_seconds=60, refresh_seconds=60)
+    tokens = TokenCodec(SECRET, None, access_seconds=60, refresh_seconds=60)
     then = datetime.now(UTC) - timedelta(minutes=2)
     return tokens.issue(uuid4(), uuid4(), 0, refresh_id=uuid4(), now=then).access_token

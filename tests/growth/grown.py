@@ -107,7 +107,7 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
         **{"reopen": False, "new_priority": None, "limit": 21, "offset": 0, "text": None},
         **{"after_value": now - timedelta(seconds=10), "after_id": task_id},
         **{"key": uuid4().bytes, "amount": 9, "window_end": now + timedelta(minutes=1), "batch": 1000},
-        **{"email": email, "decoy_id": user_id, "decoy_created_at": now, "decoy_hash": ""},
+        **{"email": email, "dummy_id": user_id, "dummy_created_at": now, "dummy_hash": ""},
     }
     return Asked(statement, statement.literals | params | about_a_task | change | sign_in)
 

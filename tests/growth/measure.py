@@ -45,7 +45,7 @@ def main() -> None:
     given = parser.parse_args()
     costs: list[Cost] = []
     with new_folder() as folder:
-        server = EmbeddedPostgres(folder / "postgres", durable=False, say=lambda text: None)
+        server = EmbeddedPostgres(folder / "postgres", durable=False, echo=lambda text: None)
         url = server.start()
         try:
             for users in given.users:

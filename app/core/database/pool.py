@@ -31,7 +31,7 @@ LOCK_SECONDS = 2
 CONNECT_SECONDS = 3
 POOL_WAIT_SECONDS = 2
 RECONNECT_SECONDS = 0.1
-CUT_SECONDS = STATEMENT_SECONDS + 1
+ABORT_SECONDS = STATEMENT_SECONDS + 1
 ATTEMPTS = 3
 
 _dialect = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
@@ -59,7 +59,7 @@ class DatabaseUnavailable(ServiceUnavailable):
     code = "DATABASE_UNAVAILABLE"
 
 
-class RawText(UserDefinedType[bytes]):
+class Utf8Bytes(UserDefinedType[bytes]):
     """Text that is only handed on: it comes as the bytes that the server sent, in UTF-8.
 
     `bpchar` because no column has it, so that its loader meets nothing else; text becomes it without a copy.
@@ -156,9 +156,9 @@ class Database:
             self._warned_at, self._failures = stopwatch(), 0
 
     async def _attempt(self, statement: Statement[RowT], values: Mapping[str, Any]) -> list[RowT]:
-        connection = await self._living_connection()
+        connection = await self._checked_out()
         # A server that does not answer at all: cancelling the task would wait ten seconds more (psycopg 3.3.9).
-        timer = asyncio.get_running_loop().call_later(CUT_SECONDS, _cut, connection)
+        timer = asyncio.get_running_loop().call_later(ABORT_SECONDS, _abort, connection)
         try:
             cursor = connection.work
             cursor.row_factory = statement.row_factory
@@ -172,11 +172,11 @@ class Database:
             timer.cancel()
             await self.pool.putconn(connection)
 
-    async def _living_connection(self) -> Connection:
+    async def _checked_out(self) -> Connection:
         """Take a connection that the server has not closed while it lay in the pool."""
         while True:
             connection = await self.pool.getconn()
-            if not _has_something_to_read(connection):
+            if not _is_closed_by_server(connection):
                 return connection
             await connection.close()
             await self.pool.putconn(connection)
@@ -210,7 +210,7 @@ def connection_arguments(dsn: Dsn) -> dict[str, Any]:
     return arguments | {"prepare_threshold": 1, "options": f"{settings} {given}".strip()}
 
 
-def _has_something_to_read(connection: AsyncConnection[Any]) -> bool:
+def _is_closed_by_server(connection: AsyncConnection[Any]) -> bool:
     """Say whether an idle connection's socket is readable: the server said goodbye, or is gone."""
     try:
         poll = select.poll()
@@ -220,7 +220,7 @@ def _has_something_to_read(connection: AsyncConnection[Any]) -> bool:
         return True
 
 
-def _cut(connection: AsyncConnection[Any]) -> None:
+def _abort(connection: AsyncConnection[Any]) -> None:
     """Shut the socket, so that psycopg sees it closed."""
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.pgconn.socket)) as link:
         link.shutdown(socket.SHUT_RDWR)

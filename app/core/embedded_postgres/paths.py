@@ -35,13 +35,13 @@ def _reachable(path: Path, user: ServerUser) -> bool:
     return all(folder.stat().st_mode & 0o001 or folder.stat().st_uid == user.pw_uid for folder in existing)
 
 
-def reachable_data_dir(data_dir: Path, user: ServerUser, say: Callable[[str], None]) -> Path:
+def reachable_data_dir(data_dir: Path, user: ServerUser, echo: Callable[[str], None]) -> Path:
     """Give the data folder, or for root one below /var/lib when `nobody` cannot get there."""
     if _reachable(data_dir.parent, user):
         return data_dir
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     kept = _shared_folder(digest) / "postgres"
-    say(f"{data_dir} cannot be reached by the user that runs PostgreSQL for root: the data is kept in {kept}.")
+    echo(f"{data_dir} cannot be reached by the user that runs PostgreSQL for root: the data is kept in {kept}.")
     return kept
 
 

@@ -30,12 +30,12 @@ WAITS_SECONDS = (0.2, 0.5, 1, 2, 4, 8)
 class EmbeddedPostgres:
     """One data folder and its server, shared by every process that starts it; the last one out stops it."""
 
-    def __init__(self, data_dir: Path, *, durable: bool = True, say: Callable[[str], None] = print) -> None:
+    def __init__(self, data_dir: Path, *, durable: bool = True, echo: Callable[[str], None] = print) -> None:
         self._durable = durable
-        self._say = say
+        self._say = echo
         self._user = server_user()
         self._bin = reachable_binaries(self._user)
-        self.data_dir = reachable_data_dir(data_dir.expanduser().absolute(), self._user, say)
+        self.data_dir = reachable_data_dir(data_dir.expanduser().absolute(), self._user, echo)
         self._socket_dir = self._find_socket_dir()
         self._using: int | None = None
 
@@ -54,7 +54,7 @@ class EmbeddedPostgres:
             if not self._answers():
                 self._start_server()
             if self._using is None:
-                self._using = os.open(self._beside(".users"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._using = os.open(self._sibling(".users"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(self._using, fcntl.LOCK_SH)
         return self.url
 
@@ -85,14 +85,14 @@ class EmbeddedPostgres:
             self.data_dir.parent.mkdir(parents=True, exist_ok=True)
             for folder in {self.data_dir, self._socket_dir}:
                 folder.mkdir(mode=0o700, exist_ok=True)
-                self._own(folder)
+                self._claim(folder)
         except OSError as error:
             raise EmbeddedUnavailable(
                 f"The data folder {self.data_dir} cannot be made ({error.strerror}): set EMBEDDED_DATA_DIR to a folder "
                 "that you can write to, or DATABASE_URL."
             ) from error
 
-    def _own(self, folder: Path) -> None:
+    def _claim(self, folder: Path) -> None:
         """Give a new folder to the server's user. Raises: EmbeddedUnavailable for a stranger's folder."""
         owner = folder.stat().st_uid
         wanted = self._user.pw_uid if self._user else os.geteuid()
@@ -122,17 +122,17 @@ class EmbeddedPostgres:
     def _init(self) -> None:
         """Make the cluster beside its place and move it there whole, so that none is ever half made."""
         self._say(f"Creating the embedded database in {self.data_dir} …")
-        building = Path(self._beside(".new"))
+        building = Path(self._sibling(".new"))
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(mode=0o700)
-        self._own(building)
+        self._claim(building)
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale-provider=builtin"]
         sync = [] if self._durable else ["--no-sync"]
         self._run("initdb", "-D", str(building), *options, "--builtin-locale=C.UTF-8", *sync)
         with (building / "postgresql.conf").open("a") as file:
             file.write("\n# The settings of this service.\ninclude 'service.conf'\n")
         (building / "service.conf").write_text(self._configuration())
-        self._give(building / "service.conf")
+        self._chown(building / "service.conf")
         building.rename(self.data_dir)  # over the empty folder
 
     def _configuration(self) -> str:
@@ -154,10 +154,10 @@ class EmbeddedPostgres:
                 # After a kill -9 the old server's children, or its shared memory, may linger for a moment.
                 self._say("The embedded database is not up yet, trying again …")
                 time.sleep(wait)
-                self._disown_pid()
+                self._replace_stale_pid()
         self._run("pg_ctl", *arguments)
 
-    def _disown_pid(self) -> None:
+    def _replace_stale_pid(self) -> None:
         """Put our own process id into the lock files of a server that does not answer.
 
         The one in them may be a zombie's or a stranger's by now, and PostgreSQL refuses to start while it exists. Its
@@ -201,24 +201,24 @@ class EmbeddedPostgres:
         except subprocess.TimeoutExpired as error:
             raise EmbeddedUnavailable(f"{program} did not end in two minutes.") from error
         if done.returncode:
-            raise EmbeddedUnavailable(f"{program} failed:\n{self._last_words(done.stderr)}")
+            raise EmbeddedUnavailable(f"{program} failed:\n{self._log_tail(done.stderr)}")
 
-    def _last_words(self, stderr: bytes | None) -> str:
+    def _log_tail(self, stderr: bytes | None) -> str:
         log = self.data_dir / "server.log"
         text = stderr.decode(errors="replace") if stderr else log.read_text(errors="replace") if log.exists() else ""
         return "\n".join(text.strip().splitlines()[-8:])
 
-    def _give(self, path: Path) -> None:
+    def _chown(self, path: Path) -> None:
         if self._user:
             os.chown(path, self._user.pw_uid, self._user.pw_gid)
 
-    def _beside(self, suffix: str) -> str:
+    def _sibling(self, suffix: str) -> str:
         return str(self.data_dir.with_name(self.data_dir.name + suffix))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep every other process from starting or stopping this server meanwhile."""
-        handle = os.open(self._beside(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(self._sibling(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

@@ -55,7 +55,7 @@ class _Assets(StaticFiles):
         return response
 
 
-def describe(app: FastAPI) -> None:
+def document_errors(app: FastAPI) -> None:
     """Leave FastAPI's own 422 out of the document: where one can happen, its route documents ours."""
     generate = app.openapi
 

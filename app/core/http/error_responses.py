@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.core.errors import ApiError, Refused, Render, problem
+from app.core.errors import ApiError, ErrorRenderer, Refused, problem
 
 Documented = dict[int | str, dict[str, Any]]
 """The `responses=` of a route."""
@@ -38,7 +38,7 @@ class Problem(BaseModel):
 
 
 def refusals(
-    *errors: type[ApiError], model: type[BaseModel] = Problem, render: Render = lambda refused, problem: problem
+    *errors: type[ApiError], model: type[BaseModel] = Problem, render: ErrorRenderer = lambda refused, problem: problem
 ) -> Documented:
     """Document these refusals with this body, as `render` makes it of a problem's members."""
     documented: Documented = {}

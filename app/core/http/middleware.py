@@ -99,7 +99,7 @@ def _log(scope: Scope, route: str | None, status: int, seconds: float) -> None:
     )
 
 
-class PreflightRefused(ApiError):
+class PreflightDenied(ApiError):
     code = "CORS_PREFLIGHT_REFUSED"
     message = "This origin, method or header is not allowed."
 
@@ -115,7 +115,7 @@ class Cors(CORSMiddleware):
         response = super().preflight_response(request_headers)
         if response.status_code == HTTPStatus.OK:
             return response
-        refusal = JSONResponse(problem(PreflightRefused(), current_request_id()), response.status_code)
+        refusal = JSONResponse(problem(PreflightDenied(), current_request_id()), response.status_code)
         refusal.headers.update({k: v for k, v in response.headers.items() if k.startswith(("access", "vary"))})
         return refusal
 
