@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app import __main__ as commands
+from app.cli import commands
 from app.core.clock import stopwatch
 from tests.conftest import Service
 from tests.support import PASSWORD, ROOT, SECRET, Person, new_email, serving
@@ -113,7 +113,7 @@ def test_pruning_and_migrating_by_hand(
             "INSERT INTO rate_limit_counters SELECT sha256(n::text::bytea), 1, now() - interval '1 hour' "
             "FROM generate_series(1, 5) n"
         )
-        monkeypatch.setattr(commands, "PRUNE_BATCH", 8)
+        monkeypatch.setattr("app.cli.database.PRUNE_BATCH", 8)
         monkeypatch.setenv("DATABASE_URL", own_database_url)
         monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
         commands.main(["migrate"])

@@ -30,7 +30,7 @@ ROUND_TRIPS = {
     "PATCH /api/tasks/{id}/toggle": 1,
     "DELETE /api/tasks/{id}": 1,
     "GET /api/auth/me": 1,
-    "POST /api/auth/refresh": 1,
+    "POST /api/auth/refresh": 2,  # the limit, the rotation
     "POST /api/auth/signout": 1,
     "POST /api/auth/signup": 2,  # the limit, the account
     "POST /api/auth/signin": 5,  # two limits, the account, and both given back

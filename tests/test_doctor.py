@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from app import __main__ as commands
+from app.cli import commands
 from app.cli.doctor import examine
 from tests.support import SECRET, make_settings
 

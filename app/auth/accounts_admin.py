@@ -7,11 +7,12 @@ from app.auth import repository
 from app.auth.emails import normalise_email
 from app.auth.repository import ListedUser
 from app.core.database.pool import Database
+from app.core.operator_error import OperatorError
 
 BATCH = 500
 
 
-class UserNotFound(Exception):
+class UserNotFound(OperatorError):
     """No account has this e-mail address."""
 
     def __init__(self, email: str) -> None:

@@ -1,18 +1,17 @@
-"""The SQL of who is calling: what a statement names to do its work for a signed-in user, and for nobody else."""
+"""The SQL of who is asking: statements that do their work for a user with an active session, and for nobody else."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Generic, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Integer, Select, Uuid, bindparam, exists, select, true
-from sqlalchemy.orm import Mapped
+from sqlalchemy import CTE, ColumnElement, Integer, Subquery, Uuid, bindparam, exists, literal_column, select, true
 from sqlmodel import col
 
 from app.auth.models import DeniedToken, User
-from app.core.database.pool import Statement
+from app.core.database.statement import Row, RowT, Statement
 
 
-class UserRow(NamedTuple):
+class UserRow(Row):
     id: UUID
     email: str
     name: str | None
@@ -21,26 +20,52 @@ class UserRow(NamedTuple):
 
 user_columns = (col(User.id), col(User.email), col(User.name), col(User.created_at))
 
+# Stands beside every table of a statement: what belongs to a user is found by the user's id.
+user_id = bindparam("user_id", type_=Uuid)
 
-def signed_in() -> tuple[ColumnElement[bool] | Mapped[bool], ...]:
-    """The conditions under which a genuine token speaks for its user."""
-    return (
-        col(User.id) == bindparam("user_id", type_=Uuid),
+
+def session_is_active() -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions under which a valid token speaks for its user."""
+    conditions = (
+        col(User.id) == user_id,
         col(User.is_active),
-        col(User.token_version) == bindparam("version", type_=Integer),
-        ~exists().where(col(DeniedToken.id) == bindparam("session_id", type_=Uuid)),
+        col(User.token_version) == bindparam("token_version", type_=Integer),
+        ~exists().where(
+            col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == bindparam("session_id", type_=Uuid)
+        ),
     )
+    return cast("tuple[ColumnElement[bool], ...]", conditions)
 
 
-# A genuine token's user, if its sign-in lives: one row or none. Statements name `owner`, so that the check and the
-# work are one statement, one round trip and one moment.
-alive = select(col(User.id)).where(*signed_in()).cte("alive")
-owner = select(alive.c.id).scalar_subquery()
+active_session = (
+    select(literal_column("1", Integer).label("one"))
+    .select_from(User)
+    .where(*session_is_active())
+    .cte("active_session")
+)
+in_active_session = exists().select_from(active_session)
+"""For the WHERE of a change inside of a `UserStatement`."""
 
 
-def only_if_active(work: FromClause) -> Select[Any]:
-    """Give the rows of work that names `owner`, or one of nulls; no row at all if the sign-in is over."""
-    return select(*work.c).select_from(alive.outerjoin(work, true()))
+class UserStatement(Generic[RowT]):
+    """The rows of some work for a user, checked in the same statement, round trip and moment.
+
+    Without an active session it returns no row; if nothing was found, one whose first column, `found`, is false.
+    `counts` are further columns that stand beside every row, found or not. Source: FR-013, FR-023.
+    """
+
+    def __init__(self, work: Subquery | CTE, row: type[RowT], **counts: ColumnElement[Any]) -> None:
+        first, *_ = work.c  # a primary key: null only where the outer join found nothing
+        before = (first.is_not(None).label("found"), *(value.label(name) for name, value in counts.items()))
+        clause = select(*before, *work.c).select_from(active_session.outerjoin(work, true()))
+        self.row = row
+        self.width = len(before)
+        fields = ("found", *counts, *row.__struct_fields__)  # type: ignore[attr-defined]  # a Row
+        self.statement: Statement[tuple[Any, ...]] = Statement(clause, tuple, fields=fields)
+
+    def rows(self, answer: list[tuple[Any, ...]]) -> list[RowT]:
+        """Return the rows that were found."""
+        return [self.row(*values[self.width :]) for values in answer if values[0]]
 
 
-SELECT_SIGNED_IN_USER = Statement(select(*user_columns).where(*signed_in()), UserRow)
+SELECT_ACTIVE_USER = Statement(select(*user_columns).where(*session_is_active()), UserRow)

@@ -1,7 +1,7 @@
-"""The SQL of the denylist, and nothing else. Each function is one atomic statement."""
+"""The SQL of the denylist: refresh tokens that were used, sessions that have ended. Each function is one statement."""
 
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import (
@@ -19,22 +19,20 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    literal,
     literal_column,
     select,
     table,
-    true,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from app.auth.active_session import signed_in
+from app.auth.active_session import session_is_active, user_id
 from app.auth.models import DeniedToken, User
 from app.auth.repository import Id
 from app.auth.tokens import Claims
-from app.core.database.pool import Database, Statement
-from app.core.rate_limits.database import counted
+from app.core.database.pool import Database
+from app.core.database.statement import Row, Statement
 
 COUNTED_EXACTLY = 100_000
 
@@ -43,51 +41,55 @@ _COLUMNS = ["id", "session_id", "user_id", "reason", "denied_at", "expires_at"]
 Reason = Literal["reused", "signed_out"]
 
 
-class Rotation(NamedTuple):
-    """Whether the sign-in is alive, this request is the one that used the token, and the limit allowed it to try.
+class Rotation(Row):
+    """A refresh token that this request has used up; `expired` tells whether the denylist has expired rows."""
 
-    `expired` says that there are rows that nothing needs any more.
-    """
-
-    alive: bool
-    won: bool
-    allowed: bool
+    id: UUID
     expired: bool
 
 
-class UsedToken(NamedTuple):
+class UsedToken(Row):
     used_at: datetime
     successor_used: bool
 
 
-class Count(NamedTuple):
+class Count(Row):
     rows: int
 
 
 _now = bindparam("now", type_=DateTime(timezone=True))
 _expires_at = bindparam("expires_at", type_=DateTime(timezone=True))
 _session_id = bindparam("session_id", type_=Uuid)
+_token_id = bindparam("token_id", type_=Uuid)
 
+# In both inserts the user's row is share-locked, so that a deletion at the same moment waits or comes first, and the
+# foreign key never fails.
 END_SESSION = Statement(
     insert(DeniedToken)
     .from_select(
         _COLUMNS,
-        select(
-            _session_id,
-            _session_id,
-            col(User.id),
-            bindparam("reason", type_=String),
-            _now,
-            _expires_at,
-        )
-        .where(col(User.id) == bindparam("user_id", type_=Uuid))
+        select(_session_id, _session_id, user_id, bindparam("reason", type_=String), _now, _expires_at)
+        .select_from(User)
+        .where(col(User.id) == user_id)
         .with_for_update(key_share=True, read=True),
     )
-    .on_conflict_do_nothing(index_elements=[col(DeniedToken.id)])
+    .on_conflict_do_nothing()
     .returning(col(DeniedToken.id)),
     Id,
 )
-
+ROTATE = Statement(
+    insert(DeniedToken)
+    .from_select(
+        _COLUMNS,
+        select(_token_id, _session_id, user_id, literal_column("'used'", String), _now, _expires_at)
+        .select_from(User)
+        .where(*session_is_active())
+        .with_for_update(key_share=True, read=True),
+    )
+    .on_conflict_do_nothing()
+    .returning(col(DeniedToken.id), exists().where(col(DeniedToken.expires_at) <= _now).label("expired")),
+    Rotation,
+)
 
 _expired = (
     select(col(DeniedToken.id))
@@ -96,63 +98,23 @@ _expired = (
     .limit(bindparam("batch", type_=Integer))
     .with_for_update(skip_locked=True)
 )
-# By an array, so that each is looked up by its key, however the table has grown since.
+# As an array, so that each row is found by its key: with IN, a plan made for a small table would read all of it.
 _chosen = func.array(_expired.scalar_subquery(), type_=ARRAY(Uuid))
 PRUNE = Statement(
     delete(DeniedToken).where(col(DeniedToken.id) == any_(_chosen)).returning(col(DeniedToken.id)),
     Id,
 )
 
-
-def _rotation(*, counting: bool) -> Statement[Rotation]:
-    """Use up a refresh token, if its sign-in is alive.
-
-    `counting` counts the attempt, too, and does nothing else when there have been too many.
-
-    The user's row is share-locked, so that a deletion at the same moment waits or comes first, and the
-    foreign key never fails.
-    """
-    allowed = exists().select_from(counted) if counting else true()
-    alive = select(col(User.id)).where(*signed_in(), allowed).with_for_update(key_share=True, read=True).cte("alive")
-    used = (
-        insert(DeniedToken)
-        .from_select(
-            _COLUMNS,
-            select(
-                bindparam("token_id", type_=Uuid),
-                _session_id,
-                alive.c.id,
-                literal("used", String),
-                _now,
-                _expires_at,
-            ),
-        )
-        .on_conflict_do_nothing(index_elements=[col(DeniedToken.id)])
-        .returning(col(DeniedToken.id))
-        .cte("used")
-    )
-    return Statement(
-        select(
-            exists().select_from(alive).label("alive"),
-            exists().select_from(used).label("won"),
-            allowed.label("allowed"),
-            exists().where(col(DeniedToken.expires_at) <= _now).label("expired"),
-        ),
-        Rotation,
-    )
-
-
-ROTATE = _rotation(counting=False)
-ROTATE_AND_COUNT = _rotation(counting=True)
 _Successor = aliased(DeniedToken, name="successor")
 SELECT_USED_TOKEN = Statement(
     select(
-        col(DeniedToken.denied_at),
-        exists().where(col(_Successor.id) == bindparam("successor_id", type_=Uuid)).label("successor_used"),
-    ).where(col(DeniedToken.id) == bindparam("token_id", type_=Uuid)),
+        col(DeniedToken.denied_at).label("used_at"),
+        exists()
+        .where(col(_Successor.user_id) == user_id, col(_Successor.id) == bindparam("successor_id", type_=Uuid))
+        .label("successor_used"),
+    ).where(col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == _token_id),
     UsedToken,
 )
-
 
 _estimated = cast(
     select(column("reltuples"))
@@ -166,39 +128,38 @@ COUNT = Statement(
         case(
             (_estimated < COUNTED_EXACTLY, select(func.count()).select_from(DeniedToken).scalar_subquery()),
             else_=_estimated,
-        )
+        ).label("rows")
     ),
     Count,
 )
 
 
 async def insert_used_token(
-    database: Database, claims: Claims, now: datetime, *, expires_at: datetime, counting: dict[str, Any] | None
-) -> Rotation:
-    """Use up a refresh token. Of any number of requests at once, one wins."""
-    rotation = await database.fetch_one(
-        ROTATE if counting is None else ROTATE_AND_COUNT,
-        **(counting or {}),
+    database: Database, claims: Claims, now: datetime, *, expires_at: datetime
+) -> Rotation | None:
+    """Use up a refresh token. None if it was used before or its session is not active: of many at once, one wins."""
+    return await database.fetch_one(
+        ROTATE,
         user_id=claims.user_id,
         session_id=claims.session_id,
-        version=claims.token_version,
+        token_version=claims.token_version,
         token_id=claims.token_id,
         now=now,
         expires_at=expires_at,
     )
-    assert rotation is not None
-    return rotation
 
 
-async def select_used_token(database: Database, token_id: UUID, *, successor_id: UUID) -> UsedToken | None:
-    """Tell when a token was used, and whether the one that followed it was used too."""
-    return await database.fetch_one(SELECT_USED_TOKEN, token_id=token_id, successor_id=successor_id)
+async def select_used_token(database: Database, claims: Claims, *, successor_id: UUID) -> UsedToken | None:
+    """Return when a token was used, and whether its successor was used too."""
+    return await database.fetch_one(
+        SELECT_USED_TOKEN, user_id=claims.user_id, token_id=claims.token_id, successor_id=successor_id
+    )
 
 
 async def insert_ended_session(
     database: Database, claims: Claims, reason: Reason, now: datetime, *, expires_at: datetime
 ) -> bool:
-    """End a sign-in. False if it was over already, or the user is gone."""
+    """End a session. False if it had ended already, or the user is gone."""
     ended = await database.fetch_one(
         END_SESSION,
         user_id=claims.user_id,
@@ -211,12 +172,12 @@ async def insert_ended_session(
 
 
 async def count_denied_tokens(database: Database) -> int:
-    """Say how many rows there are; of many, as the last ANALYZE found them."""
+    """Return how many rows there are; of many, the estimate of the last ANALYZE."""
     found = await database.fetch_one(COUNT)
     assert found is not None
     return found.rows
 
 
 async def delete_expired_tokens(database: Database, now: datetime, *, batch: int) -> int:
-    """Delete up to `batch` rows that no living token needs, and say how many."""
+    """Delete up to `batch` rows that no valid token needs, and return how many."""
     return len(await database.fetch_all(PRUNE, now=now, batch=batch))

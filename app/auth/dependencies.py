@@ -1,14 +1,11 @@
-"""Who is calling: `CurrentCaller` in a signature is all that a router needs to know."""
+"""What a router needs to know of who is asking: `UserDb` in a signature is all of it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import OAuth2PasswordBearer
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
-from app.auth import service
 from app.auth.errors import (
     InvalidCredentials,
     InvalidGrant,
@@ -16,21 +13,25 @@ from app.auth.errors import (
     InvalidToken,
     NotAuthenticated,
 )
-from app.auth.service import Auth
-from app.auth.user_database import Caller
-from app.core.errors import MalformedBody, ServiceUnavailable
+from app.auth.service import AuthService
+from app.auth.user_database import UserDatabase
+from app.core.errors import InternalError, MalformedBody, ServiceUnavailable
 from app.core.http.client_address import client_address
-from app.core.http.routing import Gate, Route
+from app.core.http.routing import FORM, ApiRoute, Guard, StrictRequest
+
+BEARER_ERRORS = (NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable)
+"""The errors of any route that needs an access token."""
 
 
-# Dependencies are asynchronous: FastAPI sends a plain function to a thread, which takes longer than all of it.
-async def get_auth(request: Request) -> Auth:
-    auth: Auth = request.app.state.auth
+# Dependencies are asynchronous: FastAPI runs a plain function in a thread, which takes longer than all of it.
+async def get_auth(request: Request) -> AuthService:
+    """Return the operations of accounts and sessions."""
+    auth: AuthService = request.app.state.auth
     return auth
 
 
-async def bearer_token(request: Request) -> str | None:
-    """Give the token of the Authorization header, None without one. Raises: InvalidToken.
+async def get_bearer_token(request: Request) -> str | None:
+    """Return the token of the Authorization header, None without one. Raises: InvalidToken.
 
     Source: RFC 6750 2.1.
     """
@@ -43,70 +44,55 @@ async def bearer_token(request: Request) -> str | None:
     return token.lstrip(" ")
 
 
-async def authenticate(request: Request) -> Caller:
-    """Say who is calling, once a request. Raises: NotAuthenticated, InvalidToken."""
-    known: Caller | None = request.scope.get("caller")
-    if known is None:
-        token = await bearer_token(request)
-        if token is None:
-            raise NotAuthenticated
-        known = request.scope["caller"] = service.authenticate(await get_auth(request), token)
-    return known
+async def authenticate(request: Request) -> None:
+    """Read the access token and keep the user's database with the request. Raises: NotAuthenticated, InvalidToken."""
+    token = await get_bearer_token(request)
+    if token is None:
+        raise NotAuthenticated
+    request.state.user_db = (await get_auth(request)).authenticate(token)
+
+
+def user_database(request: Request) -> UserDatabase:
+    """Return the database of the user whom `authenticate` has found."""
+    db: UserDatabase = request.state.user_db
+    return db
+
+
+class BearerRoute(ApiRoute):
+    """A route that asks who is calling before it reads the body.
+
+    The first statement checks the session and does the work. An error that needs no statement is sent only to
+    whoever has an active session: 401 comes before all others.
+    """
+
+    guards: ClassVar[tuple[Guard, ...]] = (authenticate,)
+
+    async def on_error(self, request: StrictRequest, error: Exception) -> None:
+        if not isinstance(error, NotAuthenticated | InvalidToken | ServiceUnavailable):
+            await user_database(request).require_active()
+
+
+class OAuthRoute(ApiRoute):
+    """A route that takes a form and whose errors are those of RFC 6749 5.2."""
+
+    media_type = FORM
+
+    async def on_error(self, request: StrictRequest, error: Exception) -> None:
+        if isinstance(error, RequestValidationError | MalformedBody):
+            raise InvalidOAuthRequest from None
+        if isinstance(error, InvalidCredentials | InvalidToken):
+            raise InvalidGrant from None
 
 
 class _Bearer(OAuth2PasswordBearer):
-    """Shows Swagger UI's Authorize dialog an e-mail and a password field, and asks `identify`."""
+    """Documents the token, with an e-mail and a password field in Swagger UI; `authenticate` has read it."""
 
     async def __call__(self, request: Request) -> Any:  # type: ignore[override]  # FastAPI passes what is annotated
-        return await authenticate(request)
-
-
-class BearerRoute(Route):
-    """A route that asks who is calling before it reads the body.
-
-    The first statement checks the sign-in and does the work. A refusal that needs no statement is given only to
-    whoever is signed in: 401 comes before all others.
-    """
-
-    gates: tuple[Gate, ...] = (authenticate,)
-
-    def get_route_handler(self) -> Any:
-        answer = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except (NotAuthenticated, InvalidToken, ServiceUnavailable):
-                raise
-            except (HTTPException, RequestValidationError):
-                await (await authenticate(request)).check()
-                raise
-
-        return handle
-
-
-class OAuthRoute(Route):
-    """A route that takes a form and refuses as RFC 6749 5.2 says."""
-
-    media_type = "application/x-www-form-urlencoded"
-
-    def get_route_handler(self) -> Any:
-        answer = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            try:
-                response = await answer(request)
-            except (RequestValidationError, MalformedBody):
-                raise InvalidOAuthRequest from None
-            except (InvalidCredentials, InvalidToken):
-                raise InvalidGrant from None
-            response.headers["Pragma"] = "no-cache"
-            return response
-
-        return handle
+        return user_database(request)
 
 
 async def get_address(request: Request) -> str:
+    """Return the client's address, as the trusted proxies tell it."""
     return client_address(request, (await get_auth(request)).settings.trusted_proxies)
 
 
@@ -117,7 +103,7 @@ _bearer = _Bearer(
     description="Sign in with your e-mail address as the username. Leave the client fields empty.",
 )
 
-CurrentCaller = Annotated[Caller, Depends(_bearer)]
-AuthService = Annotated[Auth, Depends(get_auth)]
+UserDb = Annotated[UserDatabase, Security(_bearer)]
+Auth = Annotated[AuthService, Depends(get_auth)]
 ClientAddress = Annotated[str, Depends(get_address)]
-OptionalBearer = Annotated[str | None, Depends(bearer_token)]
+OptionalBearer = Annotated[str | None, Depends(get_bearer_token)]

@@ -1,8 +1,8 @@
-"""What can be refused here, each with its status, code and one sentence."""
+"""The errors of accounts and sessions, each with its status, code and one sentence."""
 
 from http import HTTPStatus
 
-from app.core.errors import ApiError, Invalid
+from app.core.errors import ApiError, ValidationFailed
 
 BEARER_CHALLENGE = "Bearer"
 INVALID_TOKEN_CHALLENGE = 'Bearer error="invalid_token"'
@@ -24,7 +24,7 @@ class InvalidCredentials(ApiError):
 
 
 class InvalidToken(ApiError):
-    """One refusal for everything that can be wrong with a token. Source: RFC 6750 3.1."""
+    """One error for everything that can be wrong with a token. Source: RFC 6750 3.1."""
 
     status = HTTPStatus.UNAUTHORIZED
     code = "INVALID_TOKEN"
@@ -41,7 +41,9 @@ class NotAuthenticated(ApiError):
     challenge = BEARER_CHALLENGE
 
 
-class CommonPassword(Invalid):
+class CommonPassword(ValidationFailed):
+    """The password is one that guessers try first, and `COMMON_PASSWORDS` refuses those."""
+
     def __init__(self) -> None:
         super().__init__(
             [
@@ -55,7 +57,7 @@ class CommonPassword(Invalid):
 
 
 class OAuthError(ApiError):
-    """A refusal of the OAuth token endpoint, with RFC 6749 5.2's `error` beside the usual members."""
+    """An error of the OAuth token endpoint, with RFC 6749 5.2's `error` beside the usual members."""
 
     def __init__(self, error: str) -> None:
         super().__init__(error=error)

@@ -1,4 +1,4 @@
-"""The tables of accounts and of refused tokens."""
+"""The tables of accounts and of denied tokens."""
 
 from datetime import datetime
 from uuid import UUID
@@ -6,14 +6,14 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Index, String, text
 from sqlmodel import Field
 
-from app.core.database.table import Table
+from app.core.database.table import SQLModel
 
 EMAIL_LENGTH = 254
 NAME_LENGTH = 100
 
 
-class User(Table, table=True):
-    """An account. `email` is stored in the one form that `emails.normalise` gives."""
+class User(SQLModel, table=True):
+    """An account. `email` is stored in the one form that `emails.normalise_email` returns."""
 
     __tablename__ = "users"
 
@@ -31,8 +31,8 @@ class User(Table, table=True):
     )
 
 
-class DeniedToken(Table, table=True):
-    """A refresh token that was used (`id` is its `jti`), or a sign-in that is over (`id` is its `sid`)."""
+class DeniedToken(SQLModel, table=True):
+    """A refresh token that was used (`id` is its `jti`), or a session that has ended (`id` is its `sid`)."""
 
     __tablename__ = "token_denylist"
     __table_args__ = (

@@ -1,20 +1,19 @@
 """The OAuth 2 grants over the same operations. Source: RFC 6749 4.3 and 6."""
 
-from app.auth import service
 from app.auth.errors import InvalidOAuthRequest, UnsupportedGrantType
 from app.auth.schemas import TokenForm
-from app.auth.service import Auth
+from app.auth.service import AuthService
 from app.auth.tokens import TokenPair
 
 
-async def grant(auth: Auth, address: str, form: TokenForm) -> TokenPair:
-    """Give tokens for the form's grant. Raises: UnsupportedGrantType, InvalidOAuthRequest, and the operation's."""
+async def grant(auth: AuthService, address: str, form: TokenForm) -> TokenPair:
+    """Return tokens for the form's grant. Raises: UnsupportedGrantType, InvalidOAuthRequest, and the operation's."""
     if form.grant_type == "refresh_token":
         if form.refresh_token is None:
             raise InvalidOAuthRequest
-        return await service.refresh(auth, form.refresh_token)
+        return await auth.refresh(form.refresh_token)
     if form.grant_type != "password":
         raise UnsupportedGrantType
     if form.username is None or form.password is None:
         raise InvalidOAuthRequest
-    return (await service.sign_in(auth, address, email=form.username, password=form.password)).tokens
+    return (await auth.sign_in(address, email=form.username, password=form.password)).tokens

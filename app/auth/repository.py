@@ -1,7 +1,7 @@
 """The SQL of accounts, and nothing else. Each function is one atomic statement."""
 
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -22,16 +22,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.auth.active_session import UserRow, signed_in, user_columns
+from app.auth.active_session import UserRow, session_is_active, user_columns
 from app.auth.models import User
 from app.auth.tokens import Claims
-from app.core.database.pool import Database, Statement
+from app.core.database.pool import Database
+from app.core.database.statement import Row, Statement
 
 _NOBODY = UUID(int=0)
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class Account(NamedTuple):
+class Account(Row):
     """An account, or with `known` false the dummy that stands in for one that is not there."""
 
     known: bool
@@ -44,14 +45,14 @@ class Account(NamedTuple):
     token_version: int
 
 
-class ListedUser(NamedTuple):
+class ListedUser(Row):
     email: str
     name: str | None
     is_active: bool
     created_at: datetime
 
 
-class Id(NamedTuple):
+class Id(Row):
     id: UUID
 
 
@@ -84,9 +85,9 @@ INSERT_USER = Statement(
     UserRow,
 )
 SELECT_ACCOUNT = Statement(
-    select(true(), *_account_columns)
+    select(true().label("known"), *_account_columns)
     .where(col(User.email) == bindparam("email"))
-    .union_all(select(false(), *_dummy_account))
+    .union_all(select(false().label("known"), *_dummy_account))
     .limit(1),
     Account,
 )
@@ -100,7 +101,7 @@ UPDATE_PASSWORD_HASH = Statement(
 _ended: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated_at": bindparam("now")}
 _of_email = col(User.email) == bindparam("which")
 
-END_ALL_SESSIONS = Statement(update(User).where(*signed_in()).values(**_ended).returning(col(User.id)), Id)
+END_ALL_SESSIONS = Statement(update(User).where(*session_is_active()).values(**_ended).returning(col(User.id)), Id)
 END_EVERY_SESSION = Statement(update(User).values(**_ended).returning(col(User.id)), Id)
 END_SESSIONS_OF = Statement(update(User).where(_of_email).values(**_ended).returning(col(User.id)), Id)
 UPDATE_ACTIVE = Statement(
@@ -147,7 +148,7 @@ async def update_token_version(database: Database, claims: Claims, now: datetime
         END_ALL_SESSIONS,
         user_id=claims.user_id,
         session_id=claims.session_id,
-        version=claims.token_version,
+        token_version=claims.token_version,
         now=now,
     )
     return ended is not None

@@ -1,4 +1,4 @@
-"""The bodies of the auth routes."""
+"""The bodies of the auth routes. What is sent is written by `core/http/json.py`, as these document it."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -7,10 +7,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
-from app.auth.active_session import UserRow
 from app.auth.emails import normalise_email
 from app.auth.models import NAME_LENGTH
-from app.auth.tokens import TokenPair
 from app.core.fields import NO_NUL, storable
 from app.core.http.error_responses import Problem
 
@@ -131,13 +129,13 @@ class TokenForm(BaseModel):
 
 
 class OAuthProblem(Problem):
-    """A refusal with RFC 6749 5.2's `error` where OAuth has a word for it."""
+    """An error with RFC 6749 5.2's `error` where OAuth has a word for it."""
 
     error: str | None = None
 
 
 class UserRead(BaseModel):
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"example": _USER})
+    model_config = ConfigDict(json_schema_extra={"example": _USER})
 
     id: UUID
     email: str
@@ -155,19 +153,11 @@ class TokenRead(BaseModel):
     token_type: Literal["bearer"] = "bearer"
     expires_in: int
 
-    @classmethod
-    def of(cls, tokens: TokenPair) -> "TokenRead":
-        return cls(**tokens._asdict())
-
 
 class SignedInRead(TokenRead):
     model_config = ConfigDict(json_schema_extra={"example": {**_TOKENS, "user": _USER}})
 
     user: UserRead
-
-    @classmethod
-    def signed_in(cls, user: UserRow, tokens: TokenPair) -> "SignedInRead":
-        return cls(user=UserRead.model_validate(user), **tokens._asdict())
 
 
 class Detail(BaseModel):

@@ -1,27 +1,26 @@
-"""What signing up, in and out and refreshing mean: what is refused, in which order. No HTTP, no SQL."""
+"""What signing up, in and out and refreshing mean, and which errors there are, in order. No HTTP, no SQL."""
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import uuid4
 
-from app.auth import denylist as denylist_repository
-from app.auth import repository
+from app.auth import denylist, repository
 from app.auth.active_session import UserRow
 from app.auth.common_passwords import is_common
 from app.auth.emails import normalise_email
 from app.auth.errors import CommonPassword, EmailTaken, InvalidCredentials, InvalidToken, NotAuthenticated
 from app.auth.passwords import PasswordHasher
+from app.auth.principal import Principal
 from app.auth.tokens import Claims, TokenCodec, TokenPair, TokenType, successor_id
-from app.auth.user_database import Caller
+from app.auth.user_database import UserDatabase
 from app.core.clock import Clock
 from app.core.config import Settings
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.errors import TooManyRequests
 from app.core.logging import get_logger
-from app.core.rate_limits.database import RateLimiter
+from app.core.rate_limits.limiter import RateLimiter
 
 logger = get_logger("app.auth")
 
@@ -29,166 +28,172 @@ AUTH_EVENTS = ("sign_in_failed", "sign_in_locked", "refresh_reuse_detected")
 
 # A row of the denylist stays this long after its last token has expired, whatever the clocks say.
 DENYLIST_GRACE = timedelta(days=1)
+# More than a rotation adds, so that the expired rows become fewer.
 PRUNE_BATCH_ON_REFRESH = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Auth:
-    """What the operations work with."""
-
-    database: Database
-    settings: Settings
-    tokens: TokenCodec
-    passwords: PasswordHasher
-    limiter: RateLimiter
-    clock: Clock
-    count: Callable[[str], None]
-
-
-class SignedIn(NamedTuple):
-    """An account and the tokens of its new sign-in."""
+class NewSession(NamedTuple):
+    """An account and the tokens of its new session."""
 
     user: UserRow
     tokens: TokenPair
 
 
-async def sign_up(auth: Auth, address: str, *, email: str, password: str, name: str | None) -> SignedIn:
-    """Make an account and sign it in. Raises: TooManyRequests, CommonPassword, EmailTaken. Source: FR-001, FR-005."""
-    await auth.limiter.hit("signup-address", address, auth.settings.rate_limit_signup_address)
-    if auth.settings.common_passwords == "refuse" and is_common(password, email):
-        raise CommonPassword
-    password_hash = await auth.passwords.hash(password)  # before the insert: a taken e-mail takes as long
-    now = auth.clock()
-    user = await repository.insert_user(
-        auth.database, uuid4(), email=email, name=name, password_hash=password_hash, now=now
-    )
-    if user is None:
-        raise EmailTaken
-    logger.info("signed_up", extra={"user_id": user.id})
-    return _begin_session(auth, user, 0, now)
+class AuthService:
+    """The operations of accounts and sessions, and what they work with."""
 
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        tokens: TokenCodec,
+        passwords: PasswordHasher,
+        limiter: RateLimiter,
+        clock: Clock,
+        record_event: Callable[[str], None],
+    ) -> None:
+        self.database = database
+        self.settings = settings
+        self.tokens = tokens
+        self.passwords = passwords
+        self.limiter = limiter
+        self.clock = clock
+        self.record_event = record_event
 
-async def sign_in(auth: Auth, address: str, *, email: str, password: str) -> SignedIn:
-    """Open a sign-in. Raises: TooManyRequests, InvalidCredentials. Source: FR-006, NFR-005."""
-    email = normalise_email(email) or ""
-    await _count_attempt(auth, address, email)
-    account = await repository.select_account(auth.database, email, dummy_hash=auth.passwords.dummy_hash)
-    verdict = await auth.passwords.verify(password, account.password_hash)
-    if not account.known or not account.is_active or not verdict.correct:
-        logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
-        auth.count("sign_in_failed")
-        raise InvalidCredentials
-    await auth.limiter.clear("signin-account", email)
-    await auth.limiter.give_back("signin-address", address)
-    if verdict.new_hash:
-        await repository.update_password_hash(
-            auth.database, account.id, old_hash=account.password_hash, new_hash=verdict.new_hash
+    async def sign_up(self, address: str, *, email: str, password: str, name: str | None) -> NewSession:
+        """Make an account and open its first session. Raises: TooManyRequests, CommonPassword, EmailTaken.
+
+        Source: FR-001, FR-005.
+        """
+        await self.limiter.hit("signup-address", address, self.settings.rate_limit_signup_address)
+        if self.settings.common_passwords == "refuse" and is_common(password, email):
+            raise CommonPassword
+        password_hash = await self.passwords.hash(password)  # before the insert: a taken e-mail takes as long
+        now = self.clock()
+        user = await repository.insert_user(
+            self.database, uuid4(), email=email, name=name, password_hash=password_hash, now=now
         )
-    logger.info("signed_in", extra={"user_id": account.id, "address": address})
-    user = UserRow(account.id, account.email, account.name, account.created_at)
-    return _begin_session(auth, user, account.token_version, auth.clock())
+        if user is None:
+            raise EmailTaken
+        logger.info("signed_up", extra={"user_id": user.id})
+        return self._begin_session(user, 0, now)
 
+    async def sign_in(self, address: str, *, email: str, password: str) -> NewSession:
+        """Open a session. Raises: TooManyRequests, InvalidCredentials. Source: FR-006, NFR-005."""
+        email = normalise_email(email) or ""
+        await self._count_attempt(address, email)
+        account = await repository.select_account(self.database, email, dummy_hash=self.passwords.dummy_hash)
+        verified = await self.passwords.verify(password, account.password_hash)
+        if not account.known or not account.is_active or not verified.correct:
+            logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
+            self.record_event("sign_in_failed")
+            raise InvalidCredentials
+        await self.limiter.clear("signin-account", email)
+        await self.limiter.give_back("signin-address", address)
+        if verified.new_hash:
+            await repository.update_password_hash(
+                self.database, account.id, old_hash=account.password_hash, new_hash=verified.new_hash
+            )
+        logger.info("signed_in", extra={"user_id": account.id, "address": address})
+        user = UserRow(account.id, account.email, account.name, account.created_at)
+        return self._begin_session(user, account.token_version, self.clock())
 
-async def _count_attempt(auth: Auth, address: str, email: str) -> None:
-    """Count before the hash, so that attempts at once cannot slip through together."""
-    await auth.limiter.hit("signin-address", address, auth.settings.rate_limit_signin_address)
-    try:
-        await auth.limiter.hit("signin-account", email, auth.settings.rate_limit_signin_account)
-    except TooManyRequests:
-        # Nothing was tried: one locked account must not lock the office behind this address.
-        await auth.limiter.give_back("signin-address", address)
-        logger.warning("sign_in_locked", extra={"address": address})
-        auth.count("sign_in_locked")
-        raise
+    async def _count_attempt(self, address: str, email: str) -> None:
+        """Count before the hash, so that attempts at once cannot slip through together."""
+        await self.limiter.hit("signin-address", address, self.settings.rate_limit_signin_address)
+        try:
+            await self.limiter.hit("signin-account", email, self.settings.rate_limit_signin_account)
+        except TooManyRequests:
+            # No password was tried: one locked account must not lock the office behind this address.
+            await self.limiter.give_back("signin-address", address)
+            logger.warning("sign_in_locked", extra={"address": address})
+            self.record_event("sign_in_locked")
+            raise
 
+    def _begin_session(self, user: UserRow, version: int, now: datetime) -> NewSession:
+        return NewSession(user, self.tokens.issue(user.id, uuid4(), version, refresh_id=uuid4(), now=now))
 
-def _begin_session(auth: Auth, user: UserRow, version: int, now: datetime) -> SignedIn:
-    return SignedIn(user, auth.tokens.issue(user.id, uuid4(), version, refresh_id=uuid4(), now=now))
+    async def refresh(self, refresh_token: str) -> TokenPair:
+        """Exchange a refresh token for its successor, once. Raises: InvalidToken, TooManyRequests.
 
+        Source: FR-011, RFC 9700 4.14.2.
+        """
+        now = self.clock()
+        claims = self.tokens.read(refresh_token, "refresh", now)
+        await self.limiter.hit("refresh-session", str(claims.session_id), self.settings.rate_limit_refresh_session)
+        expires_at = datetime.fromtimestamp(claims.expires_at, now.tzinfo) + DENYLIST_GRACE
+        rotation = await denylist.insert_used_token(self.database, claims, now, expires_at=expires_at)
+        if rotation is None:
+            return await self._answer_used_token(claims, now)
+        if rotation.expired:
+            with suppress(DatabaseUnavailable):  # the token is used: its successor must be sent all the same
+                await denylist.delete_expired_tokens(self.database, now, batch=PRUNE_BATCH_ON_REFRESH)
+        return self._successor(claims, now)
 
-async def refresh(auth: Auth, refresh_token: str) -> TokenPair:
-    """Exchange a refresh token for its successor, once. Raises: InvalidToken, TooManyRequests.
+    async def _answer_used_token(self, claims: Claims, now: datetime) -> TokenPair:
+        """Return the same successor again within the leeway; otherwise end the session, durably, and raise.
 
-    Source: FR-011, RFC 9700 4.14.2.
-    """
-    now = auth.clock()
-    claims = auth.tokens.read(refresh_token, "refresh", now)
-    limit = auth.settings.rate_limit_refresh_session
-    counting = await auth.limiter.join("refresh-session", str(claims.session_id), limit)
-    expires_at = datetime.fromtimestamp(claims.expires_at, now.tzinfo) + DENYLIST_GRACE
-    rotation = await denylist_repository.insert_used_token(
-        auth.database, claims, now, expires_at=expires_at, counting=counting and counting.params
-    )
-    if rotation.expired:
-        with suppress(DatabaseUnavailable):  # the token is used: its successor must be given all the same
-            await denylist_repository.delete_expired_tokens(auth.database, now, batch=PRUNE_BATCH_ON_REFRESH)
-    if counting and not rotation.allowed:
-        await counting.refuse()
-    if not rotation.alive:
+        Raises: InvalidToken.
+        """
+        await self._user_database(claims, now).require_active()
+        leeway = timedelta(seconds=self.settings.refresh_reuse_leeway_seconds)
+        if leeway:
+            used = await denylist.select_used_token(self.database, claims, successor_id=successor_id(claims.token_id))
+            if used and not used.successor_used and now - used.used_at <= leeway:
+                return self._successor(claims, used.used_at)
+        if await self._end_session(claims, "reused", now):
+            logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
+            self.record_event("refresh_reuse_detected")
         raise InvalidToken
-    if rotation.won:
-        return _successor(auth, claims, now)
-    return await _reused(auth, claims, now)
 
-
-async def _reused(auth: Auth, claims: Claims, now: datetime) -> TokenPair:
-    """Give the same successor again within the leeway; otherwise end the sign-in, durably, and refuse."""
-    leeway = timedelta(seconds=auth.settings.refresh_reuse_leeway_seconds)
-    if leeway:
-        used = await denylist_repository.select_used_token(
-            auth.database, claims.token_id, successor_id=successor_id(claims.token_id)
+    def _successor(self, claims: Claims, used_at: datetime) -> TokenPair:
+        """Issue the pair that follows; everything in it derives from the parent and the moment of its use."""
+        return self.tokens.issue(
+            claims.user_id,
+            claims.session_id,
+            claims.token_version,
+            refresh_id=successor_id(claims.token_id),
+            now=used_at,
         )
-        if used and not used.successor_used and now - used.used_at <= leeway:
-            return _successor(auth, claims, used.used_at)
-    expires_at = now + timedelta(seconds=auth.settings.refresh_token_seconds) + DENYLIST_GRACE
-    if await denylist_repository.insert_ended_session(auth.database, claims, "reused", now, expires_at=expires_at):
-        logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
-        auth.count("refresh_reuse_detected")
-    raise InvalidToken
 
+    async def sign_out(self, access_token: str | None, refresh_token: str | None, *, everywhere: bool) -> None:
+        """End the sessions that the tokens belong to, expired or not.
 
-def _successor(auth: Auth, claims: Claims, used_at: datetime) -> TokenPair:
-    """Issue the pair that follows; everything in it derives from the parent and the moment of its use."""
-    return auth.tokens.issue(
-        claims.user_id,
-        claims.session_id,
-        claims.token_version,
-        refresh_id=successor_id(claims.token_id),
-        now=used_at,
-    )
+        Raises: NotAuthenticated without a token, InvalidToken if none of those given is valid.
+        A refresh token of another user than the access token's is ignored. Source: FR-012, RFC 7009 2.2.
+        """
+        now = self.clock()
+        given: list[tuple[str | None, TokenType]] = [(access_token, "access"), (refresh_token, "refresh")]
+        valid = [claims for token, kind in given if (claims := self._read_expired_too(token, kind, now))]
+        if not valid:
+            raise InvalidToken if access_token or refresh_token else NotAuthenticated
+        first = valid[0]
+        sessions = {claims.session_id: claims for claims in valid if claims.user_id == first.user_id}
+        for claims in sessions.values():
+            if everywhere:
+                await repository.update_token_version(self.database, claims, now)
+            await self._end_session(claims, "signed_out", now)
+        logger.info("signed_out", extra={"user_id": first.user_id, "everywhere": everywhere})
 
+    async def _end_session(self, claims: Claims, reason: denylist.Reason, now: datetime) -> bool:
+        expires_at = now + timedelta(seconds=self.settings.refresh_token_seconds) + DENYLIST_GRACE
+        return await denylist.insert_ended_session(self.database, claims, reason, now, expires_at=expires_at)
 
-async def sign_out(auth: Auth, access_token: str | None, refresh_token: str | None, *, everywhere: bool) -> None:
-    """End the sign-ins that the tokens belong to, expired or not.
+    def _read_expired_too(self, token: str | None, kind: TokenType, now: datetime) -> Claims | None:
+        try:
+            return self.tokens.read(token, kind, now, expired_too=True) if token else None
+        except InvalidToken:
+            return None
 
-    Raises: NotAuthenticated without a token, InvalidToken if none of those given is genuine.
-    A refresh token of another user than the access token's is ignored. Source: FR-012, RFC 7009 2.2.
-    """
-    now = auth.clock()
-    given: list[tuple[str | None, TokenType]] = [(access_token, "access"), (refresh_token, "refresh")]
-    genuine = [claims for token, kind in given if (claims := _genuine(auth, token, kind, now))]
-    if not genuine:
-        raise InvalidToken if access_token or refresh_token else NotAuthenticated
-    user_id = genuine[0].user_id
-    expires_at = now + timedelta(seconds=auth.settings.refresh_token_seconds) + DENYLIST_GRACE
-    for claims in {c.session_id: c for c in genuine if c.user_id == user_id}.values():
-        if everywhere:
-            await repository.update_token_version(auth.database, claims, now)
-        await denylist_repository.insert_ended_session(auth.database, claims, "signed_out", now, expires_at=expires_at)
-    logger.info("signed_out", extra={"user_id": user_id, "everywhere": everywhere})
+    def authenticate(self, access_token: str) -> UserDatabase:
+        """Return the database of the user who sent this access token. Raises: InvalidToken. Source: FR-013, FR-014.
 
+        Only its signature and its times are checked here, so that a forged one costs no connection.
+        """
+        now = self.clock()
+        return self._user_database(self.tokens.read(access_token, "access", now), now)
 
-def _genuine(auth: Auth, token: str | None, kind: TokenType, now: datetime) -> Claims | None:
-    try:
-        return auth.tokens.read(token, kind, now, expired_too=True) if token else None
-    except InvalidToken:
-        return None
-
-
-def authenticate(auth: Auth, access_token: str) -> Caller:
-    """Say who sent this access token. Raises: InvalidToken. Source: FR-013, FR-014.
-
-    Only its signature and its times are checked here, so that a forged one costs no connection.
-    """
-    now = auth.clock()
-    return Caller(auth.database, auth.tokens.read(access_token, "access", now), now)
+    def _user_database(self, claims: Claims, now: datetime) -> UserDatabase:
+        principal = Principal(claims.user_id, claims.session_id, claims.token_version, now)
+        return UserDatabase(self.database, principal)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from uuid import UUID, uuid5
 
+import msgspec
 from jose import jwk, jwt
 from jose.backends.base import Key
 from jose.utils import base64url_decode, base64url_encode
@@ -42,11 +43,12 @@ class Claims:
     expires_at: int
 
 
-class TokenPair(NamedTuple):
-    """Both tokens of one issue; `expires_in` is the access token's life in seconds."""
+class TokenPair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Both tokens of one issue, as they are sent; `expires_in` is the access token's life in seconds."""
 
     access_token: str
     refresh_token: str
+    token_type: Literal["bearer"] = "bearer"
     expires_in: int
 
 

@@ -1,48 +1,58 @@
-"""Who is calling: runs statements that find nothing and change nothing unless the caller's sign-in lives."""
+"""The database as one user may use it: nothing is found or changed without an active session."""
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from app.auth.active_session import SELECT_SIGNED_IN_USER, UserRow
+from app.auth.active_session import SELECT_ACTIVE_USER, UserRow, UserStatement
 from app.auth.errors import InvalidToken
-from app.auth.tokens import Claims
-from app.core.database.pool import Database, RowT, Statement
+from app.auth.principal import Principal
+from app.core.database.pool import Database
+from app.core.database.statement import RowT, Statement
 
 
-class Caller:
-    """The sender of a genuine access token at one moment. Whether its sign-in lives, the first statement finds out."""
+class UserDatabase:
+    """Runs statements for a principal. Each raises InvalidToken if the session is not active."""
 
-    def __init__(self, database: Database, claims: Claims, now: datetime) -> None:
-        self.user_id: UUID = claims.user_id
-        self.now = now
-        self.is_signed_in = False
+    def __init__(self, database: Database, principal: Principal) -> None:
+        self.principal = principal
         self._database = database
-        self._owner = {
-            "user_id": claims.user_id,
-            "session_id": claims.session_id,
-            "version": claims.token_version,
+        self._parameters = {
+            "user_id": principal.user_id,
+            "session_id": principal.session_id,
+            "token_version": principal.token_version,
         }
+        self._is_active = False
 
-    async def fetch_all(self, statement: Statement[RowT], **params: Any) -> Sequence[RowT]:
-        """Run a statement made `for_owner`. Raises: InvalidToken if the sign-in is over."""
-        rows = await self._database.fetch_all(statement, **self._owner, **params)
-        if not rows:
-            raise InvalidToken
-        self.is_signed_in = True
-        return rows if rows[0][0] is not None else ()
+    async def fetch_counted(self, statement: UserStatement[RowT], **params: Any) -> tuple[list[RowT], Any]:
+        """Return the rows and the first count of a statement that counts."""
+        answer = await self._fetch(statement, params)
+        return statement.rows(answer), answer[0][1]
 
-    async def fetch_one(self, statement: Statement[RowT], **params: Any) -> RowT | None:
-        """Give the first row, or None. Raises: as above."""
-        rows = await self.fetch_all(statement, **params)
+    async def fetch_one(self, statement: UserStatement[RowT], **params: Any) -> RowT | None:
+        """Return the first row, or None."""
+        rows = statement.rows(await self._fetch(statement, params))
         return rows[0] if rows else None
 
-    async def user(self) -> UserRow:
-        """Raises: InvalidToken if the sign-in is over."""
-        return (await self.fetch_all(SELECT_SIGNED_IN_USER))[0]
+    async def _fetch(self, statement: UserStatement[Any], params: dict[str, Any]) -> list[tuple[Any, ...]]:
+        answer = await self._database.fetch_all(statement.statement, **self._parameters, **params)
+        if not answer:
+            raise InvalidToken
+        self._is_active = True
+        return answer
 
-    async def check(self) -> None:
-        """Ask, unless a statement has found it out already. Raises: InvalidToken if the sign-in is over."""
-        if not self.is_signed_in:
-            await self.user()
+    async def insert(self, statement: Statement[RowT], **params: Any) -> RowT | None:
+        """Return the new row, or None: there was one already, or, and this is not raised, the session is not active."""
+        row = await self._database.fetch_one(statement, **self._parameters, **params)
+        self._is_active = self._is_active or row is not None
+        return row
+
+    async def get_user(self) -> UserRow:
+        """Return the principal's account."""
+        user = await self._database.fetch_one(SELECT_ACTIVE_USER, **self._parameters)
+        if user is None:
+            raise InvalidToken
+        return user
+
+    async def require_active(self) -> None:
+        """Ask whether the session is active, unless an earlier statement has found out."""
+        if not self._is_active:
+            await self.get_user()

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import psycopg
 
 from app.auth.passwords import PasswordHasher
+from app.cli.serve import database_running
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
 from app.core.database.migrations import head_revision
@@ -24,6 +25,13 @@ class Finding(NamedTuple):
     verdict: Verdict
     what: str
     how: str
+
+
+def doctor(settings: Settings) -> None:
+    """Print what was found. Exits with 1 if the service cannot run."""
+    with database_running(settings) as ready:
+        if not report(ready):
+            raise SystemExit(1)
 
 
 def report(settings: Settings) -> bool:

@@ -1,29 +1,30 @@
-"""What a contract consists of, and the check that all of them share: the path names the caller."""
+"""What a contract consists of, and the check that all of them share: the path names the user."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from app.auth.dependencies import BearerRoute, authenticate
-from app.auth.errors import InvalidToken, NotAuthenticated
-from app.core.errors import BODY_ERRORS, ApiError, ErrorRenderer, InternalError, Invalid, ServiceUnavailable
+from app.auth.dependencies import BEARER_ERRORS, BearerRoute, authenticate, user_database
+from app.core.errors import BODY_ERRORS, ApiError, ValidationFailed
 from app.core.fields import UUID_TEXT
-from app.core.http.error_responses import Documented, refusals
-from app.core.http.routing import Gate, router
+from app.core.http.error_responses import Documented, error_responses
+from app.core.http.json import json_response
+from app.core.http.problems import ErrorRenderer
+from app.core.http.routing import Guard, make_router
 from app.tasks.errors import TaskChanged, TaskNotFound
-from app.tasks.list_repository import ListedTask
-from app.tasks.service import Page
+from app.tasks.etags import etag
+from app.tasks.models import TaskRow
 
 
 class Contract(NamedTuple):
-    """Routes, the paths whose refusals have its shape, and what it cannot stand beside."""
+    """Routes, the paths whose errors have its shape, and the contracts that it cannot stand beside."""
 
     name: str
     routes: list[BaseRoute]
@@ -33,7 +34,7 @@ class Contract(NamedTuple):
 
 
 class PathUserMismatch(ApiError):
-    """The path names somebody else. Nothing was looked up, so this says nothing about them."""
+    """The path names another user. Nothing was looked up, so this tells nothing about them."""
 
     status = HTTPStatus.FORBIDDEN
     code = "FORBIDDEN"
@@ -41,97 +42,89 @@ class PathUserMismatch(ApiError):
 
 
 async def require_own_path(request: Request) -> None:
-    """Compare the path's user with the token's; it is used for nothing else. Raises: NotYourPath."""
-    caller = await authenticate(request)
-    if request.path_params["user_id"].lower() != str(caller.user_id):
+    """Compare the path's user with the token's; it is used for nothing else. Raises: PathUserMismatch."""
+    if request.path_params["user_id"].lower() != str(user_database(request).principal.user_id):
         raise PathUserMismatch
 
 
 class PathRoute(BearerRoute):
     """A route below a user's own path: 401, then 403, before the body is read."""
 
-    gates: tuple[Gate, ...] = (authenticate, require_own_path)
+    guards: ClassVar[tuple[Guard, ...]] = (authenticate, require_own_path)
 
 
 _NO_ID = str(UUID(int=0))
 
 
-def _well_formed(name: str) -> Gate:
-    """Make a gate that raises Invalid if this id in the path is no UUID."""
+def _require_uuid(name: str) -> Guard:
+    """Make a guard that raises ValidationFailed if this id in the path is no UUID."""
 
     async def check(request: Request) -> None:
         if not UUID_TEXT.fullmatch(request.path_params.get(name, _NO_ID)):
-            raise Invalid([{"field": name, "message": "must be a UUID", "code": "uuid_parsing"}])
+            raise ValidationFailed([{"field": name, "message": "must be a UUID", "code": "uuid_parsing"}])
 
     return check
 
 
 class StrictPathRoute(PathRoute):
-    """The same, where an id that is no UUID is 422 and not merely nobody's or missing."""
+    """A path route where an id that is no UUID is 422, and not merely another user's or missing."""
 
-    gates = (authenticate, _well_formed("user_id"), require_own_path, _well_formed("task_id"))
+    guards: ClassVar[tuple[Guard, ...]] = (
+        authenticate,
+        _require_uuid("user_id"),
+        require_own_path,
+        _require_uuid("task_id"),
+    )
 
 
-_Named = Annotated[str, Path(description="Your own id.", json_schema_extra={"format": "uuid"})]
+_UserId = Annotated[str, Path(description="Your own id.", json_schema_extra={"format": "uuid"})]
 
 
-async def _document_user_id(user_id: _Named) -> None:
-    """Documents the path's user; the gate has checked it."""
+async def _document_user_id(user_id: _UserId) -> None:
+    """Document the path's user, which a guard has checked."""
 
 
 def path_router(name: str, prefix: str, route_class: type[PathRoute] = PathRoute) -> APIRouter:
-    """Make a router below `…/{user_id}/tasks`, whose operation ids begin with the contract's name."""
-    made = router(prefix=prefix, tag=name, route_class=route_class)
-    made.generate_unique_id_function = lambda route: f"{name.replace('-', '_')}_{route.name}"
-    made.dependencies.append(Depends(_document_user_id))
-    return made
+    """Return a router below `…/{user_id}/tasks`, whose operation ids begin with the contract's name."""
+    router = make_router(prefix=prefix, tag=name, route_class=route_class)
+    router.generate_unique_id_function = lambda route: f"{name.replace('-', '_')}_{route.name}"
+    router.dependencies.append(Depends(_document_user_id))
+    return router
 
 
-def list_response(
-    page: Page[Sequence[ListedTask]], model: type[BaseModel], opening: str, ending: Callable[[int], str]
-) -> Response:
-    """Write the tasks of a list in this shape, batch by batch; `ending` is told how many there are in all."""
-
-    def members(tasks: Sequence[ListedTask]) -> str:
-        return ",".join(model.model_validate(task).model_dump_json() for task in tasks)
-
-    async def written(more: AsyncIterator[Sequence[ListedTask]]) -> AsyncIterator[str]:
-        count = len(page.tasks)
-        yield opening + members(page.tasks)
-        async for tasks in more:
-            count += len(tasks)
-            yield "," + members(tasks)
-        yield ending(count)
-
-    if page.more:
-        return StreamingResponse(written(page.more), media_type="application/json")
-    total = len(page.tasks) if page.total is None else page.total
-    return Response(opening + members(page.tasks) + ending(total), media_type="application/json")
+def put_and_patch(router: APIRouter, update: Callable[..., Any], model: type[BaseModel], errors: Documented) -> None:
+    """Serve both verbs by one function: neither touches the fields that are not sent."""
+    for method, name, summary in (("PUT", "update_task", "Change a task"), ("PATCH", "patch_task", "Change a field")):
+        router.add_api_route(
+            "/{task_id}", update, methods=[method], name=name, summary=summary, response_model=model, responses=errors
+        )
 
 
-AUTH_ERRORS = (NotAuthenticated, InvalidToken, PathUserMismatch, InternalError, ServiceUnavailable)
+def task_response(task: TaskRow, content: object, status: int = 200) -> Response:
+    """Return a task in a contract's shape, with its `ETag`."""
+    return json_response(content, status, {"ETag": etag(task.version)})
 
 
-class Responses(NamedTuple):
-    """The `responses=` of the routes of one shape."""
+class DocumentedErrors(NamedTuple):
+    """The `responses=` of a contract's routes; `change` is for toggling and deleting."""
 
-    listing: Documented
-    new: Documented
-    one: Documented
-    changed: Documented
-    written: Documented
+    list: Documented
+    create: Documented
+    read: Documented
+    update: Documented
+    change: Documented
 
 
-def responses_as(model: type[BaseModel], render: ErrorRenderer, *of_one_task: type[ApiError]) -> Responses:
-    """Document every refusal in this shape; `of_one_task` are those besides a missing task."""
+def document_errors(model: type[BaseModel], render: ErrorRenderer, *of_one_task: type[ApiError]) -> DocumentedErrors:
+    """Document every error in this shape; `of_one_task` are those besides a missing task."""
 
     def document(*errors: type[ApiError]) -> Documented:
-        return refusals(*AUTH_ERRORS, *errors, model=model, render=render)
+        return error_responses(*BEARER_ERRORS, PathUserMismatch, *errors, model=model, render=render)
 
-    return Responses(
-        listing=document(Invalid),
-        new=document(*BODY_ERRORS),
-        one=document(TaskNotFound, *of_one_task),
-        changed=document(TaskNotFound, TaskChanged, *BODY_ERRORS),
-        written=document(TaskNotFound, TaskChanged, *of_one_task),
+    return DocumentedErrors(
+        list=document(ValidationFailed),
+        create=document(*BODY_ERRORS),
+        read=document(TaskNotFound, *of_one_task),
+        update=document(TaskNotFound, TaskChanged, *BODY_ERRORS),
+        change=document(TaskNotFound, TaskChanged, *of_one_task),
     )

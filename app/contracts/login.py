@@ -1,59 +1,46 @@
 """`POST /api/auth/login`: sign-in under another name, with JSON or the OAuth form."""
 
 import json
-from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
-from starlette.types import Message
 
-from app.auth import service
-from app.auth.dependencies import AuthService, ClientAddress
+from app.auth.dependencies import Auth, ClientAddress
 from app.auth.errors import InvalidCredentials
+from app.auth.router import session_response
 from app.auth.schemas import SignedInRead, SignInBody
-from app.core.errors import BODY_ERRORS, ErrorRenderer, TooManyRequests
-from app.core.http.error_responses import refusals
-from app.core.http.routing import Route, StrictRequest, router
-
-FORM = "application/x-www-form-urlencoded"
-
-
-class FormOrJsonRoute(Route):
-    """Turns an OAuth form into the JSON body that it means."""
-
-    def get_route_handler(self) -> Any:
-        answer = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            declared = request.headers.get("content-type", "")
-            return await answer(await _as_json(request) if declared.lower().startswith(FORM) else request)
-
-        return handle
+from app.core.errors import BODY_ERRORS, TooManyRequests
+from app.core.http.error_responses import error_responses
+from app.core.http.problems import ErrorRenderer
+from app.core.http.routing import FORM, ApiRoute, StrictRequest, make_router
 
 
-async def _as_json(request: Request) -> Request:
-    text = (await StrictRequest(request.scope, request.receive).body()).decode(errors="replace")
-    form = dict(parse_qsl(text, keep_blank_values=True))
-    body = json.dumps({("email" if name == "username" else name): value for name, value in form.items()}).encode()
-    headers = [(n, v) for n, v in request.scope["headers"] if n not in (b"content-type", b"content-length")]
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return Request({**request.scope, "headers": headers}, receive)
+async def read_form_as_json(request: StrictRequest) -> None:
+    """Replace an OAuth form by the JSON body that it means."""
+    if request.headers.get("content-type", "").lower().startswith(FORM):
+        form = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
+        if "username" in form:
+            form["email"] = form.pop("username")
+        request.replace_body(json.dumps(form).encode())
 
 
-def login_router(refusal: type[BaseModel], render: ErrorRenderer) -> APIRouter:
-    """Make the route of a contract whose refusals have this shape."""
-    made = router(prefix="/api/auth", tag="path", route_class=FormOrJsonRoute)
-    answers = refusals(*BODY_ERRORS, InvalidCredentials, TooManyRequests, model=refusal, render=render)
+class FormOrJsonRoute(ApiRoute):
+    """A route that takes JSON or a form."""
 
-    @made.post("/login", summary="Sign in", responses=answers)
-    async def login(body: SignInBody, auth: AuthService, address: ClientAddress) -> SignedInRead:
+    guards = (read_form_as_json,)
+
+
+def login_router(tag: str, error_model: type[BaseModel], render: ErrorRenderer) -> APIRouter:
+    """Return the route of a contract whose errors have this shape."""
+    router = make_router(prefix="/api/auth", tag=tag, route_class=FormOrJsonRoute)
+    responses = error_responses(*BODY_ERRORS, InvalidCredentials, TooManyRequests, model=error_model, render=render)
+
+    @router.post("/login", summary="Sign in", response_model=SignedInRead, responses=responses)
+    async def login(body: SignInBody, auth: Auth, address: ClientAddress) -> Response:
         """Signs in like `/api/auth/signin`; also takes a form with `username` and `password`."""
-        signed_in = await service.sign_in(auth, address, email=body.email, password=body.password.get_secret_value())
-        return SignedInRead.signed_in(*signed_in)
+        password = body.password.get_secret_value()
+        return session_response(await auth.sign_in(address, email=body.email, password=password))
 
-    return made
+    return router

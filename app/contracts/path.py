@@ -1,33 +1,33 @@
 """`path`: tasks below `/api/{user_id}`, bare objects and arrays, errors with `error` beside `detail`."""
 
 import re
-from http import HTTPStatus
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Response
-from pydantic import BaseModel, ConfigDict
+from fastapi import Query
+from pydantic import BaseModel
+from starlette.responses import Response
 
-from app.auth.dependencies import CurrentCaller
-from app.contracts.contract import Contract, list_response, path_router, responses_as
+from app.auth.dependencies import UserDb
+from app.contracts.contract import Contract, document_errors, path_router, task_response
 from app.contracts.login import login_router
-from app.core.errors import Refused
 from app.core.http.error_responses import Problem
+from app.core.http.json import RowWriter, list_response
+from app.core.http.problems import ErrorContext
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
-from app.tasks.repository import TaskRow
-from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate, Timestamp
+from app.tasks.models import TaskRow
+from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
 
 
 class PathTask(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
     id: UUID
     title: str
     description: str | None
     completed: bool
-    created_at: Timestamp
-    updated_at: Timestamp
+    created_at: datetime
+    updated_at: datetime
     user_id: UUID
 
 
@@ -38,69 +38,69 @@ class PathRefusal(Problem):
 
 
 router = path_router("path", "/api/{user_id}/tasks")
+writer = RowWriter(PathTask, TaskRow)
 
 
-def render(refused: Refused, problem: dict[str, Any]) -> dict[str, Any]:
-    """Give a refusal in this shape."""
+def render(context: ErrorContext, problem: dict[str, Any]) -> dict[str, Any]:
+    """Return an error in this shape."""
     return {"error": problem["title"], **problem}
 
 
-answers = responses_as(PathRefusal, render)
+errors = document_errors(PathRefusal, render)
 
 
-@router.get("", summary="List my tasks", response_model=list[PathTask], responses=answers.listing)
-async def list_tasks(caller: CurrentCaller, query: Annotated[TaskQuery, Query()]) -> Response:
-    """Gives your tasks, newest first; an empty array if there are none."""
-    return list_response(await service.list_tasks(caller, query), PathTask, "[", lambda count: "]")
+@router.get("", summary="List my tasks", response_model=list[PathTask], responses=errors.list)
+async def list_tasks(db: UserDb, query: Annotated[TaskQuery, Query()]) -> Response:
+    """Returns your tasks, newest first; an empty array if there are none."""
+    page = await service.list_tasks(db, query)
+    return list_response(writer, page.tasks, page.more)
 
 
-@router.post(
-    "",
-    summary="Create a task",
-    status_code=HTTPStatus.CREATED,
-    response_model=PathTask,
-    responses=answers.new,
-)
-async def create_task(body: TaskCreate, caller: CurrentCaller, idempotency_key: IdempotencyKey = None) -> TaskRow:
+@router.post("", summary="Create a task", status_code=201, response_model=PathTask, responses=errors.create)
+async def create_task(body: TaskCreate, db: UserDb, idempotency_key: IdempotencyKey = None) -> Response:
     """Makes a task of yours."""
-    return (await service.create_task(caller, body, idempotency_key=idempotency_key)).task
+    task, _ = await service.create_task(db, body, idempotency_key=idempotency_key)
+    return task_response(task, writer.shape(task), 201)
 
 
-@router.get("/{task_id}", summary="Show a task", response_model=PathTask, responses=answers.one)
-async def get_task(task_id: TaskId, caller: CurrentCaller) -> TaskRow:
-    """Gives one of your tasks."""
-    return await service.get_task(caller, task_id)
+@router.get("/{task_id}", summary="Show a task", response_model=PathTask, responses=errors.read)
+async def get_task(task_id: TaskId, db: UserDb) -> Response:
+    """Returns one of your tasks."""
+    task = await service.get_task(db, task_id)
+    return task_response(task, writer.shape(task))
 
 
-async def _update(task_id: TaskId, body: TaskUpdate, caller: CurrentCaller, versions: IfMatch = None) -> TaskRow:
+async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMatch = None) -> Response:
     """Changes the fields that you send and leaves the others as they are."""
-    return await service.update_task(caller, task_id, body, versions=versions)
+    task = await service.update_task(db, task_id, body, versions=versions)
+    return task_response(task, writer.shape(task))
 
 
-router.put(
-    "/{task_id}", name="update_task", summary="Change a task", response_model=PathTask, responses=answers.changed
-)(_update)
+router.put("/{task_id}", name="update_task", summary="Change a task", response_model=PathTask, responses=errors.update)(
+    _update
+)
 router.patch(
-    "/{task_id}", name="patch_task", summary="Change a field", response_model=PathTask, responses=answers.changed
+    "/{task_id}", name="patch_task", summary="Change a field", response_model=PathTask, responses=errors.update
 )(_update)
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=PathTask, responses=answers.written)
-async def toggle_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> TaskRow:
+@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=PathTask, responses=errors.change)
+async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Marks a task completed, or pending again if it was completed."""
-    return await service.toggle_task(caller, task_id, versions=versions)
+    task = await service.toggle_task(db, task_id, versions=versions)
+    return task_response(task, writer.shape(task))
 
 
-@router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=answers.written)
-async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> Response:
+@router.delete("/{task_id}", summary="Delete a task", status_code=204, responses=errors.change)
+async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Deletes a task for good."""
-    await service.delete_task(caller, task_id, versions=versions)
-    return Response(status_code=HTTPStatus.NO_CONTENT)
+    await service.delete_task(db, task_id, versions=versions)
+    return Response(status_code=204)
 
 
 contract = Contract(
     "path",
-    [*router.routes, *login_router(PathRefusal, render).routes],
+    [*router.routes, *login_router("path", PathRefusal, render).routes],
     re.compile(r"/api/(auth/login|[^/]+/tasks)(/|$)"),
     render,
     conflicts_with=frozenset({"path-enveloped"}),

@@ -2,22 +2,22 @@
 
 import re
 from datetime import datetime
-from functools import partial
-from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Response
-from pydantic import BaseModel, ConfigDict
+from fastapi import Query
+from pydantic import BaseModel
+from starlette.responses import Response
 
-from app.auth.dependencies import CurrentCaller
-from app.contracts.contract import Contract, list_response, path_router, responses_as
-from app.core.errors import Refused
+from app.auth.dependencies import UserDb
+from app.contracts.contract import Contract, document_errors, path_router, put_and_patch, task_response
 from app.core.http.error_responses import FieldError
+from app.core.http.json import RowWriter, encode, json_response, list_response
+from app.core.http.problems import ErrorContext
 from app.core.logging import current_request_id
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
-from app.tasks.repository import TaskRow
+from app.tasks.models import TaskRow
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
 
 
@@ -38,8 +38,6 @@ class EnvelopedListMeta(EnvelopedMeta):
 
 
 class EnvelopedTask(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
     id: UUID
     title: str
     description: str | None
@@ -75,72 +73,75 @@ class EnvelopedRefusal(BaseModel):
 
 
 router = path_router("path-enveloped", "/api/{user_id}/tasks")
+writer = RowWriter(EnvelopedTask, TaskRow)
 
 
-def render(refused: Refused, problem: dict[str, Any]) -> dict[str, Any]:
-    """Give a refusal in this shape."""
-    errors = {"errors": problem["errors"]} if "errors" in problem else {}
-    error = EnvelopedError(code=problem["code"], message=problem["detail"], **errors)
-    meta = EnvelopedMeta(request_id=problem["request_id"], timestamp=refused.at)
+def render(context: ErrorContext, problem: dict[str, Any]) -> dict[str, Any]:
+    """Return an error in this shape."""
+    of_fields = {"errors": problem["errors"]} if "errors" in problem else {}
+    error = EnvelopedError(code=problem["code"], message=problem["detail"], **of_fields)
+    meta = EnvelopedMeta(request_id=problem["request_id"], timestamp=context.at)
     return EnvelopedRefusal(data=None, meta=meta, error=error).model_dump(mode="json", exclude_unset=True)
 
 
-answers = responses_as(EnvelopedRefusal, render)
+errors = document_errors(EnvelopedRefusal, render)
 
 
-def _meta(timestamp: datetime) -> EnvelopedMeta:
-    return EnvelopedMeta(request_id=current_request_id(), timestamp=timestamp)
+def _meta(db: UserDb) -> dict[str, Any]:
+    return {"request_id": current_request_id(), "timestamp": db.principal.now}
 
 
-def _one(task: TaskRow, timestamp: datetime) -> EnvelopedTaskAnswer:
-    return EnvelopedTaskAnswer(data=EnvelopedTask.model_validate(task), meta=_meta(timestamp))
+def _one(task: TaskRow, db: UserDb, status: int = 200) -> Response:
+    return task_response(task, {"data": writer.shape(task), "meta": _meta(db)}, status)
 
 
-@router.get("", summary="List my tasks", response_model=EnvelopedTaskList, responses=answers.listing)
-async def list_tasks(caller: CurrentCaller, query: Annotated[TaskQuery, Query()]) -> Response:
-    """Gives your tasks, newest first; `meta.count` says how many there are in all."""
-    page = await service.list_tasks(caller, query)
-    where = EnvelopedPage(limit=query.limit, offset=query.offset, next_cursor=page.next_cursor)
-    meta = partial(EnvelopedListMeta, **_meta(caller.now).model_dump(), page=where)
-    return list_response(page, EnvelopedTask, '{"data":[', lambda n: f'],"meta":{meta(count=n).model_dump_json()}}}')
+@router.get("", summary="List my tasks", response_model=EnvelopedTaskList, responses=errors.list)
+async def list_tasks(db: UserDb, query: Annotated[TaskQuery, Query()]) -> Response:
+    """Returns your tasks, newest first; `meta.count` says how many there are in all."""
+    page = await service.list_tasks(db, query)
+    where = {"limit": query.limit, "offset": query.offset, "next_cursor": page.next_cursor}
+
+    def ending(written: int) -> bytes:
+        count = written if page.total is None else page.total
+        return b'],"meta":%b}' % encode({**_meta(db), "count": count, "page": where})
+
+    return list_response(writer, page.tasks, page.more, opening=b'{"data":[', ending=ending)
 
 
-@router.post("", summary="Create a task", status_code=HTTPStatus.CREATED, responses=answers.new)
-async def create_task(
-    body: TaskCreate, caller: CurrentCaller, idempotency_key: IdempotencyKey = None
-) -> EnvelopedTaskAnswer:
+@router.post("", summary="Create a task", status_code=201, response_model=EnvelopedTaskAnswer, responses=errors.create)
+async def create_task(body: TaskCreate, db: UserDb, idempotency_key: IdempotencyKey = None) -> Response:
     """Makes a task of yours."""
-    return _one((await service.create_task(caller, body, idempotency_key=idempotency_key)).task, caller.now)
+    task, _ = await service.create_task(db, body, idempotency_key=idempotency_key)
+    return _one(task, db, 201)
 
 
-@router.get("/{task_id}", summary="Show a task", responses=answers.one)
-async def get_task(task_id: TaskId, caller: CurrentCaller) -> EnvelopedTaskAnswer:
-    """Gives one of your tasks."""
-    return _one(await service.get_task(caller, task_id), caller.now)
+@router.get("/{task_id}", summary="Show a task", response_model=EnvelopedTaskAnswer, responses=errors.read)
+async def get_task(task_id: TaskId, db: UserDb) -> Response:
+    """Returns one of your tasks."""
+    return _one(await service.get_task(db, task_id), db)
 
 
-async def _update(
-    task_id: TaskId, body: TaskUpdate, caller: CurrentCaller, versions: IfMatch = None
-) -> EnvelopedTaskAnswer:
+async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMatch = None) -> Response:
     """Changes the fields that you send and leaves the others as they are."""
-    return _one(await service.update_task(caller, task_id, body, versions=versions), caller.now)
+    return _one(await service.update_task(db, task_id, body, versions=versions), db)
 
 
-router.put("/{task_id}", name="update_task", summary="Change a task", responses=answers.changed)(_update)
-router.patch("/{task_id}", name="patch_task", summary="Change a field", responses=answers.changed)(_update)
+put_and_patch(router, _update, EnvelopedTaskAnswer, errors.update)
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", responses=answers.written)
-async def toggle_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> EnvelopedTaskAnswer:
+@router.patch(
+    "/{task_id}/complete", summary="Toggle completion", response_model=EnvelopedTaskAnswer, responses=errors.change
+)
+async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Marks a task completed, or pending again if it was completed."""
-    return _one(await service.toggle_task(caller, task_id, versions=versions), caller.now)
+    return _one(await service.toggle_task(db, task_id, versions=versions), db)
 
 
-@router.delete("/{task_id}", summary="Delete a task", responses=answers.written)
-async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> EnvelopedNothing:
+@router.delete("/{task_id}", summary="Delete a task", response_model=EnvelopedNothing, responses=errors.change)
+async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Deletes a task for good."""
-    await service.delete_task(caller, task_id, versions=versions)
-    return EnvelopedNothing(data=None, meta=_meta(caller.now))
+    await service.delete_task(db, task_id, versions=versions)
+    return json_response({"data": None, "meta": _meta(db)})
 
 
 contract = Contract(

@@ -10,7 +10,7 @@ CONTRACTS = {contract.name: contract for contract in (v1.contract, path.contract
 
 
 def choose(names: Sequence[str]) -> list[Contract]:
-    """Give the contracts of these names. Raises: SettingsError for one that is unknown or contradicts another."""
+    """Return the contracts of these names. Raises: SettingsError for one that is unknown or contradicts another."""
     unknown = [name for name in names if name not in CONTRACTS]
     if unknown:
         raise SettingsError(f"API_CONTRACTS names {', '.join(unknown)}; there are {', '.join(CONTRACTS)}")

@@ -1,34 +1,34 @@
 """`v1`: tasks below `/api/v1/{user_id}`, everything in `{success, data, message}`."""
 
 import re
-from http import HTTPStatus
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+from starlette.responses import Response
 
-from app.auth.dependencies import CurrentCaller
-from app.contracts.contract import Contract, StrictPathRoute, path_router, responses_as
-from app.core.errors import Invalid, Refused
+from app.auth.dependencies import UserDb
+from app.contracts.contract import Contract, StrictPathRoute, document_errors, path_router, task_response
+from app.core.errors import ValidationFailed
+from app.core.http.json import RowWriter, encode, json_response, list_response
+from app.core.http.problems import ErrorContext
 from app.tasks import service
-from app.tasks.dependencies import IfMatch, TaskId
-from app.tasks.models import Order, Priority, Status
-from app.tasks.repository import TaskRow
-from app.tasks.schemas import Digits, TaskCreate, TaskQuery, TaskUpdate, Timestamp
+from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
+from app.tasks.models import Order, Priority, Status, TaskRow
+from app.tasks.schemas import Digits, TaskCreate, TaskQuery, TaskUpdate
 
 
 class V1Task(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
     id: UUID
     title: str
     description: str | None
     status: Status
     priority: Priority
     completed: bool
-    created_at: Timestamp
-    updated_at: Timestamp
+    created_at: datetime
+    updated_at: datetime
 
 
 class V1OneTask(BaseModel):
@@ -73,7 +73,7 @@ class ListQuery(BaseModel):
 
 
 class V1Refusal(BaseModel):
-    """`details` has the moment, the path, the method and, for a 422, every field's error."""
+    """`details` has the time, the path, the method and, for a 422, every field's error."""
 
     success: Literal[False] = False
     error: str
@@ -82,65 +82,66 @@ class V1Refusal(BaseModel):
 
 
 router = path_router("v1", "/api/v1/{user_id}/tasks", StrictPathRoute)
+writer = RowWriter(V1Task, TaskRow)
 
 
-def render(refused: Refused, problem: dict[str, Any]) -> dict[str, Any]:
-    """Give a refusal in this shape."""
-    details: dict[str, Any] = {"timestamp": refused.at, "path": refused.path, "method": refused.method}
+def render(context: ErrorContext, problem: dict[str, Any]) -> dict[str, Any]:
+    """Return an error in this shape."""
+    details: dict[str, Any] = {"timestamp": context.at, "path": context.path, "method": context.method}
     if "errors" in problem:
         details["errors"] = problem["errors"]
     return V1Refusal(error=problem["detail"], code=problem["code"], details=details).model_dump(mode="json")
 
 
-answers = responses_as(V1Refusal, render, Invalid)
+errors = document_errors(V1Refusal, render, ValidationFailed)
 
 
-def _one(task: TaskRow, message: str) -> V1TaskAnswer:
-    return V1TaskAnswer(data=V1OneTask(task=V1Task.model_validate(task)), message=message)
+_LIST_OPENING = b'{"success":true,"message":"Tasks retrieved successfully","data":{"tasks":['
 
 
-@router.get("", summary="List my tasks", responses=answers.listing)
-async def list_tasks(caller: CurrentCaller, query: Annotated[ListQuery, Query()]) -> V1TaskListAnswer:
-    """Gives a page of your tasks, 20 unless you ask for another number, with how many there are in all."""
-    page = await service.list_tasks(caller, TaskQuery(**query.model_dump()))
-    pagination = V1Pagination(
-        total=page.total or 0, limit=query.limit, offset=query.offset, has_more=page.next_cursor is not None
-    )
-    shown = [V1Task.model_validate(task) for task in page.tasks]
-    return V1TaskListAnswer(data=V1TaskList(tasks=shown, pagination=pagination), message="Tasks retrieved successfully")
+def _one(task: TaskRow, message: str, status: int = 200) -> Response:
+    return task_response(task, {"success": True, "message": message, "data": {"task": writer.shape(task)}}, status)
 
 
-@router.post("", summary="Create a task", status_code=HTTPStatus.CREATED, responses=answers.new)
-async def create_task(body: TaskCreate, caller: CurrentCaller) -> V1TaskAnswer:
+@router.get("", summary="List my tasks", response_model=V1TaskListAnswer, responses=errors.list)
+async def list_tasks(db: UserDb, query: Annotated[ListQuery, Query()]) -> Response:
+    """Returns a page of your tasks, 20 unless you ask for another number, with how many there are in all."""
+    page = await service.list_tasks(db, TaskQuery(**query.model_dump()))
+    where = {"limit": query.limit, "offset": query.offset, "has_more": page.next_cursor is not None}
+    ending = b'],"pagination":%b}}' % encode({"total": page.total, **where})
+    return list_response(writer, page.tasks, opening=_LIST_OPENING, ending=lambda written: ending)
+
+
+@router.post("", summary="Create a task", status_code=201, response_model=V1TaskAnswer, responses=errors.create)
+async def create_task(body: TaskCreate, db: UserDb, idempotency_key: IdempotencyKey = None) -> Response:
     """Makes a task of yours."""
-    return _one((await service.create_task(caller, body)).task, "Task created successfully")
+    task, _ = await service.create_task(db, body, idempotency_key=idempotency_key)
+    return _one(task, "Task created successfully", 201)
 
 
-@router.get("/{task_id}", summary="Show a task", responses=answers.one)
-async def get_task(task_id: TaskId, caller: CurrentCaller) -> V1TaskAnswer:
-    """Gives one of your tasks."""
-    return _one(await service.get_task(caller, task_id), "Task retrieved successfully")
+@router.get("/{task_id}", summary="Show a task", response_model=V1TaskAnswer, responses=errors.read)
+async def get_task(task_id: TaskId, db: UserDb) -> Response:
+    """Returns one of your tasks."""
+    return _one(await service.get_task(db, task_id), "Task retrieved successfully")
 
 
-@router.put("/{task_id}", summary="Change a task", responses=answers.changed)
-async def update_task(
-    task_id: TaskId, body: TaskUpdate, caller: CurrentCaller, versions: IfMatch = None
-) -> V1TaskAnswer:
+@router.put("/{task_id}", summary="Change a task", response_model=V1TaskAnswer, responses=errors.update)
+async def update_task(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMatch = None) -> Response:
     """Changes what you send, at least one field."""
-    return _one(await service.update_task(caller, task_id, body, versions=versions), "Task updated successfully")
+    return _one(await service.update_task(db, task_id, body, versions=versions), "Task updated successfully")
 
 
-@router.delete("/{task_id}", summary="Delete a task", responses=answers.written)
-async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> V1DeletedAnswer:
+@router.delete("/{task_id}", summary="Delete a task", response_model=V1DeletedAnswer, responses=errors.change)
+async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Deletes a task for good."""
-    await service.delete_task(caller, task_id, versions=versions)
-    return V1DeletedAnswer(message="Task deleted successfully")
+    await service.delete_task(db, task_id, versions=versions)
+    return json_response({"success": True, "message": "Task deleted successfully", "data": {}})
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", responses=answers.written)
-async def toggle_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> V1TaskAnswer:
+@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=V1TaskAnswer, responses=errors.change)
+async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Marks a task completed, or pending again if it was completed."""
-    return _one(await service.toggle_task(caller, task_id, versions=versions), "Task completion toggled successfully")
+    return _one(await service.toggle_task(db, task_id, versions=versions), "Task completion toggled successfully")
 
 
 contract = Contract("v1", router.routes, re.compile(r"/api/v1(/|$)"), render)

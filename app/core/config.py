@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.database.dsn import Dsn, parse_database_url
+from app.core.operator_error import OperatorError
 
 Network = IPv4Network | IPv6Network
 
@@ -19,7 +20,7 @@ _EXAMPLE_WORDS = ("changeme", "change-me", "example", "your-secret", "secret-key
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
-class SettingsError(Exception):
+class SettingsError(OperatorError):
     """The settings do not allow a start; the message names every one of them and no value."""
 
 

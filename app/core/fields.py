@@ -1,14 +1,23 @@
-"""What text may be stored: everything but NUL, which PostgreSQL has no room for, and lone surrogates."""
+"""Types for the fields of request bodies, and what text may be stored.
+
+Bodies are strict, so that `"1"` is no number and `1` no text. Strict pydantic also refuses text where a date, a time or
+an id is wanted, although JSON has no other way to write them: the types below read it.
+"""
 
 import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+from uuid import UUID
 
+from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 """The one spelling of RFC 9562 4; Python's UUID() also reads braces, URNs and bare digits."""
 
 NO_NUL = r"^[^\x00]*$"
-"""What a schema can say of storable text."""
+"""The pattern that documents storable text: PostgreSQL has no room for NUL."""
 
 # Spaces, controls, joiners, direction marks: they shape or order text, but show nothing by themselves.
 _INVISIBLE = (
@@ -34,3 +43,39 @@ def visible(text: str) -> str:
     if not _VISIBLE.match(text):
         raise PydanticCustomError("own_blank", "must not be blank")
     return text
+
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII
+)
+
+
+def _reader(pattern: re.Pattern[str], read: Callable[[str], Any], code: str, message: str) -> BeforeValidator:
+    """Make a validator that reads text of this form and refuses everything else."""
+
+    def validate(value: Any) -> Any:
+        if isinstance(value, str) and pattern.fullmatch(value):
+            try:
+                return read(value)
+            except (ValueError, OverflowError):  # the 31st of February; a time zone beyond the year 9999
+                pass
+        raise PydanticCustomError(f"own_{code}", message)
+
+    return BeforeValidator(validate)
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+
+
+Date = Annotated[date, _reader(_DATE, date.fromisoformat, "date", "must be a date such as 2026-01-31")]
+"""RFC 3339's full-date."""
+
+Instant = Annotated[
+    datetime, _reader(_INSTANT, _utc, "date_time", "must be a time such as 2026-01-31T10:00:00Z, with its offset")
+]
+"""RFC 3339's date-time, read as UTC."""
+
+Id = Annotated[UUID, _reader(UUID_TEXT, UUID, "uuid", "must be a UUID")]
+"""A UUID in the one spelling of RFC 9562."""

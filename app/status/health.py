@@ -1,6 +1,6 @@
 """Is it there, is it alive, is it ready? And what is it."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict
@@ -8,14 +8,15 @@ from sqlalchemy import column, select, table
 
 from app import __version__
 from app.core.database.migrations import head_revision
-from app.core.database.pool import Database, DatabaseUnavailable, Statement
-from app.core.http.error_responses import refusals
-from app.core.http.routing import router as make_router
+from app.core.database.pool import Database, DatabaseUnavailable
+from app.core.database.statement import Row, Statement
+from app.core.http.error_responses import error_responses
+from app.core.http.routing import make_router
 
 router = make_router(tag="service")
 
 
-class Revision(NamedTuple):
+class Revision(Row):
     version_num: str
 
 
@@ -23,6 +24,8 @@ SELECT_REVISION = Statement(select(column("version_num")).select_from(table("ale
 
 
 class NotMigrated(DatabaseUnavailable):
+    """The database is reachable, at another revision."""
+
     code = "DATABASE_NOT_MIGRATED"
     message = "The database is not at the version that this service needs."
 
@@ -62,7 +65,7 @@ async def show_health() -> Health:
     return Health(status="ok")
 
 
-@router.get("/health/ready", summary="Can it serve?", responses=refusals(DatabaseUnavailable, NotMigrated))
+@router.get("/health/ready", summary="Can it serve?", responses=error_responses(DatabaseUnavailable, NotMigrated))
 async def show_readiness(request: Request) -> Health:
     """Says yes while the database is reachable and at this code's migration: a load balancer's question."""
     await require_ready(request.app.state.database)

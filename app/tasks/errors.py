@@ -1,8 +1,8 @@
-"""What can be refused about a task."""
+"""The errors of tasks."""
 
 from http import HTTPStatus
 
-from app.core.errors import ApiError, Invalid
+from app.core.errors import ApiError, ValidationFailed
 
 
 class TaskNotFound(ApiError):
@@ -21,6 +21,6 @@ class TaskChanged(ApiError):
     message = "The task has been changed since you read it. Read it again before you write."
 
 
-class InvalidCursor(Invalid):
+class InvalidCursor(ValidationFailed):
     def __init__(self) -> None:
         super().__init__([{"field": "cursor", "message": "is not one that this list gave", "code": "cursor"}])

@@ -8,18 +8,19 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 def etag(version: int) -> str:
+    """Return the entity tag of a version."""
     return f'"{version}"'
 
 
 def versions_to_match(if_match: str | None) -> Sequence[int] | None:
-    """Give the versions that `If-Match` allows, None for any. A weak tag never matches, garbage neither."""
+    """Return the versions that `If-Match` allows, None for any. A weak tag never matches, garbage neither."""
     if if_match is None or if_match.strip() == "*":
         return None
     return [int(tag) for weak, tag in _OPAQUE.findall(if_match) if not weak and _VERSION.fullmatch(tag)]
 
 
 def is_unchanged(if_none_match: str | None, version: int) -> bool:
-    """Say whether the client has this version already. Weak tags count here."""
+    """Return whether the client has this version already. Weak tags count here."""
     if if_none_match is None:
         return False
     return if_none_match.strip() == "*" or str(version) in (tag for _, tag in _OPAQUE.findall(if_none_match))

@@ -1,4 +1,4 @@
-"""The table of tasks."""
+"""The table of tasks, and the one list of a task's fields."""
 
 from datetime import datetime
 from typing import Literal
@@ -7,25 +7,24 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Index, String, text
 from sqlmodel import Field
 
-from app.core.database.table import Table
+from app.core.database.statement import Row
+from app.core.database.table import SQLModel
 
 Status = Literal["pending", "in_progress", "completed"]
 Priority = Literal["low", "medium", "high"]
 Sort = Literal["created_at", "updated_at", "priority", "title"]
 Order = Literal["asc", "desc"]
 
-MOMENTS: tuple[Sort, ...] = ("created_at", "updated_at")
-
 TITLE_LENGTH = 200
 DESCRIPTION_LENGTH = 2000
 
 
-class Task(Table, table=True):
-    """One thing to do, of one user. That it is completed is a status, not a fact of its own."""
+class Task(SQLModel, table=True):
+    """One thing to do, of one user. Completed is one of its statuses, not a column of its own."""
 
     __tablename__ = "tasks"
     __table_args__ = (
-        CheckConstraint("char_length(title) BETWEEN 1 AND 200", name="title_length"),
+        CheckConstraint(f"char_length(title) BETWEEN 1 AND {TITLE_LENGTH}", name="title_length"),
         CheckConstraint("status IN ('pending', 'in_progress', 'completed')", name="status"),
         CheckConstraint("priority IN ('low', 'medium', 'high')", name="priority"),
         CheckConstraint("version >= 1", name="version"),
@@ -46,3 +45,18 @@ class Task(Table, table=True):
     updated_at: datetime = Field(
         sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
     )
+
+
+class TaskRow(Row):
+    """A task as it is read, written and sent: the columns of every statement are these fields."""
+
+    id: UUID
+    user_id: UUID
+    title: str
+    description: str | None
+    completed: bool
+    status: Status
+    priority: Priority
+    version: int
+    created_at: datetime
+    updated_at: datetime

@@ -1,178 +1,135 @@
-"""The SQL of tasks, and nothing else. Every statement names the owner; every write is one statement."""
+"""The SQL of single tasks. Every statement names the user and checks the session; every write is one statement."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    Boolean,
     DateTime,
+    Delete,
     Integer,
     String,
+    Update,
     Uuid,
     any_,
     bindparam,
     case,
     delete,
     func,
-    literal,
+    literal_column,
     or_,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.sql.selectable import HasCTE
 from sqlmodel import col
 
-from app.auth.active_session import only_if_active, owner
-from app.auth.user_database import Caller
-from app.core.database.pool import Statement
-from app.tasks.models import Priority, Status, Task
+from app.auth.active_session import UserStatement, in_active_session, session_is_active, user_id
+from app.auth.user_database import UserDatabase
+from app.core.database.statement import Statement
+from app.tasks.models import Task, TaskRow
+
+# Constants stand in the SQL, so that they are not sent with each request.
+_COMPLETED, _PENDING = literal_column("'completed'", String), literal_column("'pending'", String)
+is_completed = col(Task.status) == _COMPLETED
 
 
-class TaskRow(NamedTuple):
-    id: UUID
-    user_id: UUID
-    title: str
-    description: str | None
-    completed: bool
-    status: Status
-    priority: Priority
-    version: int
-    created_at: datetime
-    updated_at: datetime
+def column(field: str) -> Any:
+    """Return the column of a task's field."""
+    return is_completed.label("completed") if field == "completed" else getattr(Task, field)
 
 
-class Changes(NamedTuple):
-    """New values; None leaves the old one, except for the description, which `set_description` decides."""
+task_columns = tuple(column(field) for field in TaskRow.__struct_fields__)
 
-    title: str | None
-    set_description: bool
-    description: str | None
-    status: Status | None
-    reopen: bool
-    priority: Priority | None
-
-
-is_completed = col(Task.status) == "completed"
-task_columns = (
-    col(Task.id),
-    col(Task.user_id),
-    col(Task.title),
-    col(Task.description),
-    is_completed.label("completed"),
-    col(Task.status),
-    col(Task.priority),
-    col(Task.version),
-    col(Task.created_at),
-    col(Task.updated_at),
-)
-_mine = (col(Task.id) == bindparam("task_id", type_=Uuid), col(Task.user_id) == owner)
+_task_id = bindparam("task_id", type_=Uuid)
 _now = bindparam("now", type_=DateTime(timezone=True))
 _versions = bindparam("versions", type_=ARRAY(Integer))
-_unchanged = or_(_versions.is_(None), col(Task.version) == any_(_versions))
-_touched: dict[str, Any] = {
+_is_mine = (col(Task.user_id) == user_id, col(Task.id) == _task_id)
+_is_unchanged = or_(_versions.is_(None), col(Task.version) == any_(_versions))
+
+# What the service decides; the other fields are written as they are sent.
+_NEW: dict[str, Any] = {
+    "id": _task_id,
+    "user_id": user_id,
+    "version": literal_column("1", Integer),
+    "created_at": _now,
+    "updated_at": _now,
+}
+_TOUCHED: dict[str, Any] = {
     "version": col(Task.version) + 1,
     # Writers that wait for each other's row lock took their time before: it never runs backwards.
     "updated_at": func.greatest(col(Task.updated_at), _now),
 }
+_STORED = [field for field in TaskRow.__struct_fields__ if field != "completed"]
 
 
-def _statement(
-    work: HasCTE,
-) -> Statement[TaskRow]:
-    return Statement(only_if_active(work.cte("work")), TaskRow)
+def _new_value(field: str) -> Any:
+    """Return the parameter with a field's new value; SQLAlchemy keeps the names of columns for itself."""
+    return bindparam(f"new_{field}", type_=column(field).type)
 
 
-INSERT = _statement(
+# The outermost INSERT, so that it can run on the one machine that holds the user's tasks.
+INSERT = Statement(
     insert(Task)
     .from_select(
-        ["id", "user_id", "title", "description", "status", "priority", "version", "created_at", "updated_at"],
-        select(
-            bindparam("task_id", type_=Uuid),
-            owner,
-            bindparam("title", type_=String),
-            bindparam("description", type_=String),
-            bindparam("status", type_=String),
-            bindparam("priority", type_=String),
-            literal(1, Integer),
-            _now,
-            _now,
-        ).where(owner.is_not(None)),
+        _STORED,
+        select(*(_NEW.get(field, _new_value(field)) for field in _STORED)).where(*session_is_active()),
     )
-    .on_conflict_do_nothing(index_elements=[col(Task.id)])
-    .returning(*task_columns)
+    .on_conflict_do_nothing()
+    .returning(*task_columns),
+    TaskRow,
 )
-SELECT = _statement(select(*task_columns).where(*_mine))
-UPDATE = _statement(
-    update(Task)
-    .where(*_mine, _unchanged)
-    .values(
-        title=func.coalesce(bindparam("new_title", type_=String), col(Task.title)),
-        description=case(
-            (bindparam("set_description", type_=Boolean), bindparam("new_description", type_=String)),
-            else_=col(Task.description),
-        ),
-        status=case(
-            (bindparam("reopen", type_=Boolean) & is_completed, "pending"),
-            else_=func.coalesce(bindparam("new_status", type_=String), col(Task.status)),
-        ),
-        priority=func.coalesce(bindparam("new_priority", type_=String), col(Task.priority)),
-        **_touched,
-    )
-    .returning(*task_columns)
-)
-TOGGLE = _statement(
-    update(Task)
-    .where(*_mine, _unchanged)
-    .values(status=case((is_completed, "pending"), else_="completed"), **_touched)
-    .returning(*task_columns)
-)
-DELETE = _statement(delete(Task).where(*_mine, _unchanged).returning(*task_columns))
+SELECT = UserStatement(select(*task_columns).where(*_is_mine).subquery("work"), TaskRow)
 
 
-async def insert_task(
-    caller: Caller, task_id: UUID, *, title: str, description: str | None, status: Status, priority: Priority
-) -> TaskRow | None:
-    """Give the new task, or None if the id is in use."""
-    return await caller.fetch_one(
-        INSERT,
-        task_id=task_id,
-        title=title,
-        description=description,
-        status=status,
-        priority=priority,
-        now=caller.now,
-    )
+def _change(change: Update | Delete) -> UserStatement[TaskRow]:
+    made = change.where(*_is_mine, _is_unchanged, in_active_session).returning(*task_columns)
+    return UserStatement(made.cte("work"), TaskRow)
 
 
-async def select_task(caller: Caller, task_id: UUID) -> TaskRow | None:
-    return await caller.fetch_one(SELECT, task_id=task_id)
+TOGGLE = _change(update(Task).values(status=case((is_completed, _PENDING), else_=_COMPLETED), **_TOUCHED))
+DELETE = _change(delete(Task))
+
+
+@lru_cache(maxsize=1024)
+def update_statement(fields: frozenset[str], *, reopen: bool) -> UserStatement[TaskRow]:
+    """Compile the UPDATE of these fields, once; `reopen` makes a completed task pending."""
+    values = {field: _new_value(field) for field in fields}
+    if reopen:
+        values["status"] = case((is_completed, _PENDING), else_=col(Task.status))
+    return _change(update(Task).values(**values, **_TOUCHED))
+
+
+async def insert_task(db: UserDatabase, task_id: UUID, values: Mapping[str, Any]) -> TaskRow | None:
+    """Return the new task, or None if the id is in use or the session not active."""
+    return await db.insert(INSERT, task_id=task_id, now=db.principal.now, **_parameters(values))
+
+
+async def select_task(db: UserDatabase, task_id: UUID) -> TaskRow | None:
+    """Return the task, or None if this user has none with this id."""
+    return await db.fetch_one(SELECT, task_id=task_id)
 
 
 async def update_task(
-    caller: Caller, task_id: UUID, changes: Changes, *, versions: Sequence[int] | None
+    db: UserDatabase, task_id: UUID, values: Mapping[str, Any], *, reopen: bool, versions: Sequence[int] | None
 ) -> TaskRow | None:
-    """Give the changed task, or None if there is none of this user with one of these versions."""
-    return await caller.fetch_one(
-        UPDATE,
-        task_id=task_id,
-        versions=versions,
-        now=caller.now,
-        new_title=changes.title,
-        set_description=changes.set_description,
-        new_description=changes.description,
-        new_status=changes.status,
-        reopen=changes.reopen,
-        new_priority=changes.priority,
-    )
+    """Return the changed task, or None if this user has none with one of these versions."""
+    statement = update_statement(frozenset(values), reopen=reopen)
+    now = db.principal.now
+    return await db.fetch_one(statement, task_id=task_id, versions=versions, now=now, **_parameters(values))
 
 
-async def toggle_task(caller: Caller, task_id: UUID, *, versions: Sequence[int] | None) -> TaskRow | None:
-    return await caller.fetch_one(TOGGLE, task_id=task_id, versions=versions, now=caller.now)
+async def toggle_task(db: UserDatabase, task_id: UUID, *, versions: Sequence[int] | None) -> TaskRow | None:
+    """Return the changed task, or None as for an update."""
+    return await db.fetch_one(TOGGLE, task_id=task_id, versions=versions, now=db.principal.now)
 
 
-async def delete_task(caller: Caller, task_id: UUID, *, versions: Sequence[int] | None) -> TaskRow | None:
-    return await caller.fetch_one(DELETE, task_id=task_id, versions=versions)
+async def delete_task(db: UserDatabase, task_id: UUID, *, versions: Sequence[int] | None) -> TaskRow | None:
+    """Return the deleted task, or None as for an update."""
+    return await db.fetch_one(DELETE, task_id=task_id, versions=versions)
+
+
+def _parameters(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"new_{field}": value for field, value in values.items()}

@@ -1,42 +1,42 @@
-"""`/api/tasks`: the caller's own tasks. The user comes from the access token and nowhere else."""
+"""`/api/tasks`: the user's own tasks. The user comes from the access token and nowhere else."""
 
-from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import Query, Request, Response
-from starlette.responses import StreamingResponse
+from fastapi import Query, Request
+from starlette.responses import Response
 
-from app.auth.dependencies import BearerRoute, CurrentCaller
-from app.auth.errors import InvalidToken, NotAuthenticated
-from app.core.errors import BODY_ERRORS, InternalError, Invalid, ServiceUnavailable
-from app.core.http.error_responses import refusals
-from app.core.http.routing import router as make_router
+from app.auth.dependencies import BEARER_ERRORS, BearerRoute, UserDb
+from app.core.errors import BODY_ERRORS, ValidationFailed
+from app.core.http.error_responses import error_responses
+from app.core.http.json import RowWriter, json_response, list_response
+from app.core.http.routing import make_router
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, TaskId
 from app.tasks.errors import TaskChanged, TaskNotFound
 from app.tasks.etags import etag, is_unchanged
-from app.tasks.repository import TaskRow
+from app.tasks.models import TaskRow
+from app.tasks.pages import Page
 from app.tasks.schemas import TaskCreate, TaskQuery, TaskRead, TaskUpdate
 
 router = make_router(prefix="/api/tasks", tag="tasks", route_class=BearerRoute)
+writer = RowWriter(TaskRead, TaskRow)
 
-_ETAG = {
-    "ETag": {"description": "The task's version, for `If-Match` and `If-None-Match`.", "schema": {"type": "string"}}
-}
-_LOCATION = {"Location": {"description": "Where the task is.", "schema": {"type": "string"}}}
+
+def _header(description: str, kind: str = "string") -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}}
+
+
+_ETAG = {"ETag": _header("The task's version, for `If-Match` and `If-None-Match`.")}
+_LOCATION = {"Location": _header("Where the task is.")}
 _PAGING = {
-    "X-Total-Count": {"description": "With `limit`: how many there are in all.", "schema": {"type": "integer"}},
-    "Link": {
-        "description": 'With `limit`: the next page, if there is one, as `rel="next"`.',
-        "schema": {"type": "string"},
-    },
+    "X-Total-Count": _header("With `limit`: how many there are in all.", "integer"),
+    "Link": _header('With `limit`: the next page, if there is one, as `rel="next"`.'),
 }
 
-AUTH_ERRORS = (NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable)
-_LIST = refusals(*AUTH_ERRORS, Invalid) | {200: {"headers": _PAGING}}
-_CREATE = refusals(*AUTH_ERRORS, *BODY_ERRORS) | {
+_LIST = error_responses(*BEARER_ERRORS, ValidationFailed) | {200: {"headers": _PAGING}}
+_CREATE = error_responses(*BEARER_ERRORS, *BODY_ERRORS) | {
     200: {
         "model": TaskRead,
         "description": "The task that this `Idempotency-Key` made before.",
@@ -44,35 +44,26 @@ _CREATE = refusals(*AUTH_ERRORS, *BODY_ERRORS) | {
     },
     201: {"headers": _ETAG | _LOCATION},
 }
-_READ = refusals(*AUTH_ERRORS, TaskNotFound) | {
+_READ = error_responses(*BEARER_ERRORS, TaskNotFound) | {
     200: {"headers": _ETAG},
     304: {"description": "You have the current version already.", "headers": _ETAG},
 }
-_DELETE = refusals(*AUTH_ERRORS, TaskNotFound, TaskChanged)
+_DELETE = error_responses(*BEARER_ERRORS, TaskNotFound, TaskChanged)
 _TOGGLE = _DELETE | {200: {"headers": _ETAG}}
-_UPDATE = refusals(*AUTH_ERRORS, *BODY_ERRORS, TaskNotFound, TaskChanged) | {200: {"headers": _ETAG}}
+_UPDATE = error_responses(*BEARER_ERRORS, *BODY_ERRORS, TaskNotFound, TaskChanged) | {200: {"headers": _ETAG}}
 
 
 @router.get("", summary="List my tasks", response_model=list[TaskRead], responses=_LIST)
-async def list_tasks(caller: CurrentCaller, request: Request, query: Annotated[TaskQuery, Query()]) -> Response:
-    """Gives your tasks, newest first, as an array; an empty one if there are none.
+async def list_tasks(db: UserDb, request: Request, query: Annotated[TaskQuery, Query()]) -> Response:
+    """Returns your tasks, newest first, as an array; an empty one if there are none.
 
     With `limit`, `X-Total-Count` says how many there are in all, and `Link: rel="next"` leads to the next page.
     """
-    page = await service.list_tasks_as_json(caller, query)
-    if page.more:
-        return StreamingResponse(_array(page.tasks, page.more), media_type="application/json")
-    return Response(b"[%b]" % page.tasks, headers=_paging(page, request), media_type="application/json")
+    page = await service.list_tasks(db, query)
+    return list_response(writer, page.tasks, page.more, headers=_paging(page, request))
 
 
-async def _array(first: bytes, more: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield b"[" + first
-    async for members in more:
-        yield b"," + members
-    yield b"]"
-
-
-def _paging(page: service.Page[bytes], request: Request) -> dict[str, str]:
+def _paging(page: Page, request: Request) -> dict[str, str]:
     headers = {} if page.total is None else {"X-Total-Count": str(page.total)}
     if page.next_cursor:
         parameters = {**request.query_params, "cursor": page.next_cursor}
@@ -81,54 +72,29 @@ def _paging(page: service.Page[bytes], request: Request) -> dict[str, str]:
     return headers
 
 
-@router.post(
-    "",
-    summary="Create a task",
-    status_code=HTTPStatus.CREATED,
-    response_model=TaskRead,
-    responses=_CREATE,
-)
-async def create_task(
-    body: TaskCreate,
-    caller: CurrentCaller,
-    response: Response,
-    idempotency_key: IdempotencyKey = None,
-) -> TaskRow:
+@router.post("", summary="Create a task", status_code=HTTPStatus.CREATED, response_model=TaskRead, responses=_CREATE)
+async def create_task(body: TaskCreate, db: UserDb, idempotency_key: IdempotencyKey = None) -> Response:
     """Makes a task of yours. With an `Idempotency-Key` you can safely send the request again."""
-    task, new = await service.create_task(caller, body, idempotency_key=idempotency_key)
-    response.status_code = HTTPStatus.CREATED if new else HTTPStatus.OK
-    response.headers["Location"] = f"/api/tasks/{task.id}"
-    return _tagged(task, response)
+    task, new = await service.create_task(db, body, idempotency_key=idempotency_key)
+    status = HTTPStatus.CREATED if new else HTTPStatus.OK
+    return _task_response(task, status, {"Location": f"/api/tasks/{task.id}"})
 
 
-@router.get(
-    "/{task_id}",
-    summary="Show a task",
-    response_model=TaskRead,
-    responses=_READ,
-)
-async def get_task(
-    task_id: TaskId, caller: CurrentCaller, response: Response, if_none_match: IfNoneMatch = None
-) -> object:
-    """Gives one of your tasks; its `ETag` can be sent back to notice changes."""
-    task = await service.get_task(caller, task_id)
+@router.get("/{task_id}", summary="Show a task", response_model=TaskRead, responses=_READ)
+async def get_task(task_id: TaskId, db: UserDb, if_none_match: IfNoneMatch = None) -> Response:
+    """Returns one of your tasks; its `ETag` can be sent back to notice changes."""
+    task = await service.get_task(db, task_id)
     if is_unchanged(if_none_match, task.version):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag(task.version)})
-    return _tagged(task, response)
+    return _task_response(task)
 
 
-async def _update(
-    task_id: TaskId,
-    body: TaskUpdate,
-    caller: CurrentCaller,
-    response: Response,
-    versions: IfMatch = None,
-) -> TaskRow:
+async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMatch = None) -> Response:
     """Changes the fields that you send and leaves the others as they are; send at least one.
 
     `completed` and `status` are one fact: setting either moves the other. PUT and PATCH do the same.
     """
-    return _tagged(await service.update_task(caller, task_id, body, versions=versions), response)
+    return _task_response(await service.update_task(db, task_id, body, versions=versions))
 
 
 router.put("/{task_id}", name="update_task", summary="Change a task", response_model=TaskRead, responses=_UPDATE)(
@@ -140,18 +106,19 @@ router.patch(
 
 
 @router.patch("/{task_id}/toggle", summary="Toggle completion", response_model=TaskRead, responses=_TOGGLE)
-async def toggle_task(task_id: TaskId, caller: CurrentCaller, response: Response, versions: IfMatch = None) -> TaskRow:
+async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Marks a task completed, or pending again if it was completed."""
-    return _tagged(await service.toggle_task(caller, task_id, versions=versions), response)
+    return _task_response(await service.toggle_task(db, task_id, versions=versions))
 
 
 @router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=_DELETE)
-async def delete_task(task_id: TaskId, caller: CurrentCaller, versions: IfMatch = None) -> Response:
+async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Deletes a task for good."""
-    await service.delete_task(caller, task_id, versions=versions)
+    await service.delete_task(db, task_id, versions=versions)
     return Response(status_code=HTTPStatus.NO_CONTENT)  # FastAPI's own 204 would have a Content-Type
 
 
-def _tagged(task: TaskRow, response: Response) -> TaskRow:
-    response.headers["ETag"] = etag(task.version)
-    return task
+def _task_response(
+    task: TaskRow, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None
+) -> Response:
+    return json_response(writer.shape(task), status, {"ETag": etag(task.version), **(headers or {})})

@@ -1,8 +1,8 @@
-"""The bodies and the query of the task routes."""
+"""The bodies and the query of the task routes. A list of rows is written by `core/http/json.py`, not by these."""
 
 import re
-from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import MISSING, AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -28,7 +28,6 @@ Title = Annotated[
 Description = Annotated[
     str, Field(max_length=DESCRIPTION_LENGTH, json_schema_extra={"pattern": NO_NUL}), AfterValidator(storable)
 ]
-Timestamp = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
 
 def _digits(value: Any) -> Any:
@@ -48,26 +47,46 @@ Digits = BeforeValidator(_digits)
 Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 
 
-def _agree(status: Status | None, completed: bool | None) -> None:
-    """`completed` and `status` are one fact. Raises: PydanticCustomError when they contradict each other."""
-    if status is not None and completed is not None and completed != (status == "completed"):
-        raise PydanticCustomError("own_contradiction", "has a completed that contradicts its status")
-
-
-# For the document: what the two validators below refuse. As `not`, which generators of clients leave out: from `anyOf`
-# they make a type in which no field is required.
+# For the document: what the validators of the two bodies refuse. As `not`, which generators of clients leave out: from
+# `anyOf` they make a type in which no field is required.
 _CONTRADICTIONS: list[Any] = [
     {"required": ["completed", "status"], "properties": {"completed": {"const": completed}, "status": {"enum": others}}}
     for completed, others in ((True, ["pending", "in_progress"]), (False, ["completed"]))
 ]
-_SAYS_NOTHING: Any = {"properties": dict.fromkeys(("title", "description", "status", "priority", "completed"), False)}
 
 
-class TaskCreate(BaseModel):
+def _document_update(schema: dict[str, Any]) -> None:
+    """Document an example, and that at least one field is needed."""
+    schema["example"] = {"title": "Water all the plants", "status": "in_progress"}
+    schema["not"] = {"anyOf": [*_CONTRADICTIONS, {"properties": dict.fromkeys(schema["properties"], False)}]}
+
+
+class _TaskBody(BaseModel):
+    """What can be written of a task. `completed` and `status` are one fact, said in two ways."""
+
+    model_config = ConfigDict(strict=True)
+
+    if TYPE_CHECKING:  # declared below, in the order in which they are documented
+        status: Status | MISSING
+        completed: bool | MISSING
+
+    @model_validator(mode="after")
+    def _is_one_fact(self) -> Self:
+        given = MISSING not in (self.status, self.completed)
+        if given and self.completed != (self.status == "completed"):
+            raise PydanticCustomError("own_contradiction", "has a completed that contradicts its status")
+        return self
+
+    def values(self) -> dict[str, Any]:
+        """Return the fields to write, with `completed` said as a status."""
+        values = self.model_dump(exclude={"completed"})
+        return {"status": "completed", **values} if self.completed is True else values
+
+
+class TaskCreate(_TaskBody):
     """A new task. `completed: true` is another way to say `status: completed`. Source: FR-015, FR-026."""
 
     model_config = ConfigDict(
-        strict=True,
         json_schema_extra={
             "example": {"title": "Water the plants", "description": "The fern first", "priority": "high"},
             "not": {"anyOf": _CONTRADICTIONS},
@@ -80,30 +99,15 @@ class TaskCreate(BaseModel):
     priority: Priority = "medium"
     completed: bool | MISSING = MISSING
 
-    @model_validator(mode="after")
-    def _one_fact(self) -> Self:
-        _agree(self.get("status"), self.get("completed"))
-        return self
-
-    def get(self, name: str) -> Any:
-        return getattr(self, name) if name in self.model_fields_set else None
-
-    @property
-    def initial_status(self) -> Status:
-        given: Status | None = self.get("status")
-        return given or ("completed" if self.get("completed") else "pending")
+    def values(self) -> dict[str, Any]:
+        """Return the new task's fields."""
+        return {"status": "pending", **super().values()}
 
 
-class TaskUpdate(BaseModel):
+class TaskUpdate(_TaskBody):
     """What is to change; what is not sent stays as it is. Source: FR-020."""
 
-    model_config = ConfigDict(
-        strict=True,
-        json_schema_extra={
-            "example": {"title": "Water all the plants", "status": "in_progress"},
-            "not": {"anyOf": [*_CONTRADICTIONS, _SAYS_NOTHING]},
-        },
-    )
+    model_config = ConfigDict(json_schema_extra=_document_update)
 
     title: Title | MISSING = MISSING
     description: Description | None | MISSING = MISSING
@@ -112,21 +116,21 @@ class TaskUpdate(BaseModel):
     completed: bool | MISSING = MISSING
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _changes_something(self) -> Self:
         if not self.model_fields_set:
             raise PydanticCustomError("own_empty_update", "must have at least one field to change")
-        _agree(self.get("status"), self.get("completed"))
         return self
 
-    def get(self, name: str) -> Any:
-        return getattr(self, name) if name in self.model_fields_set else None
+    @property
+    def reopens(self) -> bool:
+        """Return whether a completed task becomes pending, and any other stays as it is."""
+        return self.completed is False and self.status is MISSING
 
 
 class TaskRead(BaseModel):
     """A task. `version` grows by one at every change."""
 
     model_config = ConfigDict(
-        from_attributes=True,
         json_schema_extra={
             "example": {
                 "id": "0b9e9f0e-6c1f-4d5b-9f2a-6f8f2f6f3f61",
@@ -151,8 +155,8 @@ class TaskRead(BaseModel):
     status: Status
     priority: Priority
     version: int
-    created_at: Timestamp
-    updated_at: Timestamp
+    created_at: datetime
+    updated_at: datetime
 
 
 class TaskQuery(BaseModel):

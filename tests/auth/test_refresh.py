@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from jose import jwt
 
-from app.auth import denylist as denylist_repository
+from app.auth import denylist
 from app.core.database.pool import DatabaseUnavailable
 from tests.conftest import Service
 from tests.support import SECRET, FrozenClock, Person, make_settings, running
@@ -220,13 +220,14 @@ async def test_a_rotation_is_answered_though_pruning_fails(ada: Person, monkeypa
     async def fail(*args: Any, **options: Any) -> int:
         raise DatabaseUnavailable
 
-    insert_used_token = denylist_repository.insert_used_token
+    insert_used_token = denylist.insert_used_token
 
-    async def with_expired_rows(*args: Any, **options: Any) -> denylist_repository.Rotation:
-        return (await insert_used_token(*args, **options))._replace(expired=True)
+    async def with_expired_rows(*args: Any, **options: Any) -> denylist.Rotation | None:
+        rotation = await insert_used_token(*args, **options)
+        return rotation and denylist.Rotation(rotation.id, expired=True)
 
-    monkeypatch.setattr(denylist_repository, "insert_used_token", with_expired_rows)
-    monkeypatch.setattr(denylist_repository, "delete_expired_tokens", fail)
+    monkeypatch.setattr(denylist, "insert_used_token", with_expired_rows)
+    monkeypatch.setattr(denylist, "delete_expired_tokens", fail)
     assert (await ada.refresh()).status_code == 200
 
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from app import __main__ as commands
 from app.auth import accounts_admin as users
+from app.cli import commands
 from tests.support import SECRET, Person, make_settings, running
 
 Run = Callable[..., str]

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.tasks import service as tasks
+from app.tasks import pages
 from tests.conftest import Service
 from tests.support import PASSWORD, Person
 
@@ -45,7 +45,7 @@ async def test_tasks_are_bare_objects_with_seven_fields(ada: Person) -> None:
 
 async def test_a_long_list_is_whole(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read and written in batches."""
-    monkeypatch.setattr(tasks, "BATCH", 2)
+    monkeypatch.setattr(pages, "BATCH", 2)
     made = [await make(ada, str(number)) for number in range(5)]
     assert (await ada.get(url(ada))).json() == made[::-1]
     assert (await ada.get(url(ada, "?order=asc&offset=1"))).json() == made[1:]

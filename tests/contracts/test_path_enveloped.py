@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.tasks import service as tasks
+from app.tasks import pages
 from tests.conftest import Service
 from tests.support import Person
 
@@ -78,7 +78,7 @@ async def test_a_lists_meta_counts_and_pages(ada: Person) -> None:
 
 async def test_a_long_list_is_whole_and_counted(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read and written in batches."""
-    monkeypatch.setattr(tasks, "BATCH", 2)
+    monkeypatch.setattr(pages, "BATCH", 2)
     titles = [(await ada.add_task(str(number)))["title"] for number in range(5)]
     whole = await ada.get(url(ada))
     assert [t["title"] for t in opened(whole)] == titles[::-1]

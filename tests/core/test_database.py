@@ -116,7 +116,7 @@ async def test_a_deadlock_is_tried_again(own: httpx.AsyncClient, own_database_ur
 
 async def test_a_statement_that_never_ends_is_cut(own_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """G9: behind a pooler there is no statement_timeout; the socket is shut then."""
-    monkeypatch.setattr("app.core.database.pool.CUT_SECONDS", 0.5)
+    monkeypatch.setattr("app.core.database.pool.ABORT_SECONDS", 0.5)
     settings = make_settings(own_database_url, database_pooler="transaction", database_pool_min=1)
     async with running(settings) as client:
         ada = await Person.sign_up(client)
@@ -193,7 +193,7 @@ async def test_a_thousand_failures_are_a_few_lines(own: httpx.AsyncClient, caplo
         async def fail(*_: object) -> None:
             raise psycopg.OperationalError
 
-        patch.setattr(database, "_attempt", fail)
+        patch.setattr(database, "_run", fail)
         began = stopwatch()
         answers = [(await ada.get("/api/tasks")).status_code for _ in range(1000)]
         took = stopwatch() - began

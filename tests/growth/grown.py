@@ -8,14 +8,12 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from app.auth import active_session as caller_repository
-from app.auth import denylist as denylist_repository
-from app.auth import repository
-from app.core.database.pool import Statement
-from app.core.rate_limits import database as rate_limit
-from app.tasks import list_repository
+from app.auth import active_session, denylist
+from app.auth import repository as accounts
+from app.core.database.statement import Statement
+from app.core.rate_limits import database as rate_limits
 from app.tasks import repository as tasks
-from app.tasks.list_repository import Shape
+from app.tasks.list_repository import ListShape, list_statement
 
 
 def fill(connection: psycopg.Connection, *, users: int, tasks_each: int, denied: int) -> None:
@@ -74,42 +72,41 @@ class Asked(NamedTuple):
     params: dict[str, Any]
 
 
-def list_shape(**changes: Any) -> Shape:
-    shape = Shape(None, False, False, False, "created_at", "desc", counted=False, after=False)
+def list_shape(**changes: Any) -> ListShape:
+    shape = ListShape(None, False, False, False, "created_at", "desc", counted=False, after=False)
     return shape._replace(**changes)
 
 
 STATEMENTS: dict[str, Statement[Any]] = {
-    "who is calling": caller_repository.SELECT_SIGNED_IN_USER,
-    "get": tasks.SELECT,
+    "who is calling": active_session.SELECT_ACTIVE_USER,
+    "get": tasks.SELECT.statement,
     "create": tasks.INSERT,
-    "change": tasks.UPDATE,
-    "toggle": tasks.TOGGLE,
-    "delete": tasks.DELETE,
-    "first page": list_repository._json_statement(list_shape(counted=True)),
-    "page by cursor": list_repository._json_statement(list_shape(counted=True, after=True)),
-    "sign-in": repository.SELECT_ACCOUNT,
-    "refresh": denylist_repository.ROTATE_AND_COUNT,
-    "sign-out": denylist_repository.END_SESSION,
-    "limit": rate_limit.HIT,
-    "prune": denylist_repository.PRUNE,
+    "change": tasks.update_statement(frozenset({"title", "status"}), reopen=False).statement,
+    "toggle": tasks.TOGGLE.statement,
+    "delete": tasks.DELETE.statement,
+    "first page": list_statement(list_shape(counted=True)).statement,
+    "page by cursor": list_statement(list_shape(counted=True, after=True)).statement,
+    "sign-in": accounts.SELECT_ACCOUNT,
+    "refresh": denylist.ROTATE,
+    "sign-out": denylist.END_SESSION,
+    "limit": rate_limits.HIT,
+    "prune": denylist.PRUNE,
 }
 
 
 def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
-    """Give one of `STATEMENTS`, asked by this user about this task."""
+    """Return one of `STATEMENTS`, asked by this user about this task."""
     statement, now = STATEMENTS[name], datetime.now(UTC)
-    about_a_task = {"title": "x", "description": None, "status": "pending", "priority": "low", "versions": None}
-    change = {"new_title": "y", "set_description": False, "new_description": None, "new_status": None}
-    sign_in = {"session_id": uuid4(), "version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
+    task = {"new_title": "x", "new_description": None, "new_status": "pending", "new_priority": "low", "versions": None}
+    session = {"session_id": uuid4(), "token_version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
     params = {
         **{"user_id": user_id, "task_id": uuid4() if name == "create" else task_id, "now": now, "reason": "used"},
-        **{"reopen": False, "new_priority": None, "limit": 21, "offset": 0, "text": None},
+        **{"limit": 21, "offset": 0, "text": None},
         **{"after_value": now - timedelta(seconds=10), "after_id": task_id},
         **{"key": uuid4().bytes, "amount": 9, "window_end": now + timedelta(minutes=1), "batch": 1000},
         **{"email": email, "dummy_id": user_id, "dummy_created_at": now, "dummy_hash": ""},
     }
-    return Asked(statement, statement.literals | params | about_a_task | change | sign_in)
+    return Asked(statement, statement.literals | params | task | session)
 
 
 def touched(plan: dict[str, Any]) -> int:

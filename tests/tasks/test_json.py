@@ -1,4 +1,4 @@
-"""The list as the database writes it, held against the schema that the documentation shows."""
+"""The list as it is written, held against the schema that the documentation shows."""
 
 import gc
 from datetime import UTC, datetime, timedelta
@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 
 from app.core.config import Settings
 from app.tasks import list_repository
+from app.tasks.pages import BATCH
 from app.tasks.schemas import TaskRead
-from app.tasks.service import BATCH
 from tests.support import Person, make_settings, running
 
 AS_THE_SCHEMA_WRITES = TypeAdapter(list[TaskRead])
@@ -114,7 +114,7 @@ async def test_a_sign_in_that_ends_while_its_list_is_read_stops_the_list(ada: Pe
     """The rest of it is not given, and the client can tell that it is not whole."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     store(configured, ada.user["id"], [("t", None, "pending", "low", 1, moment, moment)] * (BATCH + 1))
-    select_json, calls = list_repository.select_json, 0
+    select_tasks, calls = list_repository.select_tasks, 0
 
     async def sign_out_between(*args: Any, **values: Any) -> Any:
         nonlocal calls
@@ -122,10 +122,10 @@ async def test_a_sign_in_that_ends_while_its_list_is_read_stops_the_list(ada: Pe
         if calls == 2:
             with psycopg.connect(configured.dsn.conninfo) as connection:
                 connection.execute("UPDATE users SET is_active = false WHERE id = %s", (UUID(ada.user["id"]),))
-        return await select_json(*args, **values)
+        return await select_tasks(*args, **values)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(list_repository, "select_json", sign_out_between)
+        patch.setattr(list_repository, "select_tasks", sign_out_between)
         answer = await ada.get("/api/tasks")
     assert calls == 2
     with pytest.raises(ValueError, match="Expecting"):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.tasks import service
+from app.tasks import pages
 from tests.support import Person
 
 
@@ -119,7 +119,7 @@ async def test_a_list_read_in_batches_is_in_order(
     """The same bytes as in one piece, whatever it is sorted by."""
     whole = await rich.get(f"/api/tasks?sort={sort}&order={order}")
     assert len(whole.json()) == 8
-    monkeypatch.setattr(service, "BATCH", 1)
+    monkeypatch.setattr(pages, "BATCH", 1)
     assert (await rich.get(f"/api/tasks?sort={sort}&order={order}")).content == whole.content
 
 

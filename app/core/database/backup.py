@@ -9,9 +9,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.core.database.dsn import Dsn
 from app.core.embedded_postgres.paths import EmbeddedUnavailable, reachable_binaries
+from app.core.operator_error import OperatorError
 
 
-class BackupFailed(Exception):
+class BackupFailed(OperatorError):
     """A dump was not made, or not restored; the message says what the program said."""
 
 

@@ -1,4 +1,4 @@
-"""Executes statements: SQLModel says what, psycopg does it, one statement is one transaction."""
+"""The pool of connections, and how a statement is run on it: one statement is one transaction."""
 
 import asyncio
 import os
@@ -6,40 +6,39 @@ import select
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Generic, NamedTuple, TypeVar
+from datetime import UTC
+from functools import cached_property
+from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, errors
-from psycopg.rows import args_row
-from psycopg.types.string import ByteaBinaryLoader
+from psycopg import AsyncConnection, AsyncCursor, errors
+from psycopg.abc import AdaptContext
+from psycopg.types.datetime import TimestamptzBinaryLoader
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.sql import ClauseElement
-from sqlalchemy.types import UserDefinedType
 
 from app.core.clock import stopwatch
 from app.core.database.dsn import Dsn
+from app.core.database.statement import RowT, Statement
 from app.core.errors import ServiceUnavailable
 from app.core.logging import get_logger
 
 logger = get_logger(__name__)
 
-RowT = TypeVar("RowT", bound=NamedTuple)
-
+# A request waits at most for a connection, then for its statement, of which a lock may take a part; a server that does
+# not even answer that the time is over is cut off a second later.
+POOL_WAIT_SECONDS = 2
 STATEMENT_SECONDS = 3
 LOCK_SECONDS = 2
-CONNECT_SECONDS = 3
-POOL_WAIT_SECONDS = 2
-RECONNECT_SECONDS = 0.1
 ABORT_SECONDS = STATEMENT_SECONDS + 1
+CONNECT_SECONDS = 3
+RECONNECT_SECONDS = 0.1
 ATTEMPTS = 3
-
-_dialect = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 # "cached plan must not change result type": a migration went by, and what was prepared is out of date.
 _OUT_OF_DATE = errors.FeatureNotSupported
-# The server has rolled the statement back as a whole: running it again is safe.
-_ROLLED_BACK = (errors.DeadlockDetected, errors.SerializationFailure, _OUT_OF_DATE)
+# The server has rolled the statement back as a whole: running it again is safe. A foreign key fails only when the user
+# is deleted in the same moment: the next attempt finds no active session.
+_ROLLED_BACK = (errors.DeadlockDetected, errors.SerializationFailure, errors.ForeignKeyViolation, _OUT_OF_DATE)
 # The database is away, full, read-only, or not migrated: the operator's to mend, the client's to try again.
 _UNAVAILABLE = (
     psycopg.OperationalError,
@@ -59,35 +58,23 @@ class DatabaseUnavailable(ServiceUnavailable):
     code = "DATABASE_UNAVAILABLE"
 
 
-class Utf8Bytes(UserDefinedType[bytes]):
-    """Text that is only handed on: it comes as the bytes that the server sent, in UTF-8.
+class _UtcLoader(TimestamptzBinaryLoader):
+    """Reads timestamps in UTC where the connection has another time zone."""
 
-    `bpchar` because no column has it, so that its loader meets nothing else; text becomes it without a copy.
-    """
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        return "bpchar"
-
-
-class Statement(Generic[RowT]):
-    """A SQLModel statement, compiled once, and the row type that its columns fill in order."""
-
-    def __init__(self, clause: ClauseElement, row: type[RowT]) -> None:
-        compiled = clause.compile(dialect=_dialect)
-        self.sql = str(compiled).encode()
-        self.literals = {name: value for name, value in compiled.params.items() if value is not None}
-        self.row_factory = args_row(row)
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        self._timezone = UTC
 
 
 class Connection(AsyncConnection[Any]):
     """A connection with one cursor for all of its statements: making a cursor takes as long as using it."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.adapters.register_loader("bpchar", ByteaBinaryLoader)
-        self.work = self.cursor(binary=True)
+    @cached_property
+    def shared_cursor(self) -> AsyncCursor[Any]:
+        """Return the cursor, whose timestamps are in UTC."""
+        if self.info.parameter_status("TimeZone") != "UTC":  # a pooler refuses the option that would set it
+            self.adapters.register_loader("timestamptz", _UtcLoader)
+        return self.cursor(binary=True)
 
 
 class Database:
@@ -115,7 +102,7 @@ class Database:
         await self.pool.open(wait=False)
 
     async def close(self) -> None:
-        """Give every connection back to the server."""
+        """Close every connection."""
         if self._reconnecting:
             self._reconnecting.cancel()
         await self.pool.close(timeout=2)
@@ -125,55 +112,57 @@ class Database:
             self._reconnecting = asyncio.create_task(self._reconnect())
 
     async def _reconnect(self) -> None:
-        """Try again while somebody waits for a connection, so that the first moment of a return is not missed."""
+        """Try again while a request waits for a connection, so that it is served as soon as the database is back."""
         while self.pool.get_stats().get("requests_waiting"):
             await asyncio.sleep(RECONNECT_SECONDS)
             await self.pool.check()
 
     async def fetch_one(self, statement: Statement[RowT], **params: Any) -> RowT | None:
-        """Give the first row, or None. Raises: DatabaseUnavailable."""
+        """Return the first row, or None. Raises: DatabaseUnavailable."""
         rows = await self.fetch_all(statement, **params)
         return rows[0] if rows else None
 
     async def fetch_all(self, statement: Statement[RowT], **params: Any) -> list[RowT]:
-        """Give every row. Raises: DatabaseUnavailable."""
+        """Return every row. Raises: DatabaseUnavailable."""
         values = {**statement.literals, **params}
         try:
-            for _ in range(ATTEMPTS - 1):
-                with suppress(*_ROLLED_BACK):
-                    return await self._attempt(statement, values)
-            return await self._attempt(statement, values)
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    return await self._run(statement, values)
+                except _ROLLED_BACK:
+                    if attempt == ATTEMPTS:
+                        raise
+            raise AssertionError
         except _UNAVAILABLE as error:
             self._warn(error)
             raise DatabaseUnavailable from error
 
     def _warn(self, error: Exception) -> None:
-        """Say it once a second, with how often: thousands of lines would hide the first."""
+        """Log it once a second, with the number of failures: thousands of lines would hide the first."""
         self._failures += 1
         if stopwatch() - self._warned_at >= 1:
             extra = {"error": type(error).__name__, "failures": self._failures}
             logger.warning("database_unavailable", extra=extra)
             self._warned_at, self._failures = stopwatch(), 0
 
-    async def _attempt(self, statement: Statement[RowT], values: Mapping[str, Any]) -> list[RowT]:
+    async def _run(self, statement: Statement[RowT], values: Mapping[str, Any]) -> list[RowT]:
         connection = await self._checked_out()
         # A server that does not answer at all: cancelling the task would wait ten seconds more (psycopg 3.3.9).
         timer = asyncio.get_running_loop().call_later(ABORT_SECONDS, _abort, connection)
         try:
-            cursor = connection.work
+            cursor = connection.shared_cursor
             cursor.row_factory = statement.row_factory
             await cursor.execute(statement.sql, values)
-            rows: list[RowT] = await cursor.fetchall()
-            return rows
+            return await cursor.fetchall()
         except (psycopg.InternalError, _OUT_OF_DATE):
-            await connection.close()  # nobody knows what it would say next
+            await connection.close()  # its state is unknown
             raise
         finally:
             timer.cancel()
             await self.pool.putconn(connection)
 
     async def _checked_out(self) -> Connection:
-        """Take a connection that the server has not closed while it lay in the pool."""
+        """Return a connection that the server has not closed while it was idle in the pool."""
         while True:
             connection = await self.pool.getconn()
             if not _is_closed_by_server(connection):
@@ -183,7 +172,7 @@ class Database:
 
 
 def connection_arguments(dsn: Dsn) -> dict[str, Any]:
-    """Give psycopg's arguments for a connection of the service."""
+    """Return psycopg's arguments for a connection of the service."""
     arguments: dict[str, Any] = {
         "autocommit": True,
         "connect_timeout": CONNECT_SECONDS,
@@ -194,7 +183,7 @@ def connection_arguments(dsn: Dsn) -> dict[str, Any]:
         "keepalives_count": 3,
     }
     if dsn.behind_pooler:
-        # A transaction pooler changes the server session at every statement and refuses start-up options.
+        # A transaction pooler changes the server connection at every statement and refuses start-up options.
         return arguments | {"prepare_threshold": None}
     options = {
         "timezone": "UTC",
@@ -211,7 +200,7 @@ def connection_arguments(dsn: Dsn) -> dict[str, Any]:
 
 
 def _is_closed_by_server(connection: AsyncConnection[Any]) -> bool:
-    """Say whether an idle connection's socket is readable: the server said goodbye, or is gone."""
+    """Return whether an idle connection's socket is readable: the server has closed it, or is gone."""
     try:
         poll = select.poll()
         poll.register(connection.pgconn.socket, select.POLLIN)

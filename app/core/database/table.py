@@ -1,6 +1,8 @@
-"""How constraints are named, in the tables and in the migrations. Imported before any table is defined."""
+"""`SQLModel` with the names that constraints get, in the tables and in the migrations."""
 
 from sqlmodel import SQLModel
+
+__all__ = ["SQLModel"]
 
 SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
@@ -9,6 +11,3 @@ SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
-
-Table = SQLModel
-"""What every table derives from."""

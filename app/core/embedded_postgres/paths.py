@@ -10,13 +10,15 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from app.core.operator_error import OperatorError
+
 SHARED_HOME = Path("/var/lib/auth-tasks-api")
 
 ServerUser = pwd.struct_passwd | None
 """Who runs the server; None for ourselves."""
 
 
-class EmbeddedUnavailable(Exception):
+class EmbeddedUnavailable(OperatorError):
     """The embedded database cannot be used; the message says why and what to do."""
 
 

@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.clock import stopwatch
-from app.core.errors import ApiError, InternalError, problem, problem_response
+from app.core.errors import ApiError, InternalError
+from app.core.http.problems import problem_details, problem_response
 from app.core.logging import current_request_id, get_logger, set_request_id
 
 logger = get_logger("app.access")
@@ -115,9 +116,9 @@ class Cors(CORSMiddleware):
         response = super().preflight_response(request_headers)
         if response.status_code == HTTPStatus.OK:
             return response
-        refusal = JSONResponse(problem(PreflightDenied(), current_request_id()), response.status_code)
-        refusal.headers.update({k: v for k, v in response.headers.items() if k.startswith(("access", "vary"))})
-        return refusal
+        denied = JSONResponse(problem_details(PreflightDenied(), current_request_id()), response.status_code)
+        denied.headers.update({k: v for k, v in response.headers.items() if k.startswith(("access", "vary"))})
+        return denied
 
 
 class CatchAll:

@@ -1,26 +1,28 @@
-"""How a body is read: bounded, declared as JSON, strict; and only after the caller was admitted."""
+"""How a request is read: who may call first, then a bounded, strict body; and what a route does around that."""
 
 import json
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.core.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 
 MAX_BODY_BYTES = 64 * 1024
-
-Gate = Callable[[Request], Awaitable[object]]
-"""Looks at a request before its body is read, and raises to refuse it."""
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 
 
 class StrictRequest(Request):
     """A request whose body is at most 64 KiB of what RFC 8259 calls JSON."""
 
     async def body(self) -> bytes:
-        """Raises: BodyTooLarge, before more than the limit has been kept."""
+        """Return the whole body. Raises: BodyTooLarge, before more than the limit has been kept."""
         if not hasattr(self, "_body"):
             if int(self.headers.get("content-length") or 0) > MAX_BODY_BYTES:
                 raise BodyTooLarge
@@ -33,11 +35,16 @@ class StrictRequest(Request):
         return self._body
 
     async def json(self) -> Any:
-        """Raises: MalformedBody for bad JSON, other encodings, NaN, and numbers or nesting beyond reason."""
+        """Raise MalformedBody for bad JSON, other encodings, NaN, and numbers or nesting beyond reason."""
         try:
             return _from_json((await self.body()).decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise MalformedBody from error
+
+    def replace_body(self, body: bytes) -> None:
+        """Put JSON in the place of another kind of body that has been read."""
+        self._body = body
+        self._headers = Headers({**self.headers, "content-type": JSON})
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -53,32 +60,43 @@ def _finite(digits: str) -> float:
 
 _from_json = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
 
+Guard = Callable[[StrictRequest], Awaitable[object]]
+"""Looks at a request before its body is parsed, and raises an ApiError to refuse it."""
 
-class Route(APIRoute):
-    """A route that answers in the order 401, 403, 413, 415, 400, 422.
 
-    FastAPI parses the body before any dependency runs, so who may call is asked here, by the gates.
+class ApiRoute(APIRoute):
+    """A route whose errors come in the order 401, 403, 413, 415, 400, 422.
+
+    FastAPI parses the body before any dependency runs, so who may call is asked by the guards. A subclass declares
+    what it does at which moment, in the class attributes and `on_error`.
     """
 
-    gates: tuple[Gate, ...] = ()
-    media_type = "application/json"
+    guards: ClassVar[tuple[Guard, ...]] = ()
+    media_type: ClassVar[str] = JSON
+
+    async def on_error(self, request: StrictRequest, error: Exception) -> None:
+        """Raise another error in the place of this one, or return to let it be."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        answer = super().get_route_handler()
+        handle = super().get_route_handler()
         reads_body = self.body_field is not None
 
-        async def handle(request: Request) -> Response:
+        async def handle_strictly(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
-            for gate in self.gates:
-                await gate(strict)
-            if reads_body and await strict.body():
-                self.check_media_type(strict)
-            return await answer(strict)
+            try:
+                for guard in self.guards:
+                    await guard(strict)
+                if reads_body and await strict.body():
+                    self._check_media_type(strict)
+                return await handle(strict)
+            except (HTTPException, RequestValidationError) as error:
+                await self.on_error(strict, error)
+                raise
 
-        return handle
+        return handle_strictly
 
-    def check_media_type(self, request: Request) -> None:
-        """Raises: UnsupportedMediaType for a body declared as something else; an undeclared one is JSON."""
+    def _check_media_type(self, request: Request) -> None:
+        """Raise UnsupportedMediaType for a body declared as something else; an undeclared one is JSON."""
         declared = request.headers.get("content-type")
         if request.headers.get("content-encoding", "identity") != "identity":
             raise UnsupportedMediaType
@@ -89,12 +107,12 @@ class Route(APIRoute):
 def _is_media_type(declared: str, expected: str) -> bool:
     media_type, *parameters = (part.strip().lower() for part in declared.split(";"))
     charsets = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
-    alike = media_type == expected or (expected == "application/json" and media_type.endswith("+json"))
+    alike = media_type == expected or (expected == JSON and media_type.endswith("+json"))
     return alike and all(charset in ("utf-8", "utf8") for charset in charsets)
 
 
-def router(*, prefix: str = "", tag: str, route_class: type[Route] = Route) -> APIRouter:
-    """Make a router whose operations are named after their functions."""
+def make_router(*, prefix: str = "", tag: str, route_class: type[ApiRoute] = ApiRoute) -> APIRouter:
+    """Return a router whose operations are named after their functions."""
     return APIRouter(
         prefix=prefix,
         tags=[tag],

@@ -1,4 +1,4 @@
-"""Counts attempts in Redis, for RATE_LIMIT_STORAGE; needs the `redis` extra."""
+"""Rate limits counted in Redis, for `RATE_LIMIT_STORAGE`; needs the `redis` extra."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from app.core.clock import system_clock
 from app.core.config import Limit
 from app.core.errors import ServiceUnavailable, TooManyRequests
 from app.core.logging import get_logger
-from app.core.rate_limits.database import limit_key
+from app.core.rate_limits.limiter import limit_key
 
 logger = get_logger(__name__)
 
@@ -61,10 +61,6 @@ class RedisRateLimiter:
             ends_at = await self._storage.get_expiry(stored)  # by this machine's clock, as the library gives it
         raise TooManyRequests(retry_after_seconds=max(1, ceil(ends_at - system_clock().timestamp())))
 
-    async def join(self, name: str, key: str, limit: Limit) -> None:
-        """Count at once: no statement of the database can do it here. Raises: as above."""
-        await self.hit(name, key, limit)
-
     async def give_back(self, name: str, key: str) -> None:
         stored = limit_key(name, key).hex()
         async with _answering():
@@ -76,7 +72,7 @@ class RedisRateLimiter:
             await self._storage.clear(limit_key(name, key).hex())
 
     async def close(self) -> None:
-        """End the connections; the library leaves them open."""
+        """Close the connections; the library leaves them open."""
         await self._pool.aclose()
 
 

@@ -1,0 +1,14 @@
+"""Who is asking, as a valid access token says."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+
+class Principal(NamedTuple):
+    """A user in one session, at the moment of a request. Whether the session is active, only the database knows."""
+
+    user_id: UUID
+    session_id: UUID
+    token_version: int
+    now: datetime

@@ -1,0 +1,118 @@
+"""The commands of `python -m app`, each imported when it is run: the process that serves needs few of them."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from app.core.config import load_settings
+from app.core.operator_error import OperatorError
+
+Given = argparse.Namespace
+
+
+def _serve(given: Given) -> None:
+    from app.cli.serve import serve
+
+    serve(load_settings())
+
+
+def _doctor(given: Given) -> None:
+    from app.cli.doctor import doctor
+
+    doctor(load_settings())
+
+
+def _migrate(given: Given) -> None:
+    from app.cli.database import migrate
+
+    migrate(load_settings())
+
+
+def _prune(given: Given) -> None:
+    from app.cli.database import prune
+
+    prune(load_settings())
+
+
+def _dump(given: Given) -> None:
+    from app.cli.database import dump
+
+    dump(load_settings(), given.file)
+
+
+def _restore(given: Given) -> None:
+    from app.cli.database import restore
+
+    restore(load_settings(), given.file)
+
+
+def _list_users(given: Given) -> None:
+    from app.cli.users import list_users
+
+    list_users(load_settings())
+
+
+def _change_user(given: Given) -> None:
+    from app.cli.users import change_user
+
+    change_user(load_settings(), given.action, given.email)
+
+
+def _openapi(given: Given) -> None:
+    from app.cli.openapi import print_openapi
+
+    print_openapi()
+
+
+def _secret(given: Given) -> None:
+    from app.cli.secret import print_secret
+
+    print_secret()
+
+
+COMMANDS: dict[str, tuple[Callable[[Given], None], str]] = {
+    "serve": (_serve, "Serve until Ctrl-C or SIGTERM."),
+    "migrate": (_migrate, "Bring the database to this code's schema; safe to run on several machines at once."),
+    "prune": (_prune, "Delete the denylist rows and counters that nothing needs any more."),
+    "doctor": (_doctor, "Check what the service stands on, and say what to do."),
+    "dump": (_dump, "Write the whole database into a new file."),
+    "restore": (_restore, "Replace what is in the database by what is in a file, and sign everybody out."),
+    "openapi": (_openapi, "Print the OpenAPI document, the same on every machine."),
+    "secret": (_secret, "Print a new secret for BETTER_AUTH_SECRET."),
+}
+USER_ACTIONS = {
+    "deactivate": "Close an account and end its sessions for good.",
+    "activate": "Let the owner of a closed account sign in again.",
+    "signout": "End every session of an account.",
+    "delete": "Delete an account with all of its tasks.",
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the commands; each puts into `run` what is to be done."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Accounts, tokens and private task lists.")
+    commands = parser.add_subparsers(required=True)
+    for name, (run, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run=run)
+        if name in ("dump", "restore"):
+            command.add_argument("file", type=Path)
+    users = commands.add_parser("users", help="List, deactivate, activate, sign out or delete accounts.")
+    actions = users.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="Print every account.").set_defaults(run=_list_users)
+    for action, text in USER_ACTIONS.items():
+        command = actions.add_parser(action, help=text)
+        command.set_defaults(run=_change_user)
+        command.add_argument("email")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command. Exits with 1 and a sentence when it cannot."""
+    given = make_parser().parse_args(arguments)
+    try:
+        given.run(given)
+    except OperatorError as error:
+        raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

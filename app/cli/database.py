@@ -1,0 +1,93 @@
+"""`migrate`, `prune`, `dump` and `restore`, and how commands reach the database."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+
+from app.auth.denylist import delete_expired_tokens
+from app.auth.repository import end_every_session
+from app.cli.serve import database_running, echo
+from app.core.clock import system_clock
+from app.core.config import Settings
+from app.core.database import backup
+from app.core.database.migrations import head_revision, upgrade
+from app.core.database.pool import Database, DatabaseUnavailable
+from app.core.operator_error import OperatorError
+from app.core.rate_limits.database import prune_counters
+
+T = TypeVar("T")
+
+PRUNE_BATCH = 1000
+
+
+@contextmanager
+def reachable_database(settings: Settings) -> Iterator[Settings]:
+    """Yield settings that name a database, with its absence as an OperatorError."""
+    with database_running(settings) as ready:
+        try:
+            yield ready
+        except DatabaseUnavailable as error:
+            raise OperatorError(str(error)) from error
+        except psycopg.OperationalError as error:
+            message = "The database cannot be reached: check DATABASE_URL and that the server runs."
+            raise OperatorError(message) from error
+
+
+def run_with_pool(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    """Return what the work returns that is given the database of these settings, over one connection."""
+
+    async def run() -> T:
+        database = Database(settings.dsn, pool_min=1, pool_max=1)
+        await database.open()
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database to this code's schema."""
+    with reachable_database(settings) as ready:
+        echo(f"Migrating the database to {head_revision()} …")
+        upgrade(ready.dsn)
+        echo("The database is up to date.")
+
+
+def prune(settings: Settings) -> None:
+    """Delete the denylist rows and counters that nothing needs any more."""
+    with reachable_database(settings) as ready:
+        run_with_pool(ready, _prune)
+
+
+async def _prune(database: Database) -> None:
+    for what, delete in (("denylist rows", delete_expired_tokens), ("counters", prune_counters)):
+        total = 0
+        while deleted := await delete(database, system_clock(), batch=PRUNE_BATCH):
+            total += deleted
+            echo(f"Deleted {total} expired {what} …")
+        echo(f"No expired {what} left.")
+
+
+def dump(settings: Settings, file: Path) -> None:
+    """Write the whole database into a new file."""
+    with reachable_database(settings) as ready:
+        echo(f"Writing {file} …")
+        backup.dump(ready.dsn, file)
+        echo(f"Wrote {file.stat().st_size:,} bytes.")
+
+
+def restore(settings: Settings, file: Path) -> None:
+    """Replace what is in the database by what is in a file, and sign everybody out."""
+    with reachable_database(settings) as ready:
+        echo(f"Restoring {file} …")
+        backup.restore(ready.dsn, file)
+        upgrade(ready.dsn)
+        # The denylist is as old as the dump, so that what has been signed out or used since would be good again.
+        run_with_pool(ready, lambda database: end_every_session(database, system_clock()))
+        echo("Restored. Everybody signs in again.")
