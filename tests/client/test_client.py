@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.client import __main__ as command_line
-from app.client.api import Refused, TasksClient
-from app.client.auth import SignedOut, TokenAuth
-from app.client.store import TokenStore
+from auth_tasks_client import __main__ as command_line
+from auth_tasks_client.api import Refused, TasksClient
+from auth_tasks_client.auth import SignedOut, TokenAuth
+from auth_tasks_client.store import TokenStore
 from tests.support import PASSWORD, ROOT, Server, new_email, serving
 
 
@@ -138,8 +138,8 @@ async def test_tasks_of_one_event_loop_refresh_once(client: TasksClient, store: 
 def test_ten_processes_on_one_expired_token_refresh_once(client: TasksClient, store: TokenStore) -> None:
     """The lock is a file's."""
     expire(store)
-    environment = {**os.environ, "AUTH_TASKS_HOME": str(store.path.parent), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "app.client", "list", "--json"]
+    environment = {**os.environ, "AUTH_TASKS_HOME": str(store.path.parent), "PYTHONPATH": str(ROOT / "clients/python")}
+    command = [sys.executable, "-m", "auth_tasks_client", "list", "--json"]
     started = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(10)
     ]

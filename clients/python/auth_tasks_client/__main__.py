@@ -1,4 +1,4 @@
-"""`python -m app.client`: tasks on the command line, for people and, with --json, for scripts.
+"""`python -m auth_tasks_client`: tasks on the command line, for people and, with --json, for scripts.
 
 Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 not signed in, 4 the server cannot be reached.
 """
@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 
-from app.client.api import Refused, Task, TasksClient
-from app.client.auth import SignedOut
-from app.client.store import TokenStore
+from auth_tasks_client.api import Refused, Task, TasksClient
+from auth_tasks_client.auth import SignedOut
+from auth_tasks_client.store import TokenStore
 
 REFUSED, USAGE, SIGNED_OUT, UNREACHABLE = 1, 2, 3, 4
 FIELDS = ("title", "description", "priority", "status")
@@ -37,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--url", default=os.environ.get("AUTH_TASKS_URL"), help="where the service is")
     common.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser = argparse.ArgumentParser(prog="python -m app.client", description="Your tasks.")
+    parser = argparse.ArgumentParser(prog="auth-tasks", description="Your tasks.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (("signup", "make an account"), ("signin", "sign in")):
         command = commands.add_parser(name, parents=[common], help=text)
@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
         finally:
             client.close()
     except SignedOut as error:
-        return _fail(SIGNED_OUT, f"{error} Sign in with: python -m app.client signin EMAIL")
+        return _fail(SIGNED_OUT, f"{error} Sign in with: auth-tasks signin EMAIL")
     except Refused as error:
         return _fail(SIGNED_OUT if error.status == httpx.codes.UNAUTHORIZED else REFUSED, str(error))
     except Unclear as error:

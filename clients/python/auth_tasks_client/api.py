@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import httpx
 
-from app.client.auth import ATTEMPTS, TIMEOUT_SECONDS, TokenAuth, stored
-from app.client.store import TokenStore
+from auth_tasks_client.auth import ATTEMPTS, TIMEOUT_SECONDS, TokenAuth, stored
+from auth_tasks_client.store import TokenStore
 
 Task = dict[str, Any]
 

@@ -1,13 +1,13 @@
 """`httpx.Auth` that keeps a sign-in alive: attaches the access token, refreshes in time or on a 401, once for all."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Generator
 from http import HTTPStatus
 
 import httpx
 
-from app.client.store import StoredTokens, TokenStore
-from app.core.clock import system_clock
+from auth_tasks_client.store import StoredTokens, TokenStore
 
 REFRESH_BEFORE_SECONDS = 30
 ATTEMPTS = 3
@@ -94,4 +94,4 @@ def _with(request: httpx.Request, tokens: StoredTokens) -> httpx.Request:
 
 
 def _now() -> float:
-    return system_clock().timestamp()
+    return time.time()
