@@ -1,6 +1,7 @@
 """`python -m auth_tasks_client`: tasks on the command line, for people and, with --json, for scripts.
 
-Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 not signed in, 4 the server cannot be reached.
+Exit codes: 0 the command was carried out; 1 the server answered with an error, or the id names no single task;
+2 the command line is wrong; 3 nobody is signed in, or signing in failed; 4 the server cannot be reached.
 """
 
 import argparse
@@ -8,16 +9,15 @@ import getpass
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-from auth_tasks_client.api import Refused, Task, TasksClient
-from auth_tasks_client.auth import SignedOut
-from auth_tasks_client.store import TokenStore
+from auth_tasks_client.api import Task, TasksClient
+from auth_tasks_client.errors import ApiError, SignedOut
+from auth_tasks_client.store import default_store
 
-REFUSED, USAGE, SIGNED_OUT, UNREACHABLE = 1, 2, 3, 4
+ERROR, SIGNED_OUT, UNREACHABLE = 1, 3, 4  # 2 is argparse's
 FIELDS = ("title", "description", "priority", "status")
 
 
@@ -25,15 +25,8 @@ class Unclear(Exception):
     """The arguments name no task, or more than one."""
 
 
-def default_store() -> TokenStore:
-    """Give the store of this user: in `AUTH_TASKS_HOME`, or where the system keeps settings."""
-    home = os.environ.get("AUTH_TASKS_HOME")
-    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return TokenStore(Path(home or Path(config) / "auth-tasks") / "tokens.json")
-
-
 def make_parser() -> argparse.ArgumentParser:
-    """Describe the commands."""
+    """Return the parser of the commands."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--url", default=os.environ.get("AUTH_TASKS_URL"), help="where the service is")
     common.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -63,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
-    """Carry out one command and give what is to be shown."""
+    """Carry out one command and return what is to be shown."""
     match arguments.command:
         case "signup":
             client.sign_up(arguments.email, _password(arguments), arguments.name)
@@ -95,7 +88,7 @@ def _password(arguments: argparse.Namespace) -> str:
 
 
 def _find(client: TasksClient, beginning: str) -> str:
-    """Give the one task's id that begins so. Raises: Unclear."""
+    """Return the id of the one task whose id begins so. Raises: Unclear."""
     ids = [str(task["id"]) for task in client.tasks() if str(task["id"]).startswith(beginning.lower())]
     if len(ids) != 1:
         raise Unclear(f"{len(ids)} tasks have an id that begins with {beginning}." if ids else "No such task.")
@@ -103,7 +96,7 @@ def _find(client: TasksClient, beginning: str) -> str:
 
 
 def show(result: Any, *, as_json: bool) -> str:
-    """Write a result for a script or for a person."""
+    """Return the text that shows a result to a script or to a person."""
     if as_json:
         return json.dumps({"message": result} if isinstance(result, str) else result, ensure_ascii=False)
     if isinstance(result, str):
@@ -119,7 +112,7 @@ def _line(task: Task) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and give its exit code."""
+    """Carry out one command and return its exit code."""
     arguments = make_parser().parse_args(argv)
     try:
         client = TasksClient(default_store(), arguments.url)
@@ -130,11 +123,11 @@ def main(argv: list[str] | None = None) -> int:
             client.close()
     except SignedOut as error:
         return _fail(SIGNED_OUT, f"{error} Sign in with: auth-tasks signin EMAIL")
-    except Refused as error:
-        return _fail(SIGNED_OUT if error.status == httpx.codes.UNAUTHORIZED else REFUSED, str(error))
+    except ApiError as error:
+        return _fail(SIGNED_OUT if error.status == httpx.codes.UNAUTHORIZED else ERROR, str(error))
     except Unclear as error:
-        return _fail(REFUSED, str(error))
-    except (httpx.TransportError, httpx.HTTPStatusError, httpx.InvalidURL):
+        return _fail(ERROR, str(error))
+    except (httpx.TransportError, httpx.InvalidURL):
         return _fail(UNREACHABLE, "The server cannot be reached or does not work at the moment. Nothing was changed.")
 
 
