@@ -1,7 +1,8 @@
-"""`python -m auth_tasks_client`: tasks on the command line, for people and, with --json, for scripts.
+"""`auth-tasks`, or `python -m auth_tasks_client`: tasks on the command line for people and, with --json, for scripts.
 
 Exit codes: 0 the command was carried out; 1 the server answered with an error, or the id names no single task;
-2 the command line is wrong; 3 nobody is signed in, or signing in failed; 4 the server cannot be reached.
+2 the command line is wrong; 3 nobody is signed in, or signing in failed; 4 the server cannot be reached, did not
+answer or does not work at the moment.
 """
 
 import argparse
@@ -14,11 +15,22 @@ from typing import Any
 import httpx
 
 from auth_tasks_client.api import Task, TasksClient
+from auth_tasks_client.auth import NOT_SENT
 from auth_tasks_client.errors import ApiError, SignedOut
 from auth_tasks_client.store import default_store
+from auth_tasks_client.terminal import print_lines
 
-ERROR, SIGNED_OUT, UNREACHABLE = 1, 3, 4  # 2 is argparse's
+DONE, ERROR, SIGNED_OUT, UNREACHABLE = 0, 1, 3, 4  # 2 is argparse's
 FIELDS = ("title", "description", "priority", "status")
+
+# What is true after a request whose answer was lost: the server may have carried it out.
+AFTER_LOSS = {
+    "signup": "Whether the account was made is not known. Try `signin`, and `signup` again if that fails.",
+    "signin": "It is safe to try again.",
+    "signout": "Whether the session has ended is not known. It is safe to try again.",
+    "list": "It is safe to try again.",
+}
+AFTER_LOST_CHANGE = "Whether the change was made is not known. Look with `list`, then try again."
 
 
 class Unclear(Exception):
@@ -95,44 +107,45 @@ def _find(client: TasksClient, beginning: str) -> str:
     return ids[0]
 
 
-def show(result: Any, *, as_json: bool) -> str:
-    """Return the text that shows a result to a script or to a person."""
+def show(result: Any, *, as_json: bool) -> list[str]:
+    """Return the lines that show a result to a script or to a person."""
     if as_json:
-        return json.dumps({"message": result} if isinstance(result, str) else result, ensure_ascii=False)
+        return [json.dumps({"message": result} if isinstance(result, str) else result, ensure_ascii=False)]
     if isinstance(result, str):
-        return result
+        return [result]
     tasks = result if isinstance(result, list) else [result]
-    return "\n".join(_line(task) for task in tasks) or "No tasks."
+    return [_line(task) for task in tasks] or ["No tasks."]
 
 
 def _line(task: Task) -> str:
     mark = {"completed": "x", "in_progress": "~"}.get(task["status"], " ")
-    title = "".join(c if c.isprintable() else " " for c in task["title"])  # a title must not move the cursor
-    return f"[{mark}] {task['id'][:8]}  {task['priority']:<6}  {title}"
+    return f"[{mark}] {task['id'][:8]}  {task['priority']:<6}  {task['title']}"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Carry out one command and return its exit code."""
     arguments = make_parser().parse_args(argv)
+    after_loss = AFTER_LOSS.get(arguments.command, AFTER_LOST_CHANGE)
     try:
-        client = TasksClient(default_store(), arguments.url)
-        try:
-            print(show(run(arguments, client), as_json=arguments.json))
-            return 0
-        finally:
-            client.close()
+        with TasksClient(default_store(), arguments.url) as client:
+            print_lines(show(run(arguments, client), as_json=arguments.json))
+        return DONE
     except SignedOut as error:
         return _fail(SIGNED_OUT, f"{error} Sign in with: auth-tasks signin EMAIL")
     except ApiError as error:
-        return _fail(SIGNED_OUT if error.status == httpx.codes.UNAUTHORIZED else ERROR, str(error))
+        if error.status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            return _fail(UNREACHABLE, f"{error.detail} {after_loss}")
+        return _fail(SIGNED_OUT if error.status == httpx.codes.UNAUTHORIZED else ERROR, error.detail)
     except Unclear as error:
         return _fail(ERROR, str(error))
-    except (httpx.TransportError, httpx.InvalidURL):
-        return _fail(UNREACHABLE, "The server cannot be reached or does not work at the moment. Nothing was changed.")
+    except (*NOT_SENT, httpx.InvalidURL):
+        return _fail(UNREACHABLE, "The server cannot be reached. Nothing was changed.")
+    except httpx.RequestError:
+        return _fail(UNREACHABLE, f"The server did not answer. {after_loss}")
 
 
 def _fail(code: int, text: str) -> int:
-    print(text, file=sys.stderr)
+    print_lines([text], error=True)
     return code
 
 
