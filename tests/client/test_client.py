@@ -1,45 +1,22 @@
-"""The Python client and the command line, against a real server."""
+"""The Python client, against a real server."""
 
 import asyncio
 import json
 import os
+import pickle
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from app.client import __main__ as command_line
-from app.client.api import Refused, TasksClient
-from app.client.auth import SignedOut, TokenAuth
-from app.client.store import TokenStore
-from tests.support import PASSWORD, ROOT, Server, new_email, serving
-
-
-@pytest.fixture(scope="module")
-def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
-    with serving(folder, DATABASE_URL=database_url, REFRESH_REUSE_LEEWAY_SECONDS="5") as started:
-        yield started
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> TokenStore:
-    return TokenStore(tmp_path / "home" / "tokens.json")
-
-
-@pytest.fixture
-def client(server: Server, store: TokenStore) -> Iterator[TasksClient]:
-    client = TasksClient(store, server.url)
-    client.sign_up(new_email(), PASSWORD, "Ada")
-    yield client
-    client.close()
+from auth_tasks_client import ApiError, SignedOut, TasksClient, TokenAuth, TokenStore
+from tests.client.between import Between
+from tests.support import ROOT, Server
 
 
 def expire(store: TokenStore) -> None:
@@ -71,6 +48,15 @@ class Losing(httpx.HTTPTransport):
         return answer
 
 
+class Dying(Losing):
+    """Loses one answer, and then there is no server any more."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self.losses == 0:
+            raise httpx.ConnectError("nobody there", request=request)
+        return super().handle_request(request)
+
+
 def test_tasks_live_through_the_client(client: TasksClient) -> None:
     """From sign-up to sign-out."""
     task = client.add("Water the plants", priority="high")
@@ -78,8 +64,9 @@ def test_tasks_live_through_the_client(client: TasksClient) -> None:
     assert [t["id"] for t in client.tasks(status="completed")] == [task["id"]]
     client.remove(task["id"])
     assert client.tasks() == []
-    with pytest.raises(Refused, match="Task not found"):
+    with pytest.raises(ApiError, match="Task not found") as gone:
         client.remove(task["id"])
+    assert (gone.value.status, gone.value.code, gone.value.detail) == (404, "TASK_NOT_FOUND", "Task not found.")
     client.sign_out()
     client.sign_out()
     with pytest.raises(SignedOut):
@@ -101,7 +88,7 @@ def test_an_expired_access_token_is_renewed_before_use(client: TasksClient, stor
     assert refresh_token(store) != before
 
 
-def test_a_token_refused_early_is_renewed_and_sent_again(client: TasksClient, store: TokenStore) -> None:
+def test_a_token_that_is_good_no_more_is_renewed_and_sent_again(client: TasksClient, store: TokenStore) -> None:
     """A 401 though it should live: a changed secret, a clock that is wrong."""
     tokens = store.read()
     assert tokens is not None
@@ -124,7 +111,7 @@ def test_threads_on_one_expired_token_refresh_once(client: TasksClient, store: T
 
 
 async def test_tasks_of_one_event_loop_refresh_once(client: TasksClient, store: TokenStore, server: Server) -> None:
-    """httpx.AsyncClient; on a refused token too."""
+    """httpx.AsyncClient; after a 401 too."""
     for stale in ({"access_token": "x", "expires_at": 0}, {"access_token": "a.b.c"}):
         tokens = store.read()
         assert tokens is not None
@@ -135,14 +122,16 @@ async def test_tasks_of_one_event_loop_refresh_once(client: TasksClient, store: 
         assert len({a.request.headers["authorization"] for a in answers}) == 1
 
 
-def test_ten_processes_on_one_expired_token_refresh_once(client: TasksClient, store: TokenStore) -> None:
-    """The lock is a file's."""
+def test_ten_processes_on_one_expired_token_refresh_once(
+    client: TasksClient, store: TokenStore, tmp_path: Path
+) -> None:
+    """The lock is a file's; and none of them can import the service."""
     expire(store)
-    environment = {**os.environ, "AUTH_TASKS_HOME": str(store.path.parent), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "app.client", "list", "--json"]
-    started = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(10)
-    ]
+    package = str(ROOT / "clients" / "python")
+    environment = {**os.environ, "AUTH_TASKS_HOME": str(store.path.parent), "PYTHONPATH": package}
+    command = [sys.executable, "-m", "auth_tasks_client", "list", "--json"]
+    pipe = subprocess.PIPE
+    started = [subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=pipe, stderr=pipe) for _ in range(10)]
     for process in started:
         out, said = process.communicate(timeout=60)
         assert (process.returncode, json.loads(out)) == (0, []), said
@@ -161,8 +150,15 @@ def test_a_lost_answer_signs_nobody_out(server: Server, store: TokenStore, clien
     unlucky.close()
 
 
-def test_a_sign_in_that_is_over_is_forgotten(server: Server, store: TokenStore, client: TasksClient) -> None:
-    """And said so."""
+def test_an_add_that_was_sent_once_is_not_said_to_be_unsent(client: TasksClient, store: TokenStore) -> None:
+    """Though no later attempt found a server: a ConnectError would mean that nothing was changed."""
+    with TasksClient(store, transport=Dying(1)) as unlucky, pytest.raises(httpx.ReadError):
+        unlucky.add("Once")
+    assert [t["title"] for t in client.tasks()] == ["Once"]
+
+
+def test_a_session_that_is_over_is_forgotten(server: Server, store: TokenStore, client: TasksClient) -> None:
+    """And the program is told so."""
     other = httpx.post(f"{server.url}/api/auth/signout", json={"refresh_token": refresh_token(store)})
     assert other.status_code == 200
     with pytest.raises(SignedOut, match="over"):
@@ -178,58 +174,37 @@ def test_a_broken_file_means_signed_out(store: TokenStore, content: str) -> None
     assert store.read() is None
 
 
-class TestCommandLine:
-    """For people a table, for scripts --json, exit codes that mean something."""
+def test_an_error_of_the_refresh_is_an_error_of_the_api(
+    client: TasksClient, store: TokenStore, between: Between
+) -> None:
+    """Not one of httpx; and the session goes on when the server does."""
+    expire(store)
+    tokens = store.read()
+    assert tokens is not None
+    store.write(replace(tokens, url=between.url))
+    between.own["POST /api/auth/refresh"] = (503, {"detail": "Away.", "code": "SERVICE_UNAVAILABLE"})
+    with pytest.raises(ApiError) as away:
+        client.tasks()
+    assert (away.value.status, away.value.code, away.value.detail) == (503, "SERVICE_UNAVAILABLE", "Away.")
+    between.own.clear()
+    assert client.tasks() == []
 
-    @pytest.fixture
-    def run(
-        self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> Any:
-        monkeypatch.setenv("AUTH_TASKS_HOME", str(tmp_path))
-        monkeypatch.setenv("AUTH_TASKS_URL", server.url)
-        monkeypatch.setattr("getpass.getpass", lambda: PASSWORD)
 
-        def run(*arguments: str) -> tuple[int, str, str]:
-            code = command_line.main(list(arguments))
-            captured = capsys.readouterr()
-            return code, captured.out, captured.err
+@pytest.mark.parametrize(
+    "content", [b"<h1>Bad gateway</h1>", None, "Bad gateway", ["detail"], {"detail": {"a": 1}, "code": 7}]
+)
+def test_an_error_of_somebody_else_on_the_way_has_words_too(
+    client: TasksClient, store: TokenStore, between: Between, content: object
+) -> None:
+    """A proxy does not know the API's shape of an error."""
+    between.own["GET /api/tasks"] = (502, content)
+    with TasksClient(store, between.url) as behind, pytest.raises(ApiError) as error:
+        behind.tasks()
+    assert (error.value.status, error.value.code) == (502, None)
+    assert str(error.value) == "The server answered 502."
 
-        return run
 
-    def test_a_whole_day(self, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        email = new_email()
-        assert run("list")[0] == 3
-        assert run("signup", email, "--name", "Ada")[0] == 0
-        assert run("signout")[0] == 0
-        assert run("signin", email)[0] == 0
-        assert run("list")[1] == "No tasks.\n"
-        assert run("add", "Water\x1b[31m the plants", "--priority", "high")[0] == 0
-        task = json.loads(run("list", "--json")[1])[0]
-        assert run("list")[1] == f"[ ] {task['id'][:8]}  high    Water [31m the plants\n"
-        assert run("edit", task["id"][:8], "--title", "Fern", "--status", "in_progress")[1].startswith("[~]")
-        assert run("done", task["id"][:8])[1].startswith("[x]")
-        assert json.loads(run("list", "--status", "pending", "--json")[1]) == []
-        assert run("done", "zzz") == (1, "", "No such task.\n")
-        run("add", "Another")
-        assert "2 tasks have" in run("rm", "")[2]
-        assert run("rm", task["id"])[0] == 0
-        assert json.loads(run("signout", "--everywhere", "--json")[1]) == {"message": "You are signed out."}
-
-    def test_failures_have_their_own_codes_and_clear_words(self, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        email = new_email()
-        monkeypatch.setattr("getpass.getpass", lambda: "short")
-        code, _, said = run("signup", email)
-        assert (code, "password must have at least 8" in said) == (1, True)
-        monkeypatch.setattr("getpass.getpass", lambda: "wrong password")
-        assert run("signin", email)[0] == 3
-        code, _, said = run("signin", email, "--url", "http://127.0.0.1:1")
-        assert (code, "cannot be reached" in said) == (4, True)
-        with pytest.raises(SystemExit) as wrong:
-            run("fly")
-        assert wrong.value.code == 2
-
-    def test_a_password_can_be_piped(self, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        import io
-
-        monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
-        assert run("signup", new_email(), "--password-stdin")[0] == 0
+def test_an_error_passes_between_processes() -> None:
+    """As multiprocessing sends it: with all its attributes."""
+    sent = pickle.loads(pickle.dumps(ApiError(409, "CONFLICT", "Taken.")))
+    assert (sent.status, sent.code, sent.detail) == (409, "CONFLICT", "Taken.")

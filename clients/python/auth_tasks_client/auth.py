@@ -1,27 +1,29 @@
-"""`httpx.Auth` that keeps a sign-in alive: attaches the access token, refreshes in time or on a 401, once for all."""
+"""An `httpx.Auth` that keeps a session open: it attaches the access token and refreshes it, early or on a 401."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
 from http import HTTPStatus
+from typing import TypeVar
 
 import httpx
 
-from app.client.store import StoredTokens, TokenStore
-from app.core.clock import system_clock
+from auth_tasks_client.errors import SignedOut, accepted
+from auth_tasks_client.store import StoredTokens, TokenStore
 
 REFRESH_BEFORE_SECONDS = 30
 ATTEMPTS = 3
 TIMEOUT_SECONDS = 10
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
+"""Errors that come before a request is sent: the server has changed nothing."""
 
-
-class SignedOut(Exception):
-    """Nobody is signed in, or the sign-in is over: sign in again."""
+T = TypeVar("T")
 
 
 class TokenAuth(httpx.Auth):
-    """One refresh is in flight at a time, across tasks, threads and processes that share the store.
+    """Of all threads, processes and asyncio tasks that share a store one refreshes, and the others use its tokens.
 
-    Works with `httpx.Client` and `httpx.AsyncClient`. Raises: SignedOut, httpx.TransportError.
+    Works with `httpx.Client` and `httpx.AsyncClient`. Raises: ApiError, SignedOut, httpx.TransportError.
     """
 
     def __init__(self, store: TokenStore, *, transport: httpx.BaseTransport | None = None) -> None:
@@ -29,26 +31,26 @@ class TokenAuth(httpx.Auth):
         self._transport = transport
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send with a living token; on a 401 refresh and send once more."""
+        """Send with a token that is still good; on a 401 refresh and send once more."""
         tokens = self.current()
         response = yield _with(request, tokens)
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             yield _with(request, self.renewed(tokens))
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """The same; waiting for the lock and the refresh happens in a thread."""
+        """Do the same; wait for the lock and for the refresh in a thread."""
         tokens = await asyncio.to_thread(self.current)
         response = yield _with(request, tokens)
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             yield _with(request, await asyncio.to_thread(self.renewed, tokens))
 
     def current(self) -> StoredTokens:
-        """Give tokens that live for a while yet, refreshed if need be."""
+        """Return tokens that are good for a while yet, refreshed if need be."""
         tokens = self._signed_in()
         return tokens if tokens.expires_at > _now() + REFRESH_BEFORE_SECONDS else self.renewed(tokens)
 
     def renewed(self, stale: StoredTokens) -> StoredTokens:
-        """Give newer tokens than these: those that somebody else has fetched meanwhile, or a refresh of ours."""
+        """Return newer tokens than these: those that another has stored meanwhile, or those of a refresh."""
         with self.store.locked():
             tokens = self._signed_in()
             if tokens.access_token != stale.access_token:
@@ -67,23 +69,30 @@ class TokenAuth(httpx.Auth):
         answer = self._post_refresh(tokens)
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             self.store.clear()
-            raise SignedOut("Your sign-in is over.")
-        answer.raise_for_status()
-        return stored(tokens.url, tokens.email, answer)
+            raise SignedOut("Your session is over.")
+        return stored(tokens.url, tokens.email, accepted(answer))
 
     def _post_refresh(self, tokens: StoredTokens) -> httpx.Response:
-        """Ask again when the answer was lost: within the server's leeway it is the same successor."""
+        """Ask for new tokens, again after a lost answer: within the server's leeway they are the same."""
         with httpx.Client(base_url=tokens.url, transport=self._transport, timeout=TIMEOUT_SECONDS) as client:
-            for _ in range(ATTEMPTS - 1):
-                try:
-                    return client.post("/api/auth/refresh", json={"refresh_token": tokens.refresh_token})
-                except httpx.TransportError:
-                    continue
-            return client.post("/api/auth/refresh", json={"refresh_token": tokens.refresh_token})
+            body = {"refresh_token": tokens.refresh_token}
+            return until_answered(lambda: client.post("/api/auth/refresh", json=body))
+
+
+def until_answered(send: Callable[[], T]) -> T:
+    """Return the answer of the first attempt that has one. Raises: httpx.TransportError."""
+    errors: list[httpx.TransportError] = []
+    for _ in range(ATTEMPTS):
+        try:
+            return send()
+        except httpx.TransportError as error:
+            errors.append(error)
+    # An attempt that was sent may have changed something, though a later one found no server.
+    raise next((error for error in errors if not isinstance(error, NOT_SENT)), errors[-1])
 
 
 def stored(url: str, email: str, answer: httpx.Response) -> StoredTokens:
-    """Read the tokens of a sign-up, sign-in or refresh."""
+    """Return the tokens in the answer to a sign-up, a sign-in or a refresh."""
     body = answer.json()
     return StoredTokens(url, email, body["access_token"], body["refresh_token"], _now() + body["expires_in"])
 
@@ -94,4 +103,4 @@ def _with(request: httpx.Request, tokens: StoredTokens) -> httpx.Request:
 
 
 def _now() -> float:
-    return system_clock().timestamp()
+    return time.time()

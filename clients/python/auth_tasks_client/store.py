@@ -1,4 +1,4 @@
-"""Keeps the tokens of one sign-in in a file that only its owner can read, shared by threads and processes."""
+"""The file that keeps the tokens of one session: only its owner can read it, threads and processes share it."""
 
 import fcntl
 import json
@@ -12,7 +12,7 @@ from tempfile import mkstemp
 
 @dataclass(frozen=True, slots=True)
 class StoredTokens:
-    """A sign-in; `expires_at` is when its access token ends, in seconds of this machine's clock."""
+    """A session; `expires_at` is when its access token ends, by this machine's clock in seconds since 1970."""
 
     url: str
     email: str
@@ -29,14 +29,14 @@ class TokenStore:
         self._lock_path = path.with_name(path.name + ".lock")
 
     def read(self) -> StoredTokens | None:
-        """Give the tokens, or None if nobody is signed in (or the file is not ours)."""
+        """Return the tokens, or None if there is no file or nothing in it that is tokens."""
         try:
             return StoredTokens(**json.loads(self.path.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def write(self, tokens: StoredTokens) -> None:
-        """Replace the file as a whole, durably: a refresh token that is lost cannot be had again."""
+        """Replace the file as a whole and durably: a session cannot go on without its refresh token."""
         self._make_folder()
         handle, name = mkstemp(dir=self.path.parent, prefix=self.path.name)  # made with mode 0600
         try:
@@ -51,12 +51,12 @@ class TokenStore:
             raise
 
     def clear(self) -> None:
-        """Forget the sign-in."""
+        """Forget the tokens."""
         self.path.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock; waits for whoever has it. The system frees it when a process dies."""
+        """Hold the lock, after whoever has it now. The system frees it when a process dies."""
         self._make_folder()
         handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -67,3 +67,10 @@ class TokenStore:
 
     def _make_folder(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def default_store() -> TokenStore:
+    """Return this user's store: in `AUTH_TASKS_HOME`, or in the folder where the system keeps settings."""
+    home = os.environ.get("AUTH_TASKS_HOME")
+    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return TokenStore(Path(home or Path(config) / "auth-tasks") / "tokens.json")

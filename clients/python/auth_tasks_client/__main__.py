@@ -1,6 +1,8 @@
-"""`python -m app.client`: tasks on the command line, for people and, with --json, for scripts.
+"""`auth-tasks`, or `python -m auth_tasks_client`: tasks on the command line for people and, with --json, for scripts.
 
-Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 not signed in, 4 the server cannot be reached.
+Exit codes: 0 the command was carried out; 1 the server answered with an error, or the id names no single task;
+2 the command line is wrong; 3 nobody is signed in, or signing in failed; 4 the server cannot be reached, did not
+answer or does not work at the moment.
 """
 
 import argparse
@@ -8,36 +10,39 @@ import getpass
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-from app.client.api import Refused, Task, TasksClient
-from app.client.auth import SignedOut
-from app.client.store import TokenStore
+from auth_tasks_client.api import Task, TasksClient
+from auth_tasks_client.auth import NOT_SENT
+from auth_tasks_client.errors import ApiError, SignedOut
+from auth_tasks_client.store import default_store
+from auth_tasks_client.terminal import print_lines
 
-REFUSED, USAGE, SIGNED_OUT, UNREACHABLE = 1, 2, 3, 4
+DONE, ERROR, SIGNED_OUT, UNREACHABLE = 0, 1, 3, 4  # 2 is argparse's
 FIELDS = ("title", "description", "priority", "status")
+
+# What is true after a request whose answer was lost: the server may have carried it out.
+AFTER_LOSS = {
+    "signup": "Whether the account was made is not known. Try `signin`, and `signup` again if that fails.",
+    "signin": "It is safe to try again.",
+    "signout": "Whether the session has ended is not known. It is safe to try again.",
+    "list": "It is safe to try again.",
+}
+AFTER_LOST_CHANGE = "Whether the change was made is not known. Look with `list`, then try again."
 
 
 class Unclear(Exception):
     """The arguments name no task, or more than one."""
 
 
-def default_store() -> TokenStore:
-    """Give the store of this user: in `AUTH_TASKS_HOME`, or where the system keeps settings."""
-    home = os.environ.get("AUTH_TASKS_HOME")
-    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return TokenStore(Path(home or Path(config) / "auth-tasks") / "tokens.json")
-
-
 def make_parser() -> argparse.ArgumentParser:
-    """Describe the commands."""
+    """Return the parser of the commands."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--url", default=os.environ.get("AUTH_TASKS_URL"), help="where the service is")
     common.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser = argparse.ArgumentParser(prog="python -m app.client", description="Your tasks.")
+    parser = argparse.ArgumentParser(prog="auth-tasks", description="Your tasks.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (("signup", "make an account"), ("signin", "sign in")):
         command = commands.add_parser(name, parents=[common], help=text)
@@ -63,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
-    """Carry out one command and give what is to be shown."""
+    """Carry out one command and return what is to be shown."""
     match arguments.command:
         case "signup":
             client.sign_up(arguments.email, _password(arguments), arguments.name)
@@ -95,51 +100,52 @@ def _password(arguments: argparse.Namespace) -> str:
 
 
 def _find(client: TasksClient, beginning: str) -> str:
-    """Give the one task's id that begins so. Raises: Unclear."""
+    """Return the id of the one task whose id begins so. Raises: Unclear."""
     ids = [str(task["id"]) for task in client.tasks() if str(task["id"]).startswith(beginning.lower())]
     if len(ids) != 1:
         raise Unclear(f"{len(ids)} tasks have an id that begins with {beginning}." if ids else "No such task.")
     return ids[0]
 
 
-def show(result: Any, *, as_json: bool) -> str:
-    """Write a result for a script or for a person."""
+def show(result: Any, *, as_json: bool) -> list[str]:
+    """Return the lines that show a result to a script or to a person."""
     if as_json:
-        return json.dumps({"message": result} if isinstance(result, str) else result, ensure_ascii=False)
+        return [json.dumps({"message": result} if isinstance(result, str) else result, ensure_ascii=False)]
     if isinstance(result, str):
-        return result
+        return [result]
     tasks = result if isinstance(result, list) else [result]
-    return "\n".join(_line(task) for task in tasks) or "No tasks."
+    return [_line(task) for task in tasks] or ["No tasks."]
 
 
 def _line(task: Task) -> str:
     mark = {"completed": "x", "in_progress": "~"}.get(task["status"], " ")
-    title = "".join(c if c.isprintable() else " " for c in task["title"])  # a title must not move the cursor
-    return f"[{mark}] {task['id'][:8]}  {task['priority']:<6}  {title}"
+    return f"[{mark}] {task['id'][:8]}  {task['priority']:<6}  {task['title']}"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and give its exit code."""
+    """Carry out one command and return its exit code."""
     arguments = make_parser().parse_args(argv)
+    after_loss = AFTER_LOSS.get(arguments.command, AFTER_LOST_CHANGE)
     try:
-        client = TasksClient(default_store(), arguments.url)
-        try:
-            print(show(run(arguments, client), as_json=arguments.json))
-            return 0
-        finally:
-            client.close()
+        with TasksClient(default_store(), arguments.url) as client:
+            print_lines(show(run(arguments, client), as_json=arguments.json))
+        return DONE
     except SignedOut as error:
-        return _fail(SIGNED_OUT, f"{error} Sign in with: python -m app.client signin EMAIL")
-    except Refused as error:
-        return _fail(SIGNED_OUT if error.status == httpx.codes.UNAUTHORIZED else REFUSED, str(error))
+        return _fail(SIGNED_OUT, f"{error} Sign in with: auth-tasks signin EMAIL")
+    except ApiError as error:
+        if error.status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            return _fail(UNREACHABLE, f"{error.detail} {after_loss}")
+        return _fail(SIGNED_OUT if error.status == httpx.codes.UNAUTHORIZED else ERROR, error.detail)
     except Unclear as error:
-        return _fail(REFUSED, str(error))
-    except (httpx.TransportError, httpx.HTTPStatusError, httpx.InvalidURL):
-        return _fail(UNREACHABLE, "The server cannot be reached or does not work at the moment. Nothing was changed.")
+        return _fail(ERROR, str(error))
+    except (*NOT_SENT, httpx.InvalidURL):
+        return _fail(UNREACHABLE, "The server cannot be reached. Nothing was changed.")
+    except httpx.RequestError:
+        return _fail(UNREACHABLE, f"The server did not answer. {after_loss}")
 
 
 def _fail(code: int, text: str) -> int:
-    print(text, file=sys.stderr)
+    print_lines([text], error=True)
     return code
 
 

@@ -1,0 +1,47 @@
+"""What can go wrong besides the network, whose errors are httpx's."""
+
+from typing import Any
+
+import httpx
+
+
+class SignedOut(Exception):
+    """Nobody is signed in, or the session is over: sign in again."""
+
+
+class ApiError(Exception):
+    """The server answered with an error: its HTTP `status`, its constant `code` and its sentence `detail`.
+
+    `code` is None where the answer has none, as from a proxy on the way. `detail` is the server's text as it came:
+    escape it before it reaches a terminal.
+    """
+
+    def __init__(self, status: int, code: str | None, detail: str) -> None:
+        super().__init__(status, code, detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+def accepted(answer: httpx.Response) -> httpx.Response:
+    """Return the answer of a request that succeeded. Raises: ApiError."""
+    if answer.is_success:
+        return answer
+    body = _body(answer)
+    code, detail = body.get("code"), body.get("detail")
+    raise ApiError(
+        answer.status_code,
+        code if isinstance(code, str) else None,
+        detail if isinstance(detail, str) and detail else f"The server answered {answer.status_code}.",
+    )
+
+
+def _body(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

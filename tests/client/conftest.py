@@ -1,0 +1,36 @@
+"""A server for the client, and a way to it that loses answers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from auth_tasks_client import TasksClient, TokenStore
+from tests.client.between import Between
+from tests.support import PASSWORD, Server, new_email, serving
+
+
+@pytest.fixture(scope="module")
+def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    with serving(folder, DATABASE_URL=database_url, REFRESH_REUSE_LEEWAY_SECONDS="5") as started:
+        yield started
+
+
+@pytest.fixture
+def between(server: Server) -> Iterator[Between]:
+    """A proxy before the server; at first it only passes on."""
+    with Between.running(server.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TokenStore:
+    return TokenStore(tmp_path / "home" / "tokens.json")
+
+
+@pytest.fixture
+def client(server: Server, store: TokenStore) -> Iterator[TasksClient]:
+    with TasksClient(store, server.url) as client:
+        client.sign_up(new_email(), PASSWORD, "Ada")
+        yield client

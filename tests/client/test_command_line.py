@@ -1,0 +1,178 @@
+"""The command line, against a real server: for people a table, for scripts --json and exit codes."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from auth_tasks_client.__main__ import main
+from tests.client.between import Between
+from tests.support import PASSWORD, Server, free_port, new_email
+
+Run = Callable[..., tuple[int, str, str]]
+HOSTILE = "a\x1b[2Jb\nc\rd\x07e\x7ff\x9bg\u202eh\u2028i\ud800j\U000e0001k"
+ESCAPED = r"a\u001b[2Jb\nc\rd\u0007e\u007ff\u009bg\u202eh\u2028i\ud800j\udb40\udc01k"
+
+
+@pytest.fixture
+def run(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("AUTH_TASKS_HOME", str(tmp_path))
+    monkeypatch.setenv("AUTH_TASKS_URL", server.url)
+    monkeypatch.setattr("getpass.getpass", lambda: PASSWORD)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(list(arguments))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_a_whole_day(run: Run) -> None:
+    """From the account to the end of all its sessions."""
+    email = new_email()
+    assert run("list")[0] == 3
+    assert run("signup", email, "--name", "Ada")[0] == 0
+    assert run("signout")[0] == 0
+    assert run("signin", email)[0] == 0
+    assert run("list")[1] == "No tasks.\n"
+    assert run("add", "Water the plants 🌱", "--priority", "high")[0] == 0
+    task = json.loads(run("list", "--json")[1])[0]
+    assert run("list")[1] == f"[ ] {task['id'][:8]}  high    Water the plants 🌱\n"
+    assert run("edit", task["id"][:8], "--title", "Fern", "--status", "in_progress")[1].startswith("[~]")
+    assert run("done", task["id"][:8])[1].startswith("[x]")
+    assert json.loads(run("list", "--status", "pending", "--json")[1]) == []
+    assert run("done", "zzz") == (1, "", "No such task.\n")
+    run("add", "Another")
+    assert "2 tasks have" in run("rm", "")[2]
+    assert run("rm", task["id"])[0] == 0
+    assert json.loads(run("signout", "--everywhere", "--json")[1]) == {"message": "You are signed out."}
+
+
+def test_failures_have_their_own_codes_and_clear_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a script branches on, and what a person reads."""
+    email = new_email()
+    monkeypatch.setattr("getpass.getpass", lambda: "short")
+    code, _, said = run("signup", email)
+    assert (code, "password must have at least 8" in said) == (1, True)
+    monkeypatch.setattr("getpass.getpass", lambda: "wrong password")
+    assert run("signin", email)[0] == 3
+    with pytest.raises(SystemExit) as wrong:
+        run("fly")
+    assert wrong.value.code == 2
+
+
+def test_a_password_can_be_piped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts have no terminal to ask at."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    assert run("signup", new_email(), "--password-stdin")[0] == 0
+
+
+@pytest.mark.parametrize("url", [f"http://127.0.0.1:{free_port()}", "127.0.0.1", "http://[", "ftp://127.0.0.1"])
+def test_what_was_never_sent_has_changed_nothing(run: Run, url: str) -> None:
+    """No server there, or no such address."""
+    for command in (("signin", "ada@example.test"), ("signup", "ada@example.test")):
+        assert run(*command, "--url", url) == (4, "", "The server cannot be reached. Nothing was changed.\n")
+    run("signup", new_email())
+    assert run("rm", "a", "--url", url) == (4, "", "The server cannot be reached. Nothing was changed.\n")
+
+
+class TestAfterALostAnswer:
+    """The server may have done the work: nobody is told that it has not, or that it is safe to repeat what is not."""
+
+    UNKNOWN = "Whether the change was made is not known. Look with `list`, then try again.\n"
+
+    @pytest.mark.parametrize(
+        ("route", "command", "left"),
+        [
+            ("PATCH /api/tasks", ("edit", "ID", "--title", "New"), [("New", False)]),
+            ("PATCH /api/tasks", ("done", "ID"), [("Old", True)]),
+            ("DELETE /api/tasks", ("rm", "ID"), []),
+            ("POST /api/tasks", ("add", "Other"), [("Other", False), ("Old", False)]),
+        ],
+    )
+    def test_a_change_may_have_been_made(
+        self, run: Run, between: Between, route: str, command: tuple[str, ...], left: list[tuple[str, bool]]
+    ) -> None:
+        """Here it was, each time."""
+        run("signup", new_email())
+        task = json.loads(run("add", "Old", "--json")[1])
+        between.lost.add(route)
+        words = [task["id"] if word == "ID" else word for word in command]
+        assert run(*words, "--url", between.url) == (4, "", f"The server did not answer. {self.UNKNOWN}")
+        assert [(t["title"], t["completed"]) for t in json.loads(run("list", "--json")[1])] == left
+
+    def test_a_server_that_fails_may_have_made_it_too(self, run: Run, between: Between) -> None:
+        """A 503 can come after the commit."""
+        run("signup", new_email())
+        task = json.loads(run("add", "Old", "--json")[1])
+        between.own["DELETE /api/tasks"] = (503, {"detail": "Come again."})
+        assert run("rm", task["id"], "--url", between.url) == (4, "", f"Come again. {self.UNKNOWN}")
+
+    def test_reading_and_signing_in_may_be_repeated(self, run: Run, between: Between) -> None:
+        """A second session beside a lost one harms nobody."""
+        email = new_email()
+        run("signup", email)
+        between.lost |= {"GET /api/tasks", "POST /api/auth/signin"}
+        for command in (("list",), ("signin", email)):
+            said = "The server did not answer. It is safe to try again.\n"
+            assert run(*command, "--url", between.url) == (4, "", said)
+
+    def test_a_lost_sign_out_can_be_repeated(self, run: Run, between: Between) -> None:
+        """The tokens are kept until the server has said that the session is over."""
+        run("signup", new_email())
+        between.lost.add("POST /api/auth/signout")
+        code, _, said = run("signout", "--url", between.url)
+        assert (code, "Whether the session has ended is not known." in said) == (4, True)
+        assert run("signout") == (0, "You are signed out.\n", "")
+
+    def test_a_lost_sign_up_leads_to_a_sign_in(self, run: Run, between: Between) -> None:
+        """Signing up again would say that the e-mail is taken."""
+        email = new_email()
+        between.lost.add("POST /api/auth/signup")
+        code, _, said = run("signup", email, "--url", between.url)
+        assert (code, "Whether the account was made is not known. Try `signin`" in said) == (4, True)
+        assert run("signin", email)[0] == 0
+
+
+class TestHostileText:
+    """What others wrote must not act on the terminal: no cursor, no colour, no turned line, no second line."""
+
+    def test_a_title_is_escaped(self, run: Run, between: Between) -> None:
+        run("signup", new_email())
+        task = {"id": "0123456789", "status": "pending", "priority": "high", "title": HOSTILE}
+        between.own["GET /api/tasks"] = (200, [task])
+        assert run("list", "--url", between.url)[1] == f"[ ] 01234567  high    {ESCAPED}\n"
+
+    def test_every_other_member_of_a_task_is_escaped(self, run: Run, between: Between) -> None:
+        run("signup", new_email())
+        between.own["GET /api/tasks"] = (200, [dict.fromkeys(("id", "status", "priority", "title"), "\x1b\n")])
+        assert run("list", "--url", between.url)[1].count("\n") == 1
+        assert run("list", "--url", between.url)[1].rstrip("\n").isprintable()
+
+    def test_json_is_escaped_and_still_says_the_same(self, run: Run, between: Between) -> None:
+        """Readable where it is printable, exact where it is not."""
+        run("signup", new_email())
+        tasks = [{"id": "1", "title": HOSTILE + '"\\ 🌱'}]
+        between.own["GET /api/tasks"] = (200, tasks)
+        shown = run("list", "--json", "--url", between.url)[1]
+        assert shown.rstrip("\n").isprintable()
+        assert "🌱" in shown
+        assert json.loads(shown) == tasks
+
+    @pytest.mark.parametrize("status", [401, 409, 503])
+    def test_the_words_of_an_error_are_escaped(self, run: Run, between: Between, status: int) -> None:
+        between.own["POST /api/auth/signup"] = (status, {"detail": HOSTILE})
+        _, shown, said = run("signup", new_email(), "--url", between.url)
+        assert (shown, said.startswith(ESCAPED)) == ("", True)
+        assert said.rstrip("\n").isprintable()
+
+    def test_an_email_address_is_escaped(self, run: Run, between: Between) -> None:
+        """One that was pasted, say; what cannot be sent at all is left out."""
+        email, escaped = HOSTILE.replace("\ud800", ""), ESCAPED.replace(r"\ud800", "")
+        answer = {"user": {"email": email}, "access_token": "a", "refresh_token": "r", "expires_in": 900}
+        between.own["POST /api/auth/signin"] = (200, answer)
+        shown = run("signin", email, "--url", between.url)[1]
+        assert shown == f"You are signed in as {escaped}.\n"
