@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.auth.active_session import UserRow, session_is_active, user_columns
+from app.auth.active_session import UserRow, user_columns
 from app.auth.models import User
 from app.auth.tokens import Claims
 from app.core.database.pool import Database
@@ -101,7 +101,14 @@ UPDATE_PASSWORD_HASH = Statement(
 _ended: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated_at": bindparam("now")}
 _of_email = col(User.email) == bindparam("which")
 
-END_ALL_SESSIONS = Statement(update(User).where(*session_is_active()).values(**_ended).returning(col(User.id)), Id)
+# Whether the token's own session has ended does not matter: whoever is told of a reuse presses "everywhere" with it.
+END_ALL_SESSIONS = Statement(
+    update(User)
+    .where(col(User.id) == bindparam("user_id"), col(User.token_version) == bindparam("old_version"))
+    .values(**_ended)
+    .returning(col(User.id)),
+    Id,
+)
 END_EVERY_SESSION = Statement(update(User).values(**_ended).returning(col(User.id)), Id)
 END_SESSIONS_OF = Statement(update(User).where(_of_email).values(**_ended).returning(col(User.id)), Id)
 UPDATE_ACTIVE = Statement(
@@ -143,12 +150,11 @@ async def update_password_hash(database: Database, user_id: UUID, *, old_hash: s
 
 
 async def update_token_version(database: Database, claims: Claims, now: datetime) -> bool:
-    """End every session of the user, if the token's own is active."""
+    """End every session of the user, if the token has the user's version."""
     ended = await database.fetch_one(
         END_ALL_SESSIONS,
         user_id=claims.user_id,
-        session_id=claims.session_id,
-        token_version=claims.token_version,
+        old_version=claims.token_version,
         now=now,
     )
     return ended is not None

@@ -197,3 +197,11 @@ async def test_an_unforeseen_error_has_the_shape_too(ada: Person, monkeypatch: p
 
     monkeypatch.setattr("app.tasks.service.list_tasks", explode)
     check_refusal(await ada.get(url(ada)), 500, "INTERNAL_ERROR")
+
+
+async def test_a_create_can_be_sent_again(ada: Person) -> None:
+    """With an `Idempotency-Key`, as in the main shape; every single task has its `ETag`."""
+    url, headers = f"/api/v1/{ada.user['id']}/tasks", {"Idempotency-Key": "k"}
+    first, second = [await ada.send("POST", url, json={"title": "x"}, headers=headers) for _ in range(2)]
+    assert first.json()["data"]["task"]["id"] == second.json()["data"]["task"]["id"]
+    assert first.headers["etag"] == '"1"'
