@@ -177,7 +177,8 @@ async def test_a_stranger_cannot_lock_out_a_device_that_has_signed_in_before(lim
         async def attempt(password: str, refresh_token: str) -> int:
             body = {"email": ada.email, "password": password, "refresh_token": refresh_token}
             answer = await client.post("/api/auth/signin", json=body)
-            return answer.status_code
+            status: int = answer.status_code
+            return status
 
         assert await attempt(PASSWORD, bob.refresh_token) == 429, "somebody else's token opens nothing"
         assert await attempt(PASSWORD, "x.y.z") == 429
