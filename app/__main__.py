@@ -13,16 +13,18 @@ import psycopg
 from app.auth import accounts_admin as users
 from app.auth.accounts_admin import UserNotFound
 from app.auth.denylist import delete_expired_tokens
-from app.auth.repository import end_every_session
+from app.auth.repository import END_EVERY_SESSION
 from app.cli.doctor import report
 from app.cli.serve import database_running, echo, serve
 from app.core.clock import system_clock
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database import backup
 from app.core.database.backup import BackupFailed
+from app.core.database.maintenance import run_without_timeouts
 from app.core.database.migrations import head_revision, upgrade
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.embedded_postgres.paths import EmbeddedUnavailable
+from app.core.logging import plain
 from app.core.rate_limits.database import prune_counters
 from app.main import create_app
 
@@ -80,10 +82,9 @@ def restore(settings: Settings, file: Path) -> None:
     """Replace what is in the database by what is in a file, and sign everybody out."""
     with database_running(settings) as ready:
         echo(f"Restoring {file} …")
-        backup.restore(ready.dsn, file)
-        upgrade(ready.dsn)
         # The denylist is as old as the dump, so that what has been signed out or used since would be good again.
-        run_with_pool(ready, lambda database: end_every_session(database, system_clock()))
+        backup.restore(ready.dsn, file, then=END_EVERY_SESSION.sql)
+        upgrade(ready.dsn)
         echo("Restored. Everybody signs in again.")
 
 
@@ -111,7 +112,8 @@ def list_users(settings: Settings) -> None:
 async def _list_users(database: Database) -> None:
     async for user in users.list_users(database):
         state = "active" if user.is_active else "inactive"
-        print(f"{user.created_at:%Y-%m-%d}  {state:<8}  {user.email}" + (f"  ({user.name})" if user.name else ""))
+        line = f"{user.created_at:%Y-%m-%d}  {state:<8}  {user.email}" + (f"  ({user.name})" if user.name else "")
+        print(plain(line))
 
 
 def change_user(settings: Settings, action: str, email: str) -> None:
@@ -119,6 +121,13 @@ def change_user(settings: Settings, action: str, email: str) -> None:
     with database_running(settings) as ready:
         run_with_pool(ready, lambda database: _CHANGES[action](database, email, system_clock()))
         echo(f"Done: {action} {email}.")
+
+
+def sign_everybody_out(settings: Settings) -> None:
+    """End every session of every account."""
+    with database_running(settings) as ready:
+        count = run_without_timeouts(ready.dsn, END_EVERY_SESSION.sql)
+        echo(f"Done: signed out {count:,} accounts.")
 
 
 def openapi() -> None:
@@ -155,7 +164,18 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help=list_users.__doc__).set_defaults(run=lambda given: list_users(load_settings()))
     for action, change in _CHANGES.items():
         added = actions.add_parser(action, help=(change.__doc__ or "").partition(" Raises:")[0])
-        added.add_argument("email")
+        if action == "signout":
+            which = added.add_mutually_exclusive_group(required=True)
+            which.add_argument("email", nargs="?")
+            which.add_argument(
+                "--all",
+                dest="run",
+                action="store_const",
+                const=lambda given: sign_everybody_out(load_settings()),
+                help=sign_everybody_out.__doc__,
+            )
+        else:
+            added.add_argument("email")
         added.set_defaults(run=lambda given, do=action: change_user(load_settings(), do, given.email))
     return parser
 
