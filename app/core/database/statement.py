@@ -17,6 +17,10 @@ class Row(msgspec.Struct, gc=False):
     """A row: its fields have the names and the order of the statement's columns."""
 
 
+class NoRow(Row):
+    """What a statement without RETURNING returns."""
+
+
 class Statement(Generic[RowT]):
     """A compiled statement and the type of its rows, a `Row` or, without one, plain tuples.
 
@@ -25,7 +29,7 @@ class Statement(Generic[RowT]):
     """
 
     def __init__(self, clause: ReturnsRows, row: type[RowT], *, fields: Sequence[str] | None = None) -> None:
-        fields = fields or row.__struct_fields__  # type: ignore[attr-defined]  # a tuple comes with its fields' names
+        fields = row.__struct_fields__ if fields is None else fields  # type: ignore[attr-defined]  # a tuple comes with its fields' names
         columns = clause.exported_columns.keys()
         if list(fields) != columns:
             raise TypeError(f"The columns {columns} are not the fields of {row.__name__}, {list(fields)}")
