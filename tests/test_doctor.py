@@ -7,6 +7,7 @@ import pytest
 
 from app.cli import commands
 from app.cli.doctor import examine
+from app.core.database.migrations import head_revision
 from tests.support import SECRET, make_settings
 
 
@@ -32,7 +33,14 @@ def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatc
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         name = admin.info.dbname
         admin.execute("UPDATE alembic_version SET version_num = '0001'")
-        assert found(own_database_url)["migration"] == ("fail", "at 0001, not 0002: run python -m app migrate")
+        remedy = f"at 0001, not {head_revision()}: run python -m app migrate"
+        assert found(own_database_url)["migration"] == ("fail", remedy)
+        admin.execute("UPDATE alembic_version SET version_num = '9999'")
+        verdict, how = found(own_database_url)["migration"]
+        assert (verdict, how.partition(":")[0]) == (
+            "warn",
+            f"at 9999, newer than this code, which knows {head_revision()}",
+        )
         admin.execute("DROP TABLE alembic_version")
         assert found(own_database_url)["migration"][0] == "fail"
         admin.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')

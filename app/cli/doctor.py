@@ -9,7 +9,7 @@ from app.auth.passwords import PasswordHasher
 from app.cli.serve import database_running
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
-from app.core.database.migrations import head_revision
+from app.core.database.migrations import head_revision, is_newer
 from app.core.database.pool import connection_arguments
 
 CLOCK_SECONDS = 5
@@ -104,6 +104,9 @@ def _migration(connection: psycopg.Connection) -> Finding:
         found = ""
     if found == head_revision():
         return Finding("ok", "migration", f"at {found}")
+    if is_newer(found):
+        how = f"at {found}, newer than this code, which knows {head_revision()}: update the rest of the processes"
+        return Finding("warn", "migration", how)
     return Finding("fail", "migration", f"at {found or 'none'}, not {head_revision()}: run python -m app migrate")
 
 
