@@ -64,7 +64,7 @@ def connections(machine: Machine) -> int:
 
 
 async def test_a_planned_switchover_moves_every_connection(folder: Path, tmp_path: Path) -> None:
-    """The old primary is stopped under load and comes back as the standby of the new one, on its port; and back again."""
+    """The old primary is stopped under load and comes back as the new one's standby, on its port; then back again."""
     known, loop_time = Acknowledged(), asyncio.get_running_loop().time
     with (
         replicated(folder, synchronous=True) as pair,

@@ -13,8 +13,8 @@ DEFAULT_PORT = "5432"
 class Hosts:
     """Keeps the server first that served last, and the one last that was left.
 
-    psycopg (3.3.9) tries them in order and waits for each as long as for one: with a machine first that hangs, every new
-    connection would take those seconds.
+    psycopg (3.3.9) tries them in order and waits for each as long as for one: with a machine first that hangs, every
+    new connection would take those seconds.
     """
 
     def __init__(self, dsn: Dsn) -> None:
