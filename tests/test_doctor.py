@@ -8,6 +8,7 @@ import pytest
 from app.cli import commands
 from app.cli.doctor import examine
 from app.core.database.migrations import head_revision
+from tests.core.test_hosts import with_hosts
 from tests.support import SECRET, make_settings
 
 
@@ -53,6 +54,15 @@ def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatc
         monkeypatch.setattr(f"app.cli.doctor.{name}", value)
     verdicts = found(own_database_url)
     assert {verdicts[what][0] for what in ("clock", "hashing", "database")} == {"warn"}
+
+
+def test_of_several_servers_it_says_what_a_failover_loses(own_database_url: str) -> None:
+    """And that none of them takes writes."""
+    several = with_hosts(own_database_url)
+    assert found(several)["failover"][0] == "warn"
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        admin.execute(f'ALTER DATABASE "{admin.info.dbname}" SET default_transaction_read_only = on')
+    assert found(several)["database"] == ("fail", "answers, and none of its servers takes writes: promote one")
 
 
 def test_a_database_that_is_away_ends_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
