@@ -1,5 +1,6 @@
 """Statements: written with SQLModel, compiled once to SQL for psycopg, with the type of their rows."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -35,5 +36,6 @@ class Statement(Generic[RowT]):
             raise TypeError(f"The columns {columns} are not the fields of {row.__name__}, {list(fields)}")
         compiled = clause.compile(dialect=_dialect)
         self.sql = str(compiled).encode()
+        self.only_reads = not re.search(rb"\b(INSERT|UPDATE|DELETE)\b", self.sql)
         self.literals = {name: value for name, value in compiled.params.items() if value is not None}
         self.row_factory: Any = tuple_row if row is tuple else args_row(row)
