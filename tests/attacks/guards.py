@@ -421,4 +421,52 @@ GUARDS = [
         "if False and not os.path.samestat(",
         f"{RESTORES}_a_dump_goes_nowhere_but_into_its_own_new_file",
     ),
+    Guard(
+        "app/core/database/pool.py",
+        "if self._hosts and only_reads(connection):",
+        "if False:",
+        f"{CORE}/test_hosts.py",
+    ),
+    Guard(
+        "app/core/database/pool.py",
+        "                if statement.only_reads:  #",
+        "                if True:  #",
+        f"{CORE}/test_hosts.py",
+    ),
+    Guard(
+        "app/core/database/pool.py",
+        "    errors.ReadOnlySqlTransaction,  # it did nothing; another server may be the one that writes by now\n",
+        "",
+        f"{CORE}/test_hosts.py",
+    ),
+    Guard(
+        "app/core/database/hosts.py",
+        "self._order.sort(key=lambda it: it != where)",
+        "pass",
+        f"{CORE}/test_hosts.py",
+    ),
+    Guard(
+        "app/core/database/dsn.py",
+        'conninfo.setdefault("target_session_attrs"',
+        'conninfo.get("x"',
+        f"{CORE}/test_config.py",
+    ),
+    Guard(
+        "app/status/health.py",
+        " or not is_served(found.version_num):",
+        ":",
+        f"{CORE}/test_rolling_updates.py",
+    ),
+    Guard(
+        "app/core/database/migrations.py",
+        "return revision == head_revision() or is_newer(revision)",
+        "return revision == head_revision()",
+        f"{CORE}/test_rolling_updates.py",
+    ),
+    Guard(
+        "app/core/database/migrations.py",
+        "            if not is_newer(found := _current_revision(dsn)):",
+        "            if True:",
+        f"{CORE}/test_rolling_updates.py",
+    ),
 ]
