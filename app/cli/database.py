@@ -18,6 +18,7 @@ from app.core.database.migrations import head_revision, upgrade
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.operator_error import OperatorError
 from app.core.rate_limits.database import prune_counters
+from app.tables import metadata
 
 T = TypeVar("T")
 
@@ -87,6 +88,6 @@ def restore(settings: Settings, file: Path) -> None:
     with reachable_database(settings) as ready:
         echo(f"Restoring {file} …")
         # The denylist is as old as the dump: tokens that were used or signed out since would be valid again.
-        backup.restore(ready.dsn, file, then=END_EVERY_SESSION.sql)
+        backup.restore(ready.dsn, file, tables=metadata.tables, then=END_EVERY_SESSION.sql)
         upgrade(ready.dsn)
         echo("Restored. Everybody signs in again.")
