@@ -32,7 +32,7 @@ def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatc
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         name = admin.info.dbname
         admin.execute("UPDATE alembic_version SET version_num = '0001'")
-        assert found(own_database_url)["migration"] == ("fail", "at 0001, not 0002: run python -m app migrate")
+        assert found(own_database_url)["migration"] == ("fail", "at 0001, not 0003: run python -m app migrate")
         admin.execute("DROP TABLE alembic_version")
         assert found(own_database_url)["migration"][0] == "fail"
         admin.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
