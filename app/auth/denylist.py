@@ -1,5 +1,6 @@
 """The SQL of the denylist: refresh tokens that were used, sessions that have ended. Each function is one statement."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -35,6 +36,7 @@ from app.core.database.pool import Database
 from app.core.database.statement import Row, Statement
 
 COUNTED_EXACTLY = 100_000
+_FIRST = UUID(int=0)
 
 _COLUMNS = ["id", "session_id", "user_id", "reason", "denied_at", "expires_at"]
 
@@ -42,7 +44,7 @@ Reason = Literal["reused", "signed_out"]
 
 
 class Rotation(Row):
-    """A refresh token that this request has used up; `expired` tells whether the denylist has expired rows."""
+    """A refresh token that this request has used up; `expired` tells whether the user has expired rows."""
 
     id: UUID
     expired: bool
@@ -77,6 +79,7 @@ END_SESSION = Statement(
     .returning(col(DeniedToken.id)),
     Id,
 )
+_Older = aliased(DeniedToken, name="older")
 ROTATE = Statement(
     insert(DeniedToken)
     .from_select(
@@ -87,21 +90,42 @@ ROTATE = Statement(
         .with_for_update(key_share=True, read=True),
     )
     .on_conflict_do_nothing()
-    .returning(col(DeniedToken.id), exists().where(col(DeniedToken.expires_at) <= _now).label("expired")),
+    .returning(
+        col(DeniedToken.id),
+        exists().where(col(_Older.user_id) == user_id, col(_Older.expires_at) <= _now).label("expired"),
+    ),
     Rotation,
 )
 
-_expired = (
+# A rotation's share. Each row by its whole key, as an array: with IN, a plan made for a small table would read all of it.
+_expired_of_user = (
     select(col(DeniedToken.id))
-    .where(col(DeniedToken.expires_at) <= _now)
+    .where(col(DeniedToken.user_id) == user_id, col(DeniedToken.expires_at) <= _now)
     .order_by(col(DeniedToken.expires_at))
     .limit(bindparam("batch", type_=Integer))
     .with_for_update(skip_locked=True)
 )
-# As an array, so that each row is found by its key: with IN, a plan made for a small table would read all of it.
-_chosen = func.array(_expired.scalar_subquery(), type_=ARRAY(Uuid))
+_chosen = func.array(_expired_of_user.scalar_subquery(), type_=ARRAY(Uuid))
+PRUNE_USER = Statement(
+    delete(DeniedToken)
+    .where(col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == any_(_chosen))
+    .returning(col(DeniedToken.id)),
+    Id,
+)
+# Everybody's, some users at a time and without a LIMIT, which could not be divided among several nodes.
+SELECT_USER_IDS = Statement(
+    select(col(User.id))
+    .where(col(User.id) > bindparam("after", type_=Uuid))
+    .order_by(col(User.id))
+    .limit(bindparam("batch", type_=Integer)),
+    Id,
+)
 PRUNE = Statement(
-    delete(DeniedToken).where(col(DeniedToken.id) == any_(_chosen)).returning(col(DeniedToken.id)),
+    delete(DeniedToken)
+    .where(
+        col(DeniedToken.user_id) == any_(bindparam("user_ids", type_=ARRAY(Uuid))), col(DeniedToken.expires_at) <= _now
+    )
+    .returning(col(DeniedToken.id)),
     Id,
 )
 
@@ -178,6 +202,14 @@ async def count_denied_tokens(database: Database) -> int:
     return found.rows
 
 
-async def delete_expired_tokens(database: Database, now: datetime, *, batch: int) -> int:
-    """Delete up to `batch` rows that no valid token needs, and return how many."""
-    return len(await database.fetch_all(PRUNE, now=now, batch=batch))
+async def delete_expired_tokens_of(database: Database, user_id: UUID, now: datetime, *, batch: int) -> int:
+    """Delete up to `batch` of a user's rows that no valid token needs, and return how many."""
+    return len(await database.fetch_all(PRUNE_USER, user_id=user_id, now=now, batch=batch))
+
+
+async def delete_expired_tokens(database: Database, now: datetime, *, batch: int) -> AsyncIterator[int]:
+    """Delete every row that no valid token needs, of `batch` users at a time, and give how many each time."""
+    after = _FIRST
+    while users := await database.fetch_all(SELECT_USER_IDS, after=after, batch=batch):
+        after = users[-1].id
+        yield len(await database.fetch_all(PRUNE, user_ids=[user.id for user in users], now=now))

@@ -128,7 +128,9 @@ class AuthService:
             return await self._answer_used_token(claims, now)
         if rotation.expired:
             with suppress(DatabaseUnavailable):  # the token is used: its successor must be sent all the same
-                await denylist.delete_expired_tokens(self.database, now, batch=PRUNE_BATCH_ON_REFRESH)
+                await denylist.delete_expired_tokens_of(
+                    self.database, claims.user_id, now, batch=PRUNE_BATCH_ON_REFRESH
+                )
         return self._successor(claims, now)
 
     async def _answer_used_token(self, claims: Claims, now: datetime) -> TokenPair:

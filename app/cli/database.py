@@ -21,7 +21,7 @@ from app.core.rate_limits.database import prune_counters
 
 T = TypeVar("T")
 
-PRUNE_BATCH = 1000
+PRUNE_BATCH = 200  # users: each may have hundreds of rows
 
 
 @contextmanager
@@ -66,11 +66,16 @@ def prune(settings: Settings) -> None:
 
 
 async def _prune(database: Database) -> None:
-    for what, delete in (("denylist rows", delete_expired_tokens), ("counters", prune_counters)):
+    now = system_clock()
+    for what, deletions in (
+        ("denylist rows", delete_expired_tokens(database, now, batch=PRUNE_BATCH)),
+        ("counters", prune_counters(database, now)),
+    ):
         total = 0
-        while deleted := await delete(database, system_clock(), batch=PRUNE_BATCH):
+        async for deleted in deletions:
             total += deleted
-            echo(f"Deleted {total} expired {what} …")
+            if deleted:
+                echo(f"Deleted {total} expired {what} …")
         echo(f"No expired {what} left.")
 
 

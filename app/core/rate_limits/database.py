@@ -1,5 +1,6 @@
 """Rate limits counted in the database, exactly, over all workers and machines: one atomic upsert."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -64,15 +65,18 @@ GIVE_BACK = Statement(
     Key,
 )
 CLEAR = Statement(delete(RateLimitCounter).where(_is_which).returning(col(RateLimitCounter.key)), Key)
-_expired = (
-    select(col(RateLimitCounter.key))
-    .where(_over)
-    .order_by(col(RateLimitCounter.expires_at))
-    .limit(bindparam("batch", type_=Integer))
-    .with_for_update(skip_locked=True)
-)
+_LAST = b"\xff" * 33  # longer than any key
+
+# A slice of the keys, which are digests and so evenly spread: a LIMIT could not be divided among several nodes.
 PRUNE = Statement(
-    delete(RateLimitCounter).where(col(RateLimitCounter.key).in_(_expired)).returning(col(RateLimitCounter.key)), Key
+    delete(RateLimitCounter)
+    .where(
+        col(RateLimitCounter.key) >= bindparam("first", type_=LargeBinary),
+        col(RateLimitCounter.key) < bindparam("end", type_=LargeBinary),
+        _over,
+    )
+    .returning(col(RateLimitCounter.key)),
+    Key,
 )
 
 
@@ -101,6 +105,8 @@ class DatabaseRateLimiter:
     async def close(self) -> None: ...
 
 
-async def prune_counters(database: Database, now: datetime, *, batch: int = 1000) -> int:
-    """Delete up to `batch` counters whose window is over, and return how many."""
-    return len(await database.fetch_all(PRUNE, now=now, batch=batch))
+async def prune_counters(database: Database, now: datetime) -> AsyncIterator[int]:
+    """Delete every counter whose window is over, by the first byte of their keys, and give how many each time."""
+    for byte in range(256):
+        end = bytes([byte + 1]) if byte < 255 else _LAST
+        yield len(await database.fetch_all(PRUNE, first=bytes([byte]), end=end, now=now))
