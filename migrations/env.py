@@ -1,4 +1,4 @@
-"""Runs the migrations, each in a transaction of its own, under one lock. psycopg reads the address as the service does."""
+"""Runs the migrations, each in its own transaction, under one lock. psycopg reads the address as the service does."""
 
 from typing import Any
 

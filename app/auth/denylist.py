@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from app.auth.active_session import session_is_active, user_id
+from app.auth.active_session import is_not_denied, session_is_active, user_id
 from app.auth.models import DeniedToken, User
 from app.auth.repository import Id
 from app.auth.tokens import Claims
@@ -41,13 +41,6 @@ _FIRST = UUID(int=0)
 _COLUMNS = ["id", "session_id", "user_id", "reason", "denied_at", "expires_at"]
 
 Reason = Literal["reused", "signed_out"]
-
-
-class Rotation(Row):
-    """A refresh token that this request has used up; `expired` tells whether the user has expired rows."""
-
-    id: UUID
-    expired: bool
 
 
 class UsedToken(Row):
@@ -65,21 +58,20 @@ _session_id = bindparam("session_id", type_=Uuid)
 _token_id = bindparam("token_id", type_=Uuid)
 
 # In both inserts the user's row is share-locked, so that a deletion at the same moment waits or comes first, and the
-# foreign key never fails.
+# foreign key never fails. Both read the denylist, which lives on one node, so that it is locked there and not on all.
 END_SESSION = Statement(
     insert(DeniedToken)
     .from_select(
         _COLUMNS,
         select(_session_id, _session_id, user_id, bindparam("reason", type_=String), _now, _expires_at)
         .select_from(User)
-        .where(col(User.id) == user_id)
+        .where(col(User.id) == user_id, is_not_denied)
         .with_for_update(key_share=True, read=True),
     )
     .on_conflict_do_nothing()
     .returning(col(DeniedToken.id)),
     Id,
 )
-_Older = aliased(DeniedToken, name="older")
 ROTATE = Statement(
     insert(DeniedToken)
     .from_select(
@@ -90,14 +82,11 @@ ROTATE = Statement(
         .with_for_update(key_share=True, read=True),
     )
     .on_conflict_do_nothing()
-    .returning(
-        col(DeniedToken.id),
-        exists().where(col(_Older.user_id) == user_id, col(_Older.expires_at) <= _now).label("expired"),
-    ),
-    Rotation,
+    .returning(col(DeniedToken.id)),
+    Id,
 )
 
-# A rotation's share. Each row by its whole key, as an array: with IN, a plan made for a small table would read all of it.
+# A rotation's share. Each row by its whole key, as an array: with IN, a plan made for a small table would read it all.
 _expired_of_user = (
     select(col(DeniedToken.id))
     .where(col(DeniedToken.user_id) == user_id, col(DeniedToken.expires_at) <= _now)
@@ -158,11 +147,9 @@ COUNT = Statement(
 )
 
 
-async def insert_used_token(
-    database: Database, claims: Claims, now: datetime, *, expires_at: datetime
-) -> Rotation | None:
-    """Use up a refresh token. None if it was used before or its session is not active: of many at once, one wins."""
-    return await database.fetch_one(
+async def insert_used_token(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> bool:
+    """Use up a refresh token. False if it was used before or its session is not active: of many at once, one wins."""
+    used = await database.fetch_one(
         ROTATE,
         user_id=claims.user_id,
         session_id=claims.session_id,
@@ -171,6 +158,7 @@ async def insert_used_token(
         now=now,
         expires_at=expires_at,
     )
+    return used is not None
 
 
 async def select_used_token(database: Database, claims: Claims, *, successor_id: UUID) -> UsedToken | None:

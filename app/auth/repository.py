@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.auth.active_session import UserRow, session_is_active, user_columns
+from app.auth.active_session import SELECT_ACTIVE_USER, UserRow, user_columns, user_id
 from app.auth.models import User
 from app.auth.tokens import Claims
 from app.core.database.pool import Database
@@ -101,7 +101,18 @@ UPDATE_PASSWORD_HASH = Statement(
 _ended: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated_at": bindparam("now")}
 _of_email = col(User.email) == bindparam("which")
 
-END_ALL_SESSIONS = Statement(update(User).where(*session_is_active()).values(**_ended).returning(col(User.id)), Id)
+# The denylist is asked before: no statement can read what is divided among nodes and change what each has a copy of.
+END_ALL_SESSIONS = Statement(
+    update(User)
+    .where(
+        col(User.id) == user_id,
+        col(User.is_active),
+        col(User.token_version) == bindparam("token_version", type_=Integer),
+    )
+    .values(**_ended)
+    .returning(col(User.id)),
+    Id,
+)
 END_EVERY_SESSION = Statement(update(User).values(**_ended).returning(col(User.id)), Id)
 END_SESSIONS_OF = Statement(update(User).where(_of_email).values(**_ended).returning(col(User.id)), Id)
 UPDATE_ACTIVE = Statement(
@@ -143,15 +154,11 @@ async def update_password_hash(database: Database, user_id: UUID, *, old_hash: s
 
 
 async def update_token_version(database: Database, claims: Claims, now: datetime) -> bool:
-    """End every sign-in of the user, if the token's own is alive."""
-    ended = await database.fetch_one(
-        END_ALL_SESSIONS,
-        user_id=claims.user_id,
-        session_id=claims.session_id,
-        token_version=claims.token_version,
-        now=now,
-    )
-    return ended is not None
+    """End every session of the user, if the token's own is active."""
+    user = {"user_id": claims.user_id, "token_version": claims.token_version}
+    if await database.fetch_one(SELECT_ACTIVE_USER, session_id=claims.session_id, **user) is None:
+        return False
+    return await database.fetch_one(END_ALL_SESSIONS, now=now, **user) is not None
 
 
 async def end_every_session(database: Database, now: datetime) -> int:

@@ -1,4 +1,4 @@
-"""`migrate`, `prune`, `dump` and `restore`, and how commands reach the database."""
+"""`migrate`, `distribute`, `prune`, `dump` and `restore`, and how commands reach the database."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,7 +13,7 @@ from app.auth.repository import end_every_session
 from app.cli.serve import database_running, echo
 from app.core.clock import system_clock
 from app.core.config import Settings
-from app.core.database import backup
+from app.core.database import backup, distribution
 from app.core.database.migrations import head_revision, upgrade
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.operator_error import OperatorError
@@ -59,6 +59,18 @@ def migrate(settings: Settings) -> None:
         echo("The database is up to date.")
 
 
+def distribute(settings: Settings) -> None:
+    """Divide the tables among the nodes."""
+    with reachable_database(settings) as ready:
+        upgrade(ready.dsn)
+        done = distribution.distribute(ready.dsn)
+        echo(
+            "The tables are distributed."
+            if done
+            else "The tables were distributed already; every node has its settings."
+        )
+
+
 def prune(settings: Settings) -> None:
     """Delete the denylist rows and counters that nothing needs any more."""
     with reachable_database(settings) as ready:
@@ -91,8 +103,11 @@ def restore(settings: Settings, file: Path) -> None:
     """Replace what is in the database by what is in a file, and sign everybody out."""
     with reachable_database(settings) as ready:
         echo(f"Restoring {file} …")
+        was_distributed = distribution.is_distributed_at(ready.dsn)
         backup.restore(ready.dsn, file)
         upgrade(ready.dsn)
+        if was_distributed:  # pg_restore has made ordinary tables of them
+            distribution.distribute(ready.dsn)
         # The denylist is as old as the dump, so that what has been signed out or used since would be good again.
         run_with_pool(ready, lambda database: end_every_session(database, system_clock()))
         echo("Restored. Everybody signs in again.")

@@ -9,6 +9,7 @@ from app.auth.passwords import PasswordHasher
 from app.cli.serve import database_running
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
+from app.core.database.distribution import find_nodes, has_extension, is_distributed
 from app.core.database.migrations import head_revision
 from app.core.database.pool import connection_arguments
 
@@ -54,6 +55,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield _migration(connection)
             yield _clock(connection)
             yield _durability(connection)
+            yield _distribution(connection)
             yield _connections(connection, settings)
     except psycopg.OperationalError as error:
         if "startup parameter" in str(error):
@@ -124,6 +126,18 @@ def _durability(connection: psycopg.Connection) -> Finding:
     if "off" in (fsync, synchronous_commit):
         return Finding("warn", "durability", "fsync or synchronous_commit is off: a crash loses what was acknowledged")
     return Finding("ok", "durability", "what is acknowledged is on disk")
+
+
+def _distribution(connection: psycopg.Connection) -> Finding:
+    if not has_extension(connection):
+        return Finding("ok", "nodes", "one: the tables are not distributed")
+    if not is_distributed(connection):
+        return Finding("warn", "nodes", "has Citus, but the tables are not distributed: run python -m app distribute")
+    nodes = find_nodes(connection)
+    how = f"the tables are distributed among {nodes.known}"
+    if nodes.dead:
+        return Finding("warn", "nodes", f"{how}, of which {', '.join(nodes.dead)} does not answer")
+    return Finding("ok", "nodes", how)
 
 
 def _connections(connection: psycopg.Connection, settings: Settings) -> Finding:

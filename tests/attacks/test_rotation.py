@@ -116,16 +116,18 @@ async def test_pruning_under_load_disturbs_nobody(http: httpx.AsyncClient, conne
     connection.execute(
         "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
         "SELECT gen_random_uuid(), gen_random_uuid(), users, 'used', now(), now() - interval '1 hour' "
-        "FROM unnest(%s::uuid[]) AS users, generate_series(1, 100)",
+        "FROM unnest(%s::uuid[]) AS users, generate_series(1, 50)",
         [[person.user["id"] for person in people]],
     )
 
     async def live(person: Person) -> None:
-        for _ in range(20):
+        for _ in range(40):
             answer = await person.refresh()
             assert answer.status_code == 200
             person.keep(answer)
 
     await asyncio.gather(*(live(person) for person in people))
     query = "SELECT count(*) FROM token_denylist WHERE expires_at < now() - interval '30 minutes'"
-    assert connection.execute(query).fetchone() == (0,)
+    left = connection.execute(query).fetchone()
+    assert left is not None
+    assert left[0] < 300  # of 1,000: a rotation in eight prunes, by chance

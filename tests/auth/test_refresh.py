@@ -176,6 +176,14 @@ async def test_a_string_that_is_no_token_is_401(client: httpx.AsyncClient, token
     assert answer.status_code == 401 or token == r"\ud800"
 
 
+@pytest.fixture
+def each_prunes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets every rotation prune, not one in eight."""
+    monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 1)
+    monkeypatch.setattr("app.auth.service.PRUNE_BATCH_ON_REFRESH", 5)
+
+
+@pytest.mark.usefixtures("each_prunes")
 async def test_rotation_keeps_the_denylist_small(own_database_url: str, clock: FrozenClock) -> None:
     """B26: one's expired rows go with one's later rotations, rows of living tokens never, and a day is added."""
     settings = make_settings(own_database_url)
@@ -199,8 +207,9 @@ async def test_rotation_keeps_the_denylist_small(own_database_url: str, clock: F
             assert (await ada.refresh(old)).status_code == 401
 
 
-async def test_every_rotation_deletes_a_few_expired_rows(own_database_url: str) -> None:
-    """B26: of its own user, until none is left; another's are his own rotations' or `prune`'s."""
+@pytest.mark.usefixtures("each_prunes")
+async def test_rotations_delete_a_few_expired_rows(own_database_url: str) -> None:
+    """B26: of their own user, until none is left; another's are his own rotations' or `prune`'s."""
     count = "SELECT count(*) FROM token_denylist WHERE expires_at <= now() AND user_id = %s"
     with psycopg.connect(own_database_url, autocommit=True) as connection:
         async with running(make_settings(own_database_url)) as client:
@@ -220,21 +229,34 @@ async def test_every_rotation_deletes_a_few_expired_rows(own_database_url: str) 
     assert left == [(4,), (0,), (0,)]
 
 
+@pytest.mark.usefixtures("each_prunes")
 async def test_a_rotation_is_answered_though_pruning_fails(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """The token is used: whoever has it must get its successor."""
 
     async def fail(*args: Any, **options: Any) -> int:
         raise DatabaseUnavailable
 
-    insert_used_token = denylist.insert_used_token
-
-    async def with_expired_rows(*args: Any, **options: Any) -> denylist.Rotation | None:
-        rotation = await insert_used_token(*args, **options)
-        return rotation and denylist.Rotation(rotation.id, expired=True)
-
-    monkeypatch.setattr(denylist, "insert_used_token", with_expired_rows)
     monkeypatch.setattr(denylist, "delete_expired_tokens_of", fail)
     assert (await ada.refresh()).status_code == 200
+
+
+async def test_one_rotation_in_eight_prunes(own_database_url: str) -> None:
+    """B26: by chance of its token's id, with room for more than eight rotations add."""
+    count = "SELECT count(*) FROM token_denylist WHERE expires_at <= now()"
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
+        async with running(make_settings(own_database_url)) as client:
+            ada = await Person.sign_up(client)
+            connection.execute(
+                "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
+                "SELECT gen_random_uuid(), gen_random_uuid(), %s, 'used', now(), now() - interval '1 hour' "
+                "FROM generate_series(1, 80)",
+                [ada.user["id"]],
+            )
+            rotations = 0
+            while connection.execute(count).fetchone() != (0,):
+                ada.keep(await ada.refresh())
+                rotations += 1
+                assert rotations < 200
 
 
 async def test_no_token_is_stored(client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection) -> None:
