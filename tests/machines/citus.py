@@ -72,7 +72,18 @@ class Node:
         self.folder.mkdir()
         if "user" in self._who:
             os.chown(self.folder, self._who["user"], self._who["group"])
-        command = [BINARIES / "initdb", "-D", self.folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
+        command = [
+            BINARIES / "initdb",
+            "-D",
+            self.folder,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        ]
         subprocess.run([*command, "-N"], check=True, capture_output=True, **self._who)
         self.start()
         for database in ("template1", "postgres"):
