@@ -19,10 +19,12 @@ from psycopg.conninfo import make_conninfo
 
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings
+from app.core.database.distribution import distribute, has_extension
 from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import upgrade
 from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.core.logging import JsonFormatter
+from tests.machines.citus import join_nodes, nodes_of, on_every_node
 from tests.support import PASSWORD, SECRET, TOKEN, FrozenClock, Person, check_every_response, make_settings, running
 
 
@@ -68,13 +70,23 @@ def folder() -> Iterator[Path]:
 def new_database(postgres_url: str) -> Iterator[str]:
     """Make an empty database and give its URL; drop it afterwards."""
     name = f"test_{uuid4().hex}"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    nodes = on_every_node(postgres_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    url = make_url(postgres_url, name)
     try:
-        yield make_url(postgres_url, name)
+        join_nodes(url, nodes)
+        yield url
     finally:
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        on_every_node(postgres_url, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def bring_to_head(url: str) -> None:
+    """Migrate, and on a coordinator of Citus distribute."""
+    dsn = parse_database_url(url)
+    upgrade(dsn)
+    with psycopg.connect(url) as connection:
+        several = has_extension(connection)
+    if several:
+        distribute(dsn)
 
 
 def make_url(postgres_url: str, name: str) -> str:
@@ -93,7 +105,7 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def own_database_url(empty_database_url: str) -> str:
     """A migrated database of its own, for a test that counts rows, breaks tables or looks at limits."""
-    upgrade(parse_database_url(empty_database_url))
+    bring_to_head(empty_database_url)
     return empty_database_url
 
 
@@ -105,7 +117,7 @@ def database_url(postgres_url: str) -> Iterator[str]:
         yield given
         return
     with new_database(postgres_url) as url:
-        upgrade(parse_database_url(url))
+        bring_to_head(url)
         yield url
 
 
@@ -204,6 +216,16 @@ def _restore_logging() -> Iterator[None]:
     handlers = logging.getLogger().handlers[:]
     yield
     logging.getLogger().handlers[:] = handlers
+
+
+def pytest_report_header() -> str:
+    """Say on what the tests run."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if not given:
+        return "database: embedded"
+    with psycopg.connect(given) as connection:
+        nodes = len(nodes_of(connection))
+    return f"database: Citus on {nodes} nodes, every table distributed" if nodes else "database: TEST_DATABASE_URL"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
