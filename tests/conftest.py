@@ -1,20 +1,15 @@
 """A real PostgreSQL for every test: the embedded one, or the one that TEST_DATABASE_URL names."""
 
-import asyncio
 import logging
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol
-from uuid import uuid4
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from app.core.clock import Clock, system_clock
@@ -23,7 +18,12 @@ from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import upgrade
 from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.core.logging import JsonFormatter
-from tests.support import PASSWORD, SECRET, TOKEN, FrozenClock, Person, check_every_response, make_settings, running
+from tests.support.checks import TOKEN, check_every_response
+from tests.support.clock import FrozenClock
+from tests.support.databases import new_database, new_folder
+from tests.support.people import PASSWORD, Person
+from tests.support.server import Service, running
+from tests.support.settings import SECRET, make_settings
 
 
 @pytest.fixture(scope="session")
@@ -46,41 +46,11 @@ def postgres_url() -> Iterator[str]:
             server.stop()
 
 
-@contextmanager
-def new_folder() -> Iterator[Path]:
-    """Make a folder that the server's user can enter, also when root runs the tests."""
-    folder = Path(tempfile.mkdtemp(prefix="auth-tasks-test-"))
-    folder.chmod(0o711)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder for an embedded database."""
     with new_folder() as made:
         yield made
-
-
-@contextmanager
-def new_database(postgres_url: str) -> Iterator[str]:
-    """Make an empty database and give its URL; drop it afterwards."""
-    name = f"test_{uuid4().hex}"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    try:
-        yield make_url(postgres_url, name)
-    finally:
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def make_url(postgres_url: str, name: str) -> str:
-    """Give the same server's URL with another database."""
-    head, _, query = postgres_url.partition("?")
-    return f"{head.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
 
 
 @pytest.fixture
@@ -138,12 +108,6 @@ async def clocked(settings: Settings, clock: FrozenClock) -> AsyncIterator[httpx
         yield started
 
 
-class Service(Protocol):
-    """Starts the service with other settings, as `async with service(…) as client`."""
-
-    def __call__(self, *, clock: Clock = ..., **overrides: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]: ...
-
-
 @pytest.fixture
 def service(database_url: str) -> Service:
     """The service with other settings, over the database that the tests share."""
@@ -152,12 +116,6 @@ def service(database_url: str) -> Service:
         return running(make_settings(database_url, **overrides), clock=clock)
 
     return start
-
-
-@pytest.fixture
-def gather() -> Callable[..., Any]:
-    """Awaits things at once, in order of their results."""
-    return asyncio.gather
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import pytest
 
 from app.cli import commands
 from app.core.clock import stopwatch
-from tests.conftest import Service
-from tests.support import PASSWORD, ROOT, SECRET, Person, new_email, serving
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import Service, serving
+from tests.support.settings import ROOT, SECRET
 
 
 def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> "subprocess.CompletedProcess[str]":

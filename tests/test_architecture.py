@@ -19,7 +19,7 @@ from app.tasks.list_repository import ListShape, list_statement
 from app.tasks.models import Order, Sort
 from app.tasks.repository import update_statement
 from app.tasks.schemas import TaskUpdate
-from tests.support import ROOT
+from tests.support.settings import ROOT
 
 
 def trees(folder: str) -> dict[str, ast.Module]:

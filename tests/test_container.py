@@ -17,7 +17,9 @@ import pytest
 import yaml
 
 from app.core.config import Settings
-from tests.support import PASSWORD, ROOT, SECRET, free_port, new_email
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import free_port
+from tests.support.settings import ROOT, SECRET
 
 
 @dataclass

@@ -16,9 +16,11 @@ from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import upgrade
 from app.main import create_app
 from tests.bench.in_process import Ask, profile, sender
-from tests.conftest import new_database
 from tests.growth.grown import ask, fill, touched
-from tests.support import Person, client_of, make_settings, running
+from tests.support.databases import new_database
+from tests.support.people import Person
+from tests.support.server import client_of, running
+from tests.support.settings import make_settings
 
 ROUND_TRIPS = {
     "GET /api/tasks": 1,

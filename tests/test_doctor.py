@@ -7,7 +7,7 @@ import pytest
 
 from app.cli import commands
 from app.cli.doctor import examine
-from tests.support import SECRET, make_settings
+from tests.support.settings import SECRET, make_settings
 
 
 def found(url: str, **settings: Any) -> dict[str, tuple[str, str]]:

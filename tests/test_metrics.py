@@ -9,8 +9,9 @@ import httpx
 import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Service
-from tests.support import PASSWORD, Person, Server, make_settings, new_email, running, serving
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import Server, Service, running, serving
+from tests.support.settings import make_settings
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

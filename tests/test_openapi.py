@@ -7,7 +7,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.main import create_app
-from tests.support import ROOT, make_settings
+from tests.support.settings import ROOT, make_settings
 
 
 def document_of(contracts: tuple[str, ...] = ()) -> dict[str, Any]:

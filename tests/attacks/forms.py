@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from jose import jwt
 
-from tests.support import SECRET
+from tests.support.settings import SECRET
 
 COMMON_SECRETS = [
     *("secret", "changeme", "password", "123456", "key", "jwt", "token", "admin", "test", "default", "supersecret"),

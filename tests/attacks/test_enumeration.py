@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from app.core.clock import stopwatch
-from tests.support import Person, new_email, serving
+from tests.support.people import Person, new_email
+from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from tests.attacks.forms import forged
-from tests.support import Person
+from tests.support.people import Person
+from tests.support.server import app_of
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ "
 
@@ -71,7 +72,7 @@ async def test_no_mutation_of_a_genuine_token_passes(client: httpx.AsyncClient, 
 
 async def test_a_forged_token_costs_no_connection(client: httpx.AsyncClient, ada: Person) -> None:
     """A37, A38: and on the same client the genuine one is served next."""
-    pool = client._transport.app.state.database.pool  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    pool = app_of(client).state.database.pool
     before = pool.get_stats().get("requests_num", 0)
     sent = 0
     for place in ("bearer", "refresh", "signout"):

@@ -11,7 +11,7 @@ from queue import Queue
 import pytest
 
 from tests.attacks.guards import GUARDS, Guard
-from tests.support import ROOT
+from tests.support.settings import ROOT
 
 COPIES = 2
 

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.support import PASSWORD, Server, new_email
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server
 
 
 def send(server: Server, request: bytes) -> tuple[int, bytes]:

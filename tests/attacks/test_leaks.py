@@ -6,7 +6,10 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from tests.support import SECRET, TOKEN, Person, serving
+from tests.support.checks import TOKEN
+from tests.support.people import Person
+from tests.support.server import serving
+from tests.support.settings import SECRET
 
 PASSWORD = "c4nary-Passw0rd"
 DSN_PASSWORD = "c4nary-Dsn-Passw0rd"

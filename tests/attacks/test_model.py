@@ -6,8 +6,8 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Service
-from tests.support import Person
+from tests.support.people import Person
+from tests.support.server import Service
 
 STEPS = st.lists(
     st.tuples(

@@ -10,7 +10,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.support import PASSWORD, Person, new_email, serving
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
 

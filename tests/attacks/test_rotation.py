@@ -8,7 +8,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.support import Person, Server, serving
+from tests.support.people import Person
+from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.slow
 

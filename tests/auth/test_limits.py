@@ -7,8 +7,9 @@ import httpx
 import psycopg
 import pytest
 
-from tests.conftest import Service
-from tests.support import PASSWORD, FrozenClock, Person, client_of, new_email
+from tests.support.clock import FrozenClock
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import Service, app_of, client_of
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ async def right(client: httpx.AsyncClient, email: str) -> int:
 
 def at(client: httpx.AsyncClient, address: str) -> httpx.AsyncClient:
     """Give a client of the same service that calls from another address."""
-    return client_of(client._transport.app, address)  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    return client_of(app_of(client), address)
 
 
 async def test_an_account_is_locked_after_its_failures_and_opens_in_time(limited: Any, clock: FrozenClock) -> None:

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from tests.conftest import Service
-from tests.support import PASSWORD, Person
+from tests.support.people import PASSWORD, Person
+from tests.support.server import Service
 
 TOKEN = "/api/auth/token"
 

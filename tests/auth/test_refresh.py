@@ -10,8 +10,10 @@ from jose import jwt
 
 from app.auth import denylist
 from app.core.database.pool import DatabaseUnavailable
-from tests.conftest import Service
-from tests.support import SECRET, FrozenClock, Person, make_settings, running
+from tests.support.clock import FrozenClock
+from tests.support.people import Person
+from tests.support.server import Service, running
+from tests.support.settings import SECRET, make_settings
 
 
 async def is_signed_in(person: Person) -> bool:

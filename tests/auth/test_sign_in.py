@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from passlib.hash import bcrypt, bcrypt_sha256
 
-from tests.conftest import Service
-from tests.support import PASSWORD, Person, new_email
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import Service, app_of
 
 
 async def sign_in(client: httpx.AsyncClient, email: str, password: str = PASSWORD, **options: Any) -> httpx.Response:
@@ -81,7 +81,7 @@ async def test_old_hashes_are_accepted_and_made_anew(
 async def test_the_decoys_password_opens_nothing(service: Service) -> None:
     """C1: its hash is verified for unknown e-mails, and to be right is not enough."""
     async with service() as client:
-        passwords = client._transport.app.state.auth.passwords  # type: ignore[attr-defined]  # httpx.ASGITransport's
+        passwords = app_of(client).state.auth.passwords
         passwords.dummy_hash = await passwords.hash(PASSWORD)
         assert (await sign_in(client, new_email())).status_code == 401
 

@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from tests.support import FrozenClock, Person
+from tests.support.clock import FrozenClock
+from tests.support.people import Person
 
 
 async def sign_out(client: httpx.AsyncClient, person: Person | None = None, **body: object) -> httpx.Response:

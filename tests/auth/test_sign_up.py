@@ -1,5 +1,6 @@
 """Making an account."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -7,8 +8,8 @@ import psycopg
 import pytest
 
 from app.auth.emails import normalise_email
-from tests.conftest import Service
-from tests.support import PASSWORD, Person, new_email
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import Service
 
 
 async def sign_up(client: httpx.AsyncClient, **body: Any) -> httpx.Response:
@@ -163,8 +164,8 @@ async def test_common_passwords_are_turned_away_when_asked_for(service: Service,
         assert (await sign_up(client, password="12345678")).status_code == 201
 
 
-async def test_one_email_at_once_makes_one_account(client: httpx.AsyncClient, gather: Any) -> None:
+async def test_one_email_at_once_makes_one_account(client: httpx.AsyncClient) -> None:
     """G22."""
     email = new_email()
-    answers = await gather(*(sign_up(client, email=e) for e in [email, email.upper()] * 5))
+    answers = await asyncio.gather(*(sign_up(client, email=e) for e in [email, email.upper()] * 5))
     assert sorted(a.status_code for a in answers) == [201] + [409] * 9

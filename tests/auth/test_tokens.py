@@ -13,7 +13,9 @@ from jose import jwk, jwt
 
 from app.auth.errors import InvalidToken
 from app.auth.tokens import CACHED_TOKENS, MAX_TOKEN_LENGTH, TokenCodec
-from tests.support import SECRET, FrozenClock, Person
+from tests.support.clock import FrozenClock
+from tests.support.people import Person
+from tests.support.settings import SECRET
 
 Forge = Callable[..., str]
 

@@ -8,7 +8,9 @@ import pytest
 
 from app.auth import accounts_admin as users
 from app.cli import commands
-from tests.support import SECRET, Person, make_settings, running
+from tests.support.people import Person
+from tests.support.server import running
+from tests.support.settings import SECRET, make_settings
 
 Run = Callable[..., str]
 
@@ -27,57 +29,58 @@ def run(own_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 @pytest.fixture
-async def client(own_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+async def own_client(own_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a service whose database holds nobody else."""
     async with running(make_settings(own_database_url)) as started:
         yield started
 
 
 async def test_a_deactivated_account_is_shut_and_opens_again_without_its_old_sign_ins(
-    client: httpx.AsyncClient, run: Run
+    own_client: httpx.AsyncClient, run: Run
 ) -> None:
     """D20: at once, and for good."""
-    ada = await Person.sign_up(client)
+    ada = await Person.sign_up(own_client)
     task = await ada.add_task()
     await asyncio.to_thread(run, "deactivate", f" {ada.email.upper()}")
     body = {"email": ada.email, "password": ada.password}
     assert (await ada.get("/api/tasks")).status_code == 401
     assert (await ada.refresh()).status_code == 401
-    assert (await client.post("/api/auth/signin", json=body)).status_code == 401
+    assert (await own_client.post("/api/auth/signin", json=body)).status_code == 401
     await asyncio.to_thread(run, "activate", ada.email)
     assert (await ada.get("/api/tasks")).status_code == 401
     again = await ada.sign_in()
     assert (await again.get("/api/tasks")).json() == [task]
 
 
-async def test_an_operator_signs_somebody_out_and_nobody_else(client: httpx.AsyncClient, run: Run) -> None:
+async def test_an_operator_signs_somebody_out_and_nobody_else(own_client: httpx.AsyncClient, run: Run) -> None:
     """A lost phone."""
-    ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+    ada, bob = await Person.sign_up(own_client), await Person.sign_up(own_client)
     await asyncio.to_thread(run, "signout", ada.email)
     assert (await ada.refresh()).status_code == 401
     assert (await bob.get("/api/tasks")).status_code == 200
     assert (await (await ada.sign_in()).get("/api/tasks")).status_code == 200
 
 
-async def test_a_deleted_account_is_gone_with_its_tasks(client: httpx.AsyncClient, run: Run) -> None:
+async def test_a_deleted_account_is_gone_with_its_tasks(own_client: httpx.AsyncClient, run: Run) -> None:
     """And its e-mail address is free."""
-    ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+    ada, bob = await Person.sign_up(own_client), await Person.sign_up(own_client)
     await ada.add_task()
     kept = await bob.add_task()
     await asyncio.to_thread(run, "delete", ada.email)
     assert (await ada.get("/api/tasks")).status_code == 401
-    again = await Person.sign_up(client, email=ada.email)
+    again = await Person.sign_up(own_client, email=ada.email)
     assert (await again.get("/api/tasks")).json() == []
     assert (await bob.get("/api/tasks")).json() == [kept]
 
 
 async def test_every_account_is_listed_once_in_order(
-    client: httpx.AsyncClient, run: Run, monkeypatch: pytest.MonkeyPatch
+    own_client: httpx.AsyncClient, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In batches, however many there are."""
     monkeypatch.setattr(users, "BATCH", 2)
     emails = [f"{letter}@example.test" for letter in "cabed"]
     for email in emails:
-        await Person.sign_up(client, email=email, name="Ada L" if email[0] == "a" else None)
+        await Person.sign_up(own_client, email=email, name="Ada L" if email[0] == "a" else None)
     await asyncio.to_thread(run, "deactivate", "b@example.test")
     lines = (await asyncio.to_thread(run, "list")).splitlines()
     assert [line.split()[2] for line in lines] == sorted(emails)

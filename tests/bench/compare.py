@@ -16,7 +16,7 @@ from app.core.database.migrations import upgrade
 from app.core.embedded_postgres.server import EmbeddedPostgres
 from tests.bench.data import PASSWORD, People, Request, access_token, make_tokens, refresh_requests, seed
 from tests.bench.servers import Target, Window, load, three_servers
-from tests.support import SECRET
+from tests.support.settings import SECRET
 
 # Tokens that nobody has used yet, for one window: more than the fastest can use up.
 REFRESHES_A_SECOND = {"this service": 6000, "usual": 2000, "limit": 14000}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
-from tests.support import ROOT
+from tests.support.settings import ROOT
 
 Send = Callable[[], Awaitable[int]]
 

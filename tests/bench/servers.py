@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.support import ROOT, free_port, serving
+from tests.support.server import free_port, serving
+from tests.support.settings import ROOT
 
 MANY = "100000000/minute"
 

@@ -16,7 +16,8 @@ import pytest
 
 from auth_tasks_client import ApiError, SignedOut, TasksClient, TokenAuth, TokenStore
 from tests.client.between import Between
-from tests.support import ROOT, Server
+from tests.support.server import Server
+from tests.support.settings import ROOT
 
 
 def expire(store: TokenStore) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from auth_tasks_client.__main__ import main
 from tests.client.between import Between
-from tests.support import PASSWORD, Server, free_port, new_email
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server, free_port
 
 Run = Callable[..., tuple[int, str, str]]
 HOSTILE = "a\x1b[2Jb\nc\rd\x07e\x7ff\x9bg\u202eh\u2028i\ud800j\U000e0001k"

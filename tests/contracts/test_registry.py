@@ -8,7 +8,7 @@ import pytest
 from app.contracts.registry import CONTRACTS
 from app.core.config import SettingsError
 from app.main import create_app
-from tests.support import ROOT, make_settings
+from tests.support.settings import ROOT, make_settings
 
 URL = "postgresql://localhost/none"
 

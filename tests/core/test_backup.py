@@ -10,7 +10,9 @@ import pytest
 
 from app.core.database.backup import BackupFailed, dump, restore
 from app.core.database.dsn import parse_database_url
-from tests.support import SECRET, Person, environment_of, make_settings, running
+from tests.support.people import Person
+from tests.support.server import running
+from tests.support.settings import SECRET, environment_of, make_settings
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from app.core.config import Limit, Settings, SettingsError, load_settings
 from app.core.database.dsn import parse_database_url
-from tests.support import ROOT, SECRET
+from tests.support.settings import ROOT, SECRET
 
 URL = "postgresql://me:hunter2@db.example:5433/tasks"
 

@@ -10,7 +10,9 @@ import pytest
 
 from app.core.clock import stopwatch
 from app.core.embedded_postgres.server import EmbeddedPostgres
-from tests.support import Person, make_settings, running
+from tests.support.people import Person
+from tests.support.server import app_of, running
+from tests.support.settings import make_settings
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ async def test_connections_that_died_in_the_pool_fail_no_request(own: httpx.Asyn
 async def test_a_request_that_finds_no_connection_is_503_in_time(own: httpx.AsyncClient) -> None:
     """G6: and forged tokens, liveness and preflights need none (A37, F4)."""
     ada = await Person.sign_up(own)
-    pool = own._transport.app.state.database.pool  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    pool = app_of(own).state.database.pool
     taken = [await pool.getconn() for _ in range(2)]
     began = stopwatch()
     answers = await asyncio.gather(*(ada.get("/api/tasks") for _ in range(10)))
@@ -187,7 +189,7 @@ async def test_a_migration_that_changes_a_column_fails_no_request(
 async def test_a_thousand_failures_are_a_few_lines(own: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
     """G7: at most one a second, and each says how many it stands for."""
     ada = await Person.sign_up(own)
-    database = own._transport.app.state.database  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    database = app_of(own).state.database
     with pytest.MonkeyPatch.context() as patch:
 
         async def fail(*_: object) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from app.core.embedded_postgres.paths import EmbeddedUnavailable
 from app.core.embedded_postgres.server import EmbeddedPostgres
-from tests.support import ROOT
+from tests.support.settings import ROOT
 
 HOLD = """
 import sys, time

@@ -6,7 +6,8 @@ from fastapi import FastAPI, Request, Response
 
 from app.core.config import Settings
 from app.main import create_app
-from tests.support import Person, client_of
+from tests.support.people import Person
+from tests.support.server import client_of
 
 ORIGIN = "http://localhost:3000"
 MEMBERS = {"type", "title", "status", "detail", "code", "instance", "request_id"}

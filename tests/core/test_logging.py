@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.core.logging import ConsoleFormatter, JsonFormatter, configure_logging
-from tests.support import Person
+from tests.support.people import Person
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ from sqlmodel import SQLModel
 
 from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import alembic_config, upgrade
-from tests.conftest import new_database
-from tests.support import ROOT, SECRET, Person, make_settings, running
+from tests.support.databases import new_database
+from tests.support.people import Person
+from tests.support.server import running
+from tests.support.settings import ROOT, SECRET, make_settings
 
 CONSTRAINTS = """SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
     WHERE connamespace = 'public'::regnamespace"""

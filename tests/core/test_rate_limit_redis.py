@@ -12,8 +12,8 @@ import pytest
 from app.core.config import Limit
 from app.core.errors import TooManyRequests
 from app.core.rate_limits.redis import LimitsUnavailable, RedisRateLimiter
-from tests.conftest import Service
-from tests.support import Person, free_port
+from tests.support.people import Person
+from tests.support.server import Service, free_port
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="needs redis-server: apt-get install redis-server"

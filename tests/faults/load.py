@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 
-from tests.support import PASSWORD, Person, new_email
+from tests.support.people import PASSWORD, Person, new_email
 
 
 @dataclass

@@ -6,7 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import Person, serving
+from tests.support.people import Person
+from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from app.core.clock import stopwatch
-from tests.support import Person, make_settings, running, serving
+from tests.support.people import Person
+from tests.support.server import running, serving
+from tests.support.settings import make_settings
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.core.embedded_postgres.server import EmbeddedPostgres
 from tests.faults.load import Acknowledged, check, writing
-from tests.support import Server, serving
+from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.slow
 

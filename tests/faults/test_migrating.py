@@ -12,9 +12,10 @@ from alembic import command
 
 from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import alembic_config, upgrade
-from tests.conftest import new_database
 from tests.faults.load import Acknowledged, check, writing
-from tests.support import ROOT, SECRET, serving
+from tests.support.databases import new_database
+from tests.support.server import serving
+from tests.support.settings import ROOT, SECRET
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,11 @@ import pytest
 
 from app.core.clock import stopwatch
 from app.core.embedded_postgres.server import EmbeddedPostgres
-from tests.conftest import new_database
 from tests.faults.proxy import Proxy, proxied
-from tests.support import Person, make_settings, running
+from tests.support.databases import new_database
+from tests.support.people import Person
+from tests.support.server import app_of, running
+from tests.support.settings import make_settings
 
 pytestmark = pytest.mark.slow
 
@@ -152,7 +154,7 @@ async def test_clients_that_leave_take_no_connection_with_them(behind: httpx.Asy
         await asyncio.sleep(0.0002 * (number % 11))
         left += sent.cancel()
         await asyncio.gather(sent, return_exceptions=True)
-    pool = behind._transport.app.state.database.pool  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    pool = app_of(behind).state.database.pool
     await asyncio.sleep(1)
     stats = pool.get_stats()
     print(f"500 requests, {left} given up: {stats['pool_size'] - stats['pool_available']} connections missing")

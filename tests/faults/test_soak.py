@@ -9,7 +9,7 @@ import pytest
 from tests.bench.servers import Target
 from tests.faults.load import Acknowledged, check, writing
 from tests.faults.test_stop import sessions
-from tests.support import serving
+from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
 

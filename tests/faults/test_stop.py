@@ -10,7 +10,8 @@ import pytest
 
 from app.cli.serve import GRACE_SECONDS
 from app.core.clock import stopwatch
-from tests.support import PASSWORD, Person, Server, serving
+from tests.support.people import PASSWORD, Person
+from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.slow
 

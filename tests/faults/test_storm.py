@@ -12,7 +12,8 @@ import pytest
 
 from app.auth.passwords import PasswordHasher
 from app.core.clock import stopwatch
-from tests.support import PASSWORD, Person, serving
+from tests.support.people import PASSWORD, Person
+from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
 

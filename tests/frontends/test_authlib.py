@@ -8,7 +8,8 @@ import pytest
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
-from tests.support import PASSWORD, new_email, serving
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import serving
 
 
 def test_it_signs_in_and_refreshes_by_itself(database_url: str, tmp_path: Path) -> None:

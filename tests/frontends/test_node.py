@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from app.auth.tokens import TokenCodec
-from tests.support import PASSWORD, ROOT, SECRET, Server, new_email, serving
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server, serving
+from tests.support.settings import ROOT, SECRET
 
 pytestmark = [
     pytest.mark.slow,

@@ -17,9 +17,9 @@ from app.core.database.pool import connection_arguments
 from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.tasks.list_repository import list_statement
 from app.tasks.pages import BATCH
-from tests.conftest import new_database, new_folder
 from tests.growth.grown import STATEMENTS, Asked, ask, fill, list_shape, touched
-from tests.support import ROOT
+from tests.support.databases import new_database, new_folder
+from tests.support.settings import ROOT
 
 USERS = (1_000, 100_000, 1_000_000)
 TASKS_EACH = 20

@@ -16,7 +16,8 @@ import pytest
 from tests.core.test_rate_limit_redis import redis  # noqa: F401  # a fixture
 from tests.faults.load import Acknowledged, check, writing
 from tests.machines.balancer import balanced, needs_nginx
-from tests.support import ROOT, Person, new_email
+from tests.support.people import Person, new_email
+from tests.support.settings import ROOT
 
 pytestmark = [pytest.mark.slow, needs_nginx]
 

@@ -7,7 +7,7 @@ import pytest
 from app.cli.doctor import report
 from tests.machines.pooler import needs_pgbouncer, pooled
 from tests.machines.test_balancer import run_tests
-from tests.support import make_settings
+from tests.support.settings import make_settings
 
 pytestmark = [pytest.mark.slow, needs_pgbouncer]
 

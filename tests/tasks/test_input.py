@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support import Person
+from tests.support.people import Person
 
 NASTY = [
     "emoji 👩‍👩‍👧‍👦 and flags 🇩🇪",

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from app.main import create_app
-from tests.support import Person, make_settings
+from tests.support.people import Person
+from tests.support.settings import make_settings
 
 VERBS: list[tuple[str, str, Any]] = [
     ("GET", "", None),

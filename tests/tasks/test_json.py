@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +16,9 @@ from app.core.config import Settings
 from app.tasks import list_repository
 from app.tasks.pages import BATCH
 from app.tasks.schemas import TaskRead
-from tests.support import Person, make_settings, running
+from tests.support.people import Person
+from tests.support.server import app_of, running
+from tests.support.settings import make_settings
 
 AS_THE_SCHEMA_WRITES = TypeAdapter(list[TaskRead])
 COLUMNS = "id, user_id, title, description, status, priority, version, created_at, updated_at"
@@ -34,11 +35,6 @@ TASK = st.tuples(
     MOMENT | st.just(datetime(2026, 1, 7, 10, tzinfo=UTC)),
     MOMENT,
 )
-
-
-@pytest.fixture
-async def ada(client: httpx.AsyncClient) -> Person:
-    return await Person.sign_up(client)
 
 
 @pytest.fixture
@@ -88,7 +84,7 @@ async def test_a_list_is_not_kept_with_its_connection(database_url: str) -> None
         await ada.add_task("x" * 200, description="long " * 400)
         await ada.get("/api/tasks")
         await ada.get("/api/auth/me")
-        pool = client._transport.app.state.database.pool  # type: ignore[attr-defined]  # httpx.ASGITransport's
+        pool = app_of(client).state.database.pool
         connection = await pool.getconn()
         cursors = [
             found for found in gc.get_objects() if isinstance(found, AsyncCursor) and found.connection is connection

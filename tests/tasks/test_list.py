@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.tasks import pages
-from tests.support import Person
+from tests.support.people import Person
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import httpx
 import psycopg
 import pytest
 
-from tests.support import Person, make_settings, running
+from tests.support.people import Person
+from tests.support.server import running
+from tests.support.settings import make_settings
 
 FIELDS = {
     "id",
