@@ -17,7 +17,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def run(own_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command and gives what it printed."""
+    """Runs the command and returns what it printed."""
     monkeypatch.setenv("DATABASE_URL", own_database_url)
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
 
@@ -38,7 +38,10 @@ async def own_client(own_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
 async def test_a_deactivated_account_is_shut_and_opens_again_without_its_old_sign_ins(
     own_client: httpx.AsyncClient, run: Run
 ) -> None:
-    """D20: at once, and for good."""
+    """A deactivated account is shut at once; activated again, it has its tasks and none of its old sessions.
+
+    Source: FR-050.
+    """
     ada = await Person.sign_up(own_client)
     task = await ada.add_task()
     await asyncio.to_thread(run, "deactivate", f" {ada.email.upper()}")
@@ -53,7 +56,7 @@ async def test_a_deactivated_account_is_shut_and_opens_again_without_its_old_sig
 
 
 async def test_an_operator_signs_somebody_out_and_nobody_else(own_client: httpx.AsyncClient, run: Run) -> None:
-    """A lost phone."""
+    """After a lost phone an operator ends one user's sessions and nobody else's. Source: FR-050."""
     ada, bob = await Person.sign_up(own_client), await Person.sign_up(own_client)
     await asyncio.to_thread(run, "signout", ada.email)
     assert (await ada.refresh()).status_code == 401
@@ -62,7 +65,7 @@ async def test_an_operator_signs_somebody_out_and_nobody_else(own_client: httpx.
 
 
 async def test_a_deleted_account_is_gone_with_its_tasks(own_client: httpx.AsyncClient, run: Run) -> None:
-    """And its e-mail address is free."""
+    """A deleted account leaves no task behind, and its e-mail address is free again. Source: FR-050."""
     ada, bob = await Person.sign_up(own_client), await Person.sign_up(own_client)
     await ada.add_task()
     kept = await bob.add_task()
@@ -76,7 +79,7 @@ async def test_a_deleted_account_is_gone_with_its_tasks(own_client: httpx.AsyncC
 async def test_every_account_is_listed_once_in_order(
     own_client: httpx.AsyncClient, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In batches, however many there are."""
+    """An operator sees every account once, however many there are. Source: FR-050."""
     monkeypatch.setattr(users, "BATCH", 2)
     emails = [f"{letter}@example.test" for letter in "cabed"]
     for email in emails:
@@ -89,7 +92,7 @@ async def test_every_account_is_listed_once_in_order(
 
 
 def test_what_is_not_there_or_not_said_is_told(run: Run) -> None:
-    """Exit code 1 and a sentence, 2 for a wrong call."""
+    """A mistake on the command line gets a sentence, and an exit code that scripts can tell: 1 or 2. Source: FR-050."""
     with pytest.raises(SystemExit, match="There is no account"):
         run("delete", "nobody@example.test")
     for wrong in (["delete"], ["list", "a@b.co"], ["promote", "a@b.co"]):
