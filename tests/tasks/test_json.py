@@ -63,13 +63,16 @@ def stored(configured: Settings, user_id: str, order: str = "created_at DESC, id
 async def test_every_text_and_moment_is_written_as_the_schema_does(
     ada: Person, configured: Settings, tasks: list[Any]
 ) -> None:
-    """Byte for byte: quotes, control characters, emoji, whole seconds."""
+    """A client reads the same JSON from a list as from a single task, byte for byte.
+
+    Quotes, control characters, emoji and whole seconds are where writers differ.
+    """
     store(configured, ada.user["id"], tasks)
     assert (await ada.get("/api/tasks")).content == stored(configured, ada.user["id"])
 
 
 async def test_the_list_is_utf_8_whatever_the_url_says(database_url: str) -> None:
-    """As pasted from a tool that wanted another encoding."""
+    """Lists are UTF-8, though a pasted database URL asks for another encoding."""
     url = f"{database_url}{'&' if '?' in database_url else '?'}client_encoding=latin1"
     async with running(make_settings(url)) as client:
         ada = await Person.sign_up(client)
@@ -78,7 +81,7 @@ async def test_the_list_is_utf_8_whatever_the_url_says(database_url: str) -> Non
 
 
 async def test_a_list_is_not_kept_with_its_connection(database_url: str) -> None:
-    """Ten megabytes for each connection of the pool, otherwise."""
+    """Long lists do not stay in memory: otherwise ten megabytes for each connection of the pool."""
     async with running(make_settings(database_url, database_pool_min=1, database_pool_max=1)) as client:
         ada = await Person.sign_up(client)
         await ada.add_task("x" * 200, description="long " * 400)
@@ -94,7 +97,7 @@ async def test_a_list_is_not_kept_with_its_connection(database_url: str) -> None
 
 
 async def test_a_list_longer_than_a_batch_is_whole_and_in_order(ada: Person, configured: Settings) -> None:
-    """Streamed, and not to be told from one that was not."""
+    """A client cannot tell a list that was read in batches from one that was not."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     for count in (BATCH - 1, BATCH, BATCH + 1, 2 * BATCH, 2 * BATCH + 7):
         moments = (start + timedelta(seconds=number // 3) for number in range(count))
@@ -107,7 +110,7 @@ async def test_a_list_longer_than_a_batch_is_whole_and_in_order(ada: Person, con
 
 
 async def test_a_sign_in_that_ends_while_its_list_is_read_stops_the_list(ada: Person, configured: Settings) -> None:
-    """The rest of it is not given, and the client can tell that it is not whole."""
+    """A client gets no more of a list when its session ends, and can tell that it is not whole."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     store(configured, ada.user["id"], [("t", None, "pending", "low", 1, moment, moment)] * (BATCH + 1))
     select_tasks, calls = list_repository.select_tasks, 0
