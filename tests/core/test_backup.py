@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Run:
 async def test_a_restored_database_is_what_it_was_and_nobody_is_signed_in(
     own_database_url: str, tmp_path: Path, run: Run
 ) -> None:
-    """A token that was signed out after the dump does not come back to life with it."""
+    """A restored database has its tasks, and no session that was ended after the dump is active again."""
     file = tmp_path / "backup.dump"
     async with running(make_settings(own_database_url)) as client:
         ada = await Person.sign_up(client)
@@ -52,7 +52,7 @@ async def test_a_restored_database_is_what_it_was_and_nobody_is_signed_in(
 
 
 def test_the_embedded_database_is_dumped_and_restored_elsewhere(folder: Path, tmp_path: Path, run: Run) -> None:
-    """It need not run, and the new place need not exist."""
+    """An operator can move an embedded database: it need not run, and the new place need not exist."""
     file = tmp_path / "backup.dump"
     old, new = (str(folder / name) for name in ("old", "new"))
     for arguments, place in ((("migrate",), old), (("dump", str(file)), old), (("restore", str(file)), new)):
@@ -63,7 +63,7 @@ def test_the_embedded_database_is_dumped_and_restored_elsewhere(folder: Path, tm
 def test_what_cannot_be_done_is_said(
     own_database_url: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No older dump is lost, and a broken one changes nothing."""
+    """An operator loses no older dump, and a broken one changes nothing."""
     dsn = parse_database_url(own_database_url)
     file = tmp_path / "backup.dump"
     file.write_text("mine")
