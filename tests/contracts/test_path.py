@@ -1,4 +1,4 @@
-"""`path`, line by line of its specifications (S1 and S3)."""
+"""The contract `path`: tasks below the user's id, as bare objects."""
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -34,7 +34,7 @@ async def make(person: Person, title: str = "Task") -> dict[str, Any]:
 
 
 async def test_tasks_are_bare_objects_with_seven_fields(grace: Person) -> None:
-    """S1, create and list: 201 and the task; 200 and an array, [] when empty; no fewer, no more fields."""
+    """A client of `path` gets exactly the fields it knows, and an array of them. Source: PATH-001."""
     assert (await grace.get(url(grace))).json() == []
     answer = await grace.send("POST", url(grace), json={"title": "New Task", "description": "Task description"})
     task = answer.json()
@@ -45,7 +45,7 @@ async def test_tasks_are_bare_objects_with_seven_fields(grace: Person) -> None:
 
 
 async def test_a_long_list_is_whole(grace: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read and written in batches."""
+    """A client gets the whole list, though it is read and written in batches."""
     monkeypatch.setattr(pages, "BATCH", 2)
     made = [await make(grace, str(number)) for number in range(5)]
     assert (await grace.get(url(grace))).json() == made[::-1]
@@ -56,7 +56,7 @@ async def test_a_long_list_is_whole(grace: Person, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 async def test_put_and_patch_change_what_is_sent(grace: Person, method: str) -> None:
-    """S1 US3: several fields or one; updated_at moves."""
+    """A client changes one field or several, by either verb. Source: PATH-002."""
     task = await make(grace)
     changed = (await grace.send(method, url(grace, f"/{task['id']}"), json={"completed": True})).json()
     assert changed == task | {"completed": True, "updated_at": changed["updated_at"]}
@@ -66,7 +66,7 @@ async def test_put_and_patch_change_what_is_sent(grace: Person, method: str) -> 
 
 
 async def test_completion_toggles(grace: Person) -> None:
-    """S3: PATCH /complete."""
+    """A client completes a task by one request and opens it again by another. Source: PATH-003."""
     task = await make(grace)
     for completed in (True, False):
         answer = await grace.send("PATCH", url(grace, f"/{task['id']}/complete"))
@@ -74,7 +74,7 @@ async def test_completion_toggles(grace: Person) -> None:
 
 
 async def test_deleting_answers_204(grace: Person) -> None:
-    """S1 US4."""
+    """A client gets 204 without a body, and the task is gone. Source: PATH-004."""
     task = await make(grace)
     answer = await grace.send("DELETE", url(grace, f"/{task['id']}"))
     assert (answer.status_code, answer.content) == (204, b"")
@@ -82,7 +82,7 @@ async def test_deleting_answers_204(grace: Person) -> None:
 
 
 async def test_errors_have_error_beside_detail(grace: Person) -> None:
-    """S1, error handling: {"error", "detail"} on 401, 403, 404, 405 and 422."""
+    """A client that reads `error` finds it beside `detail`, on every kind of error. Source: PATH-005."""
     bob = await Person.sign_up(grace.client)
     cases = [
         (await grace.client.get(url(grace)), 401, "Unauthorized"),
@@ -100,7 +100,7 @@ async def test_errors_have_error_beside_detail(grace: Person) -> None:
 
 
 async def test_nobody_reaches_anothers_tasks(grace: Person) -> None:
-    """S1, test_user_isolation: not by path (403), not by id under one's own path (404)."""
+    """Another user's path is 403, and another user's task below one's own path is 404. Source: PATH-006."""
     bob = await Person.sign_up(grace.client)
     task = await make(bob)
     for method, rest, body in (
@@ -119,7 +119,7 @@ async def test_nobody_reaches_anothers_tasks(grace: Person) -> None:
 
 
 async def test_login_takes_json_and_the_oauth_form(grace: Person) -> None:
-    """S3: POST /api/auth/login, answering like sign-in."""
+    """A client signs in by JSON or the OAuth form, and gets what sign-in answers. Source: PATH-007."""
     json = await grace.client.post("/api/auth/login", json={"email": grace.email, "password": PASSWORD})
     form = await grace.client.post("/api/auth/login", data={"username": grace.email, "password": PASSWORD})
     for answer in (json, form):
@@ -135,7 +135,7 @@ async def test_login_takes_json_and_the_oauth_form(grace: Person) -> None:
 
 
 async def test_the_other_routes_are_as_ever(grace: Person) -> None:
-    """The token-scoped API stands beside it, and v1 too."""
+    """Clients of the token-scoped API and of `v1` notice nothing of the contract beside them."""
     task = await make(grace)
     assert (await grace.get(f"/api/tasks/{task['id']}")).json()["version"] == 1
     assert (await grace.get("/api/tasks")).status_code == 200
@@ -144,7 +144,10 @@ async def test_the_other_routes_are_as_ever(grace: Person) -> None:
 
 
 async def test_a_path_of_two_shapes_is_refused_in_one(service: Service) -> None:
-    """`/api/v1/tasks` is a user called v1 to one and unknown to the other: whichever is first, never a 500."""
+    """`/api/v1/tasks` has one answer, whichever contract is named first, and never a 500.
+
+    To one contract it is a user called v1, to the other it is unknown.
+    """
     for names in ("v1,path", "path,v1", "v1,path-enveloped"):
         async with service(api_contracts=names) as client:
             client.event_hooks["response"] = []
@@ -153,7 +156,7 @@ async def test_a_path_of_two_shapes_is_refused_in_one(service: Service) -> None:
 
 
 async def test_a_stale_write_is_refused(grace: Person) -> None:
-    """`If-Match`, on every write."""
+    """A client does not overwrite what it has not seen, by any verb (`If-Match`)."""
     task = await make(grace)
     for method, rest, body in (
         ("PUT", "", {"title": "x"}),

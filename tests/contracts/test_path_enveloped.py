@@ -1,4 +1,4 @@
-"""`path-enveloped`, line by line of its specification (S4)."""
+"""The contract `path-enveloped`: tasks below the user's id, in an envelope of data and meta."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -28,7 +28,7 @@ def url(person: Person, rest: str = "") -> str:
 
 
 def opened(answer: httpx.Response, status: int = 200) -> Any:
-    """FR-005, SC-005: data and meta on every answer."""
+    """Check that an answer is an envelope of data and meta, and return its data. Source: ENVELOPE-001."""
     assert answer.status_code == status, answer.text
     body = answer.json()
     assert body.keys() == {"data", "meta"}
@@ -38,6 +38,7 @@ def opened(answer: httpx.Response, status: int = 200) -> Any:
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Check that an answer is an error in the envelope, and return the error. Source: ENVELOPE-003."""
     body = answer.json()
     assert (answer.status_code, body["data"], body["error"]["code"]) == (status, None, code)
     assert body.keys() == {"data", "meta", "error"}
@@ -48,7 +49,10 @@ def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 async def test_tasks_have_five_fields_in_an_envelope(grace: Person) -> None:
-    """FR-004, FR-005: TaskCreate, TaskRead, TaskUpdate."""
+    """A client of `path-enveloped` gets exactly the fields it knows, in data, from every operation.
+
+    Source: ENVELOPE-001, ENVELOPE-002.
+    """
     task = opened(await grace.send("POST", url(grace), json={"title": "A", "description": "B"}), 201)
     assert task.keys() == FIELDS
     assert (task["completed"], task["user_id"]) == (False, grace.user["id"])
@@ -63,7 +67,7 @@ async def test_tasks_have_five_fields_in_an_envelope(grace: Person) -> None:
 
 
 async def test_a_lists_meta_counts_and_pages(grace: Person) -> None:
-    """An empty set is 200 with []; with a limit the count is of all."""
+    """A client counts and pages by meta; with a limit the count is of all tasks. Source: ENVELOPE-004."""
     assert opened(await grace.get(url(grace))) == []
     for number in range(3):
         await grace.add_task(str(number))
@@ -78,7 +82,7 @@ async def test_a_lists_meta_counts_and_pages(grace: Person) -> None:
 
 
 async def test_a_long_list_is_whole_and_counted(grace: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read and written in batches."""
+    """A client gets the whole list and its count, though it is read and written in batches."""
     monkeypatch.setattr(pages, "BATCH", 2)
     titles = [(await grace.add_task(str(number)))["title"] for number in range(5)]
     whole = await grace.get(url(grace))
@@ -87,7 +91,7 @@ async def test_a_long_list_is_whole_and_counted(grace: Person, monkeypatch: pyte
 
 
 async def test_refusals_have_the_envelope_too(grace: Person) -> None:
-    """FR-008, FR-009, FR-011 to FR-013: 401, 403, 404; and 405, 422."""
+    """A client finds every error in the envelope, with a status and a code to tell them by. Source: ENVELOPE-003."""
     bob = await Person.sign_up(grace.client)
     task = await bob.add_task()
     refused(await grace.client.get(url(grace)), 401, "NOT_AUTHENTICATED")

@@ -1,4 +1,4 @@
-"""`v1`, line by line of its specification (S0)."""
+"""The contract `v1`: tasks below the user's id, in an envelope of success, data and message."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -34,7 +34,7 @@ async def make(person: Person, title: str = "Task", **body: Any) -> dict[str, An
 
 
 def check_refusal(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """S0 6: the standard error format."""
+    """Check that an answer is an error in the shape of `v1`, and return its body. Source: V1-005."""
     body: dict[str, Any] = answer.json()
     assert (answer.status_code, body["code"]) == (status, code)
     assert body.keys() == {"success", "error", "code", "details"}
@@ -48,7 +48,7 @@ def check_refusal(answer: httpx.Response, status: int, code: str) -> dict[str, A
 
 
 async def test_creating_answers_201_with_the_eight_fields(grace: Person) -> None:
-    """S0 4, POST: envelope, message, defaults."""
+    """A client of `v1` gets exactly the fields it knows, with their defaults. Source: V1-001, V1-002."""
     answer = await grace.send("POST", url(grace), json={"title": "Buy milk"})
     body = answer.json()
     assert (answer.status_code, body["success"], body["message"]) == (201, True, "Task created successfully")
@@ -59,7 +59,7 @@ async def test_creating_answers_201_with_the_eight_fields(grace: Person) -> None
 
 
 async def test_a_list_is_a_page_of_20_by_default(grace: Person) -> None:
-    """S0 4, GET tasks: limit 20 by default, newest first, has_more right at the edges."""
+    """A client gets 20 tasks at a time, newest first, and knows whether there are more. Source: V1-003."""
     assert (await grace.get(url(grace))).json() == {
         "success": True,
         "data": {"tasks": [], "pagination": {"total": 0, "limit": 20, "offset": 0, "has_more": False}},
@@ -82,7 +82,7 @@ async def test_a_list_is_a_page_of_20_by_default(grace: Person) -> None:
 
 
 async def test_lists_filter_by_status_and_sort(grace: Person) -> None:
-    """S0 4, GET tasks: status, sort, order."""
+    """A client chooses by status, and the order. Source: V1-004."""
     for title, status, priority in (
         ("a", "completed", "low"),
         ("b", "pending", "high"),
@@ -104,13 +104,13 @@ async def test_lists_filter_by_status_and_sort(grace: Person) -> None:
     "query", ["limit=0", "limit=101", "limit=x", "offset=-1", "status=done", "sort=title", "order=up"]
 )
 async def test_a_bad_query_is_422_with_every_field(grace: Person, query: str) -> None:
-    """S0 4: validation rules; S0 6: field-specific errors."""
+    """A client is told which parameter is wrong. Source: V1-004, V1-006."""
     body = check_refusal(await grace.get(url(grace, f"?{query}")), 422, "VALIDATION_FAILED")
     assert [e["field"] for e in body["details"]["errors"]] == [query.partition("=")[0]]
 
 
 async def test_one_task_is_read_changed_toggled_and_deleted(grace: Person) -> None:
-    """S0 4: GET, PUT, PATCH complete, DELETE with their messages."""
+    """A client reads, changes, toggles and deletes a task, each with its message. Source: V1-001, V1-007."""
     task = await make(grace)
     one = url(grace, f"/{task['id']}")
     read = await grace.get(one)
@@ -136,14 +136,17 @@ async def test_one_task_is_read_changed_toggled_and_deleted(grace: Person) -> No
 
 @pytest.mark.parametrize("body", [{}, {"title": ""}, {"title": "x" * 201}, {"status": "done"}, {"priority": "urgent"}])
 async def test_a_bad_body_is_422(grace: Person, body: dict[str, Any]) -> None:
-    """S0 4, POST and PUT: at least one field; lengths; enums."""
+    """A client is told of an empty change, a wrong length and an unknown value. Source: V1-006, V1-007."""
     task = await make(grace)
     check_refusal(await grace.send("PUT", url(grace, f"/{task['id']}"), json=body), 422, "VALIDATION_FAILED")
     check_refusal(await grace.send("POST", url(grace), json=body), 422, "VALIDATION_FAILED")
 
 
 async def test_the_path_must_be_ones_own(grace: Person) -> None:
-    """S0 2: 401 without a token, 422 for no UUID, 403 for another user, before the body is read."""
+    """Only the token's own path opens: 401 without a token, 422 for no UUID, 403 for another user.
+
+    The body is not read before. Source: V1-008.
+    """
     bob = await Person.sign_up(grace.client)
     task = await make(bob)
     for method, rest in (("GET", ""), ("POST", ""), ("GET", f"/{task['id']}"), ("DELETE", f"/{task['id']}")):
@@ -157,7 +160,7 @@ async def test_the_path_must_be_ones_own(grace: Person) -> None:
 
 
 async def test_a_foreign_task_under_ones_own_path_is_missing(grace: Person) -> None:
-    """404 and not 403: every query names the owner, so nobody can know."""
+    """Somebody else's task is 404 and not 403: nobody can know that it exists. Source: V1-009."""
     bob = await Person.sign_up(grace.client)
     task = await make(bob)
     for method, rest, body in (
@@ -173,7 +176,10 @@ async def test_a_foreign_task_under_ones_own_path_is_missing(grace: Person) -> N
 
 
 async def test_every_refusal_below_v1_has_its_shape(grace: Person) -> None:
-    """400, 404, 405, 412, 413, 415; and elsewhere it is the usual one."""
+    """A client finds every error below `/api/v1` in the shape it knows, and elsewhere in the usual one.
+
+    Source: V1-005.
+    """
     task = await make(grace)
     one = url(grace, f"/{task['id']}")
     check_refusal(await grace.send("POST", url(grace), content=b"{bad"), 400, "MALFORMED_BODY")
@@ -191,7 +197,7 @@ async def test_every_refusal_below_v1_has_its_shape(grace: Person) -> None:
 
 
 async def test_an_unforeseen_error_has_the_shape_too(grace: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S0 6: 500."""
+    """A client finds an error of the server in the shape it knows too. Source: V1-005."""
 
     async def explode(*_: object, **__: object) -> None:
         raise RuntimeError
