@@ -40,7 +40,7 @@ pidfile = {folder}/pgbouncer.pid
 
 @contextmanager
 def pooled(folder: Path, postgres_url: str) -> Iterator[str]:
-    """Give the URL of the same server through PgBouncer."""
+    """Yield the URL of the same server through PgBouncer."""
     assert PGBOUNCER
     there = conninfo_to_dict(postgres_url)
     port = free_port()
