@@ -137,7 +137,7 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_secret_in_any_line() -> Iterator[None]:
-    """H1: through the whole suite, at DEBUG: not a password, secret or token in what the service logs."""
+    """Fail if any line that the service logs, through the whole suite and at DEBUG, holds a secret. Source: T-H01."""
     leaked: list[str] = []
     lines = 0
     plain = JsonFormatter.format
@@ -158,7 +158,7 @@ def _no_secret_in_any_line() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _restore_logging() -> Iterator[None]:
-    """A service that starts takes the root logger over; give pytest's own handlers back."""
+    """Put pytest's own handlers back: a service that starts takes the root logger over."""
     handlers = logging.getLogger().handlers[:]
     yield
     logging.getLogger().handlers[:] = handlers

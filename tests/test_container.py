@@ -102,7 +102,7 @@ class Image:
 
 
 def build(dockerfile: Path, root: Path) -> Image:
-    """Follow every instruction, and give the last stage."""
+    """Follow every instruction and return the last stage."""
     text = re.sub(r"(?m)^#.*\n", "", dockerfile.read_text())
     image, stages = Image(root), dict[str, Image]()
     for line in re.sub(r"\\\n\s*", "", text).splitlines():
@@ -117,7 +117,7 @@ def build(dockerfile: Path, root: Path) -> Image:
 
 @pytest.mark.slow
 def test_the_image_serves_without_root_and_without_build_tools(folder: Path, own_database_url: str) -> None:
-    """Its own packages and files alone; everybody may read them, and nobody has to write."""
+    """The image runs by itself, as any user and on read-only files, and holds nothing to build with."""
     image = build(ROOT / "Dockerfile", folder)
     files = image.files()
     assert image.user
@@ -150,11 +150,12 @@ def test_the_image_serves_without_root_and_without_build_tools(folder: Path, own
 
 
 def test_the_image_starts_what_this_python_was_tested_with() -> None:
+    """The image runs the version of Python that the tests ran on."""
     assert f"ARG PYTHON={sys.version_info.major}.{sys.version_info.minor}\n" in (ROOT / "Dockerfile").read_text()
 
 
 def test_compose_gives_the_service_what_it_takes() -> None:
-    """Every variable is a setting, no secret is in the file, and the database is healthy first."""
+    """`docker compose up` passes on known settings only, holds no secret, and starts a healthy database first."""
     text = (ROOT / "compose.yaml").read_text()
     api, database = yaml.safe_load(text)["services"].values()
     assert set(api["environment"]) <= Settings.environment_names()

@@ -67,7 +67,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 @pytest.mark.parametrize("operation", ROUND_TRIPS)
 async def test_each_operation_is_so_many_round_trips(app: FastAPI, executed: Counter[str], operation: str) -> None:
-    """One, wherever the design allows it: the sign-in is checked by the statement that does the work."""
+    """A request waits for the database once wherever it can: the statement that does the work checks the session."""
     async with client_of(app) as client:
         ada = await Person.sign_up(client)
         task = await ada.add_task()
@@ -84,7 +84,7 @@ async def test_each_operation_is_so_many_round_trips(app: FastAPI, executed: Cou
 
 
 async def test_a_forged_token_takes_no_round_trip(app: FastAPI, executed: Counter[str]) -> None:
-    """Contract 2: a refused token costs no connection unless its signature was good."""
+    """Forged tokens cost the database nothing: only a right signature gets that far. Source: T-A37."""
     async with client_of(app) as client:
         assert (await client.get("/api/tasks", headers={"Authorization": "Bearer a.b.c"})).status_code == 401
     assert executed["statements"] == 0
@@ -98,7 +98,7 @@ CALLS = {"get one": 1080, "list of 20": 1560, "create": 1160, "me": 920}
 )
 @pytest.mark.parametrize("operation", CALLS)
 async def test_each_operation_is_so_many_function_calls(app: FastAPI, operation: str) -> None:
-    """A middleware or a dependency more shows here before it shows in a benchmark."""
+    """No request gets slower unseen: one middleware more shows here before it shows in a benchmark."""
     async with client_of(app) as client:
         ada = await Person.sign_up(client)
         made = [await ada.add_task() for _ in range(20)]
@@ -142,7 +142,7 @@ PAGES = {
 
 @pytest.mark.parametrize("name", PAGES)
 def test_each_statement_touches_so_many_pages_among_100_000_rows(grown: str, name: str) -> None:
-    """EXPLAIN (ANALYZE, BUFFERS): flat, because an index makes it flat."""
+    """Requests stay as fast when there are many rows: an index keeps each statement flat."""
     with psycopg.connect(grown) as connection:
         somebody = (
             "SELECT user_id, email, tasks.id FROM tasks JOIN users ON users.id = user_id ORDER BY tasks.id LIMIT 1"
@@ -151,7 +151,7 @@ def test_each_statement_touches_so_many_pages_among_100_000_rows(grown: str, nam
         assert found is not None
         asked = ask(name, *found)
         explain = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + asked.statement.sql
-        for _ in range(2):  # a session's first look at a table reads the catalogue too
+        for _ in range(2):  # a connection's first look at a table reads the catalogue too
             ((plan,),) = connection.execute(explain, asked.params).fetchone()  # type: ignore[misc]  # there is one
             connection.rollback()
     print(f"{name}: {touched(plan)} pages of at most {PAGES[name]}")
@@ -159,7 +159,11 @@ def test_each_statement_touches_so_many_pages_among_100_000_rows(grown: str, nam
 
 
 async def test_a_plan_made_for_small_tables_does_not_read_grown_ones_whole(own_database_url: str) -> None:
-    """A kept plan lives until the next ANALYZE: a minute in which each refresh read 50,000 rows, 20 times as long."""
+    """Requests stay fast while a new service fills up.
+
+    A plan that PostgreSQL kept from small tables would be used until the next ANALYZE: in the minute before it each
+    refresh read 50,000 rows and took 20 times as long.
+    """
     settings = make_settings(own_database_url, rate_limits="on", database_pool_min=1, database_pool_max=1)
     scans = "SELECT relname, seq_scan FROM pg_stat_user_tables"
     with psycopg.connect(own_database_url, autocommit=True) as admin:
@@ -175,7 +179,7 @@ async def test_a_plan_made_for_small_tables_does_not_read_grown_ones_whole(own_d
                 "now() + interval '8 days' FROM generate_series(1, 20000)",
                 (ada.user["id"],),
             )
-            await asyncio.sleep(1.1)  # what a session has counted is seen a second later, at its next statement
+            await asyncio.sleep(1.1)  # what a connection has counted is seen a second later, at its next statement
             await ada.get("/api/tasks")
             before: dict[str, int] = dict(admin.execute(scans).fetchall())
             for _ in range(5):
