@@ -43,7 +43,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def importers(*packages: str) -> set[str]:
-    """Name the files that import one of these, or something in it."""
+    """Return the files that import one of these, or something in it."""
     pattern = re.compile("|".join(rf"{re.escape(p)}(\.|$)" for p in packages))
     return {name for name, tree in TREES.items() if any(pattern.match(module) for module in imports(tree))}
 
@@ -198,7 +198,7 @@ def test_everything_public_says_what_it_is() -> None:
 
 
 def statements() -> Iterator[tuple[str, str]]:
-    """Every statement of the service, with those that are compiled when they are first needed."""
+    """Yield every statement of the service, with those that are compiled when they are first needed."""
     for module in (app.tasks.repository, app.auth.repository, app.auth.active_session, app.auth.denylist):
         for name, value in vars(module).items():
             if isinstance(value, Statement | UserStatement):

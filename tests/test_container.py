@@ -95,7 +95,7 @@ class Image:
             self._rename_the_environment(self.stages[option])
 
     def _rename_the_environment(self, origin: "Image") -> None:
-        """A virtual environment's scripts name its folder, which is one and the same in a real image's stages."""
+        """Put this folder into the environment's scripts, which name their own: an image has one for both stages."""
         for script in self.root.glob("opt/venv/bin/*"):
             if script.is_file() and not script.is_symlink():
                 script.write_text(script.read_text().replace(str(origin.root), str(self.root)))

@@ -100,7 +100,7 @@ def _add_somebody_with_many_tasks(connection: psycopg.Connection) -> UUID:
 
 
 def _deep_pages(connection: psycopg.Connection, heavy: UUID) -> dict[str, list[Asked]]:
-    """The same page in the middle of a very long list, both ways, and a batch of it when it is read as a whole."""
+    """Return the page in the middle of a very long list, both ways, and a batch of it when it is read as a whole."""
     found = connection.execute(
         "SELECT created_at, id FROM tasks WHERE user_id = %s ORDER BY created_at DESC, id DESC OFFSET %s LIMIT 1",
         (heavy, DEPTH - 1),
