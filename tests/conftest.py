@@ -81,6 +81,7 @@ def database_url(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def settings(database_url: str) -> Settings:
+    """The settings of `client` and `clocked`."""
     return make_settings(database_url)
 
 
@@ -98,6 +99,7 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def clock() -> FrozenClock:
+    """The clock of `clocked`, and of a `service` that is given it."""
     return FrozenClock()
 
 
@@ -120,11 +122,13 @@ def service(database_url: str) -> Service:
 
 @pytest.fixture
 async def ada(client: httpx.AsyncClient) -> Person:
+    """Somebody who has just signed up."""
     return await Person.sign_up(client, name="Ada")
 
 
 @pytest.fixture
 async def bob(client: httpx.AsyncClient) -> Person:
+    """Somebody else."""
     return await Person.sign_up(client, name="Bob")
 
 
