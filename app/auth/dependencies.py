@@ -1,6 +1,7 @@
 """What a router needs to know of who is asking: `UserDb` in a signature is all of it."""
 
 from typing import Annotated, Any, ClassVar
+from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request, Security
 from fastapi.exceptions import RequestValidationError
@@ -72,9 +73,17 @@ class BearerRoute(ApiRoute):
             await user_database(request).require_active()
 
 
+async def refuse_repeated_parameters(request: StrictRequest) -> None:
+    """Raise InvalidOAuthRequest if a parameter of a form is sent twice. Source: RFC 6749 3.2."""
+    names = [name for name, _ in parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True)]
+    if request.headers.get("content-type", "").lower().startswith(FORM) and len(names) > len(set(names)):
+        raise InvalidOAuthRequest
+
+
 class OAuthRoute(ApiRoute):
     """A route that takes a form and whose errors are those of RFC 6749 5.2."""
 
+    guards: ClassVar[tuple[Guard, ...]] = (refuse_repeated_parameters,)
     media_type = FORM
 
     async def on_error(self, request: StrictRequest, error: Exception) -> None:

@@ -20,7 +20,7 @@ with warnings.catch_warnings():
 
 T = TypeVar("T")
 
-# Above this passlib refuses; no account can have such a password.
+# passlib refuses longer ones; no account can have such a password.
 MAX_LENGTH = 4096
 _NICENESS = 10
 
@@ -40,7 +40,7 @@ class HashingOverloaded(ServiceUnavailable):
 
 
 def normalise_password(password: str) -> str:
-    """Give the form that is hashed, at sign-up and at sign-in. Source: NIST SP 800-63B-4 3.1.1.2."""
+    """Return the form that is hashed, at sign-up and at sign-in. Source: NIST SP 800-63B-4 3.1.1.2."""
     return unicodedata.normalize("NFKC", password)
 
 
@@ -56,10 +56,10 @@ class PasswordHasher:
         self._turn = asyncio.Semaphore(width)
         self._queue_seconds = queue_seconds
         started_at = stopwatch()
-        # Made now: passlib's own is made at first use, which tells the first unknown e-mail by its time.
+        # Made now: passlib makes its own at the first use, and that request, of an unknown e-mail, would take longer.
         self.dummy_hash = self._context.hash(secrets.token_urlsafe())
         self.seconds_per_hash = stopwatch() - started_at
-        # Twice what can be served in time; whoever comes beyond that need not wait to be told.
+        # Twice what can be served in time. Beyond that the answer is certain, and is sent at once.
         self._longest_queue = max(16, int(2 * width * queue_seconds / self.seconds_per_hash))
         self._waiting = 0
 
@@ -72,7 +72,7 @@ class PasswordHasher:
         return await self._run_queued(lambda: self._verify(password, password_hash))
 
     def close(self) -> None:
-        """Let the threads end."""
+        """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, password: str, password_hash: str) -> Verification:
@@ -102,6 +102,6 @@ class PasswordHasher:
 
 
 def _lower_priority() -> None:
-    """Let requests go before hashes when both want a core. Linux sets this for one thread."""
+    """Let requests go before hashes when both want a core. Linux sets the priority of this thread alone."""
     if sys.platform == "linux":  # pragma: no branch  # the tests run on one of them
         os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)

@@ -98,6 +98,10 @@ class SignInBody(Body):
 
     email: Email
     password: AnyPassword
+    refresh_token: Annotated[
+        str | None,
+        Field(description="A refresh token of this account, used or expired: this device has failures of its own."),
+    ] = None
 
 
 class RefreshBody(Body):

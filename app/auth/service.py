@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from app.auth import denylist, repository
 from app.auth.active_session import UserRow
@@ -79,17 +79,22 @@ class AuthService:
         logger.info("signed_up", extra={"user_id": user.id})
         return self._begin_session(user, 0, now)
 
-    async def sign_in(self, address: str, *, email: str, password: str) -> NewSession:
-        """Open a session. Raises: TooManyRequests, InvalidCredentials. Source: FR-006, NFR-005."""
+    async def sign_in(self, address: str, *, email: str, password: str, refresh_token: str | None = None) -> NewSession:
+        """Open a session. Raises: TooManyRequests, InvalidCredentials. Source: FR-006, NFR-005.
+
+        A device that presents a refresh token of the account, used or expired, has signed in before.
+        """
         email = normalise_email(email) or ""
-        await self._count_attempt(address, email)
+        await self.limiter.hit("signin-address", address, self.settings.rate_limit_signin_address)
         account = await repository.select_account(self.database, email, dummy_hash=self.passwords.dummy_hash)
+        counter = self._attempt_counter(account.id, email, refresh_token)
+        await self._count_attempt(address, counter)
         verified = await self.passwords.verify(password, account.password_hash)
         if not account.known or not account.is_active or not verified.correct:
             logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
             self.record_event("sign_in_failed")
             raise InvalidCredentials
-        await self.limiter.clear("signin-account", email)
+        await self.limiter.clear(*counter)
         await self.limiter.give_back("signin-address", address)
         if verified.new_hash:
             await repository.update_password_hash(
@@ -99,11 +104,17 @@ class AuthService:
         user = UserRow(account.id, account.email, account.name, account.created_at)
         return self._begin_session(user, account.token_version, self.clock())
 
-    async def _count_attempt(self, address: str, email: str) -> None:
+    def _attempt_counter(self, account_id: UUID, email: str, refresh_token: str | None) -> tuple[str, str]:
+        """Return what failures count for: the account, or a device of its owner, which strangers cannot lock."""
+        claims = self._read_expired_too(refresh_token, "refresh", self.clock())
+        if claims and claims.user_id == account_id:
+            return "signin-device", str(claims.session_id)
+        return "signin-account", email
+
+    async def _count_attempt(self, address: str, counter: tuple[str, str]) -> None:
         """Count before the hash, so that attempts at once cannot slip through together."""
-        await self.limiter.hit("signin-address", address, self.settings.rate_limit_signin_address)
         try:
-            await self.limiter.hit("signin-account", email, self.settings.rate_limit_signin_account)
+            await self.limiter.hit(*counter, self.settings.rate_limit_signin_account)
         except TooManyRequests:
             # No password was tried: one locked account must not lock the office behind this address.
             await self.limiter.give_back("signin-address", address)

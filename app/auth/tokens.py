@@ -32,7 +32,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a genuine token says. Times are seconds since the epoch."""
+    """What a valid token says. Times are seconds since the epoch."""
 
     token_type: TokenType
     user_id: UUID
@@ -53,7 +53,7 @@ class TokenPair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def successor_id(token_id: UUID) -> UUID:
-    """Give the `jti` of the one refresh token that may follow this one."""
+    """Return the `jti` of the one refresh token that may follow this one."""
     return uuid5(token_id, "refresh")
 
 
@@ -64,10 +64,10 @@ class TokenCodec:
         keys = [_Key(text) for text in (secret, previous) if text]
         self._key = keys[0]
         self._lifetimes: dict[TokenType, int] = {"access": access_seconds, "refresh": refresh_seconds}
-        # A genuine token begins with one of these exact texts, so that no header of a stranger is ever parsed.
+        # A valid token begins with one of these exact texts, so that no header that a stranger wrote is ever parsed.
         self._headers = {kind: {key.headers[kind]: key for key in keys} for kind in _TYPES}
-        # What a token says never changes, so that it need not be computed at each request: the same text, the same
-        # secrets, the same claims. A refusal is not kept; the times, and whether its sign-in lives, are asked anew.
+        # The same text and the same secrets give the same claims, so they are computed once. Nothing is kept of a token
+        # that is not valid; the times, and whether the session is active, are checked at each request.
         self._verified = lru_cache(maxsize=CACHED_TOKENS)(partial(self._verify, kind="access"))
 
     def issue(self, user_id: UUID, session_id: UUID, version: int, *, refresh_id: UUID, now: datetime) -> TokenPair:
@@ -88,7 +88,7 @@ class TokenCodec:
         return f"{signed}.{base64url_encode(self._key.key.sign(signed.encode())).decode()}"
 
     def read(self, token: str, kind: TokenType, now: datetime, *, expired_too: bool = False) -> Claims:
-        """Give the claims of a token that we issued and that lives. Raises: InvalidToken, whatever is wrong.
+        """Return the claims of a token that was issued here and has not expired. Raises: InvalidToken.
 
         Source: RFC 7519 4.1, RFC 8725 3, RFC 9068 4.
         """
@@ -105,7 +105,7 @@ class TokenCodec:
         return self._claims(_from_json(self._payload(token, kind).decode()), kind)
 
     def _payload(self, token: str, kind: TokenType) -> bytes:
-        """Give the signed bytes. Exactly one spelling of a token passes."""
+        """Return the signed bytes. Exactly one spelling of a token passes."""
         match = _TOKEN.fullmatch(token) if len(token) <= MAX_TOKEN_LENGTH else None
         if match is None:
             raise InvalidToken
@@ -121,7 +121,7 @@ class TokenCodec:
             raise InvalidToken
         if said["iss"] != ISSUER or said["type"] != kind or said["user_id"] != said["sub"]:
             raise InvalidToken
-        # A longer life than configured comes from an older setting or another signer: not ours any more.
+        # A longer life than configured comes from an older setting or another signer: it is no longer accepted.
         if not 0 < expires_at - issued_at <= self._lifetimes[kind]:
             raise InvalidToken
         user_id, session_id, token_id = (_uuid(said[name]) for name in ("sub", "sid", "jti"))
@@ -129,7 +129,7 @@ class TokenCodec:
 
 
 class _Key:
-    """A secret with its `kid`. jose parses a secret that looks like JSON, a ready key it takes as it is."""
+    """A secret with its `kid`. python-jose would parse a secret that looks like JSON; a ready key it takes as it is."""
 
     def __init__(self, secret: str) -> None:
         self.key: Key = jwk.construct(secret, "HS256")

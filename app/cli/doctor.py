@@ -20,7 +20,7 @@ Verdict = Literal["ok", "warn", "fail"]
 
 
 class Finding(NamedTuple):
-    """What was looked at, how it is, and what to do if that is not well."""
+    """What was checked, its state, and what to do about it."""
 
     verdict: Verdict
     what: str
@@ -44,11 +44,11 @@ def report(settings: Settings) -> bool:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at everything, one after the other; a database that cannot be reached ends it."""
+    """Yield one finding after the other; a database that cannot be reached is the last."""
     yield from _settings(settings)
     yield _hashing(settings)
     try:
-        # As the service does it, so that what stops the service stops this.
+        # With the arguments of the service, so that whatever keeps it from connecting shows here.
         with psycopg.connect(settings.dsn.conninfo, **connection_arguments(settings.dsn)) as connection:
             yield _reach(connection)
             yield _migration(connection)

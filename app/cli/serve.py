@@ -17,18 +17,19 @@ from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.core.logging import configure_logging
 
 GRACE_SECONDS = 10
-# Longer than balancers keep theirs, 60 seconds as a rule: who closes first breaks the request that is on its way.
+# Longer than balancers keep their connections, 60 seconds as a rule: if this side closes first, a request that the
+# balancer has just sent is lost.
 KEEP_ALIVE_SECONDS = 75
 
 
 def echo(text: str) -> None:
-    """Tell the person at the terminal, at once."""
+    """Print to the terminal at once."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def database_running(settings: Settings) -> Iterator[Settings]:
-    """Give settings that name a database: the one set, or an embedded one that runs meanwhile."""
+    """Yield settings that name a database: the one that is set, or an embedded one that runs meanwhile."""
     if settings.database_url is not None:
         yield settings
         return

@@ -53,7 +53,7 @@ def _limit(value: Any) -> Any:
 
 
 def weakness(secret: str) -> str | None:
-    """Say why a secret is too weak for production, or give None."""
+    """Return why a secret is too weak for production, or None."""
     if len(set(secret)) < 10:
         return "repeats few characters"
     if any(word in secret.lower() for word in _EXAMPLE_WORDS):

@@ -1,4 +1,4 @@
-"""Is it there, is it alive, is it ready? And what is it."""
+"""`/` and `/health`: what the service is, whether the process runs, whether it can serve."""
 
 from typing import Literal
 
@@ -58,8 +58,8 @@ async def show_about(request: Request) -> About:
     return About(name=request.app.title, version=__version__, status="ok", links=links)
 
 
-@router.get("/health", summary="Is it alive?")
-@router.get("/health/live", name="show_liveness", summary="Is the process alive?")
+@router.get("/health", summary="Does the process run?")
+@router.get("/health/live", name="show_liveness", summary="Does the process run?")
 async def show_health() -> Health:
     """Answers as long as the process runs, whatever the database does."""
     return Health(status="ok")

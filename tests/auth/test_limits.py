@@ -7,6 +7,7 @@ import httpx
 import psycopg
 import pytest
 
+from app.core.rate_limits.database import PRUNE_EVERY
 from tests.support.clock import FrozenClock
 from tests.support.people import PASSWORD, Person, new_email
 from tests.support.server import Service, app_of, client_of
@@ -165,3 +166,38 @@ async def test_another_spelling_of_the_path_is_the_same_limit(limited: Any, path
         statuses = [(await client.post(path, json=body)).status_code for _ in range(4)]
         assert statuses == [401, 401, 401, 429]
         assert (await fail(client, email)).status_code == 429
+
+
+async def test_counters_do_not_pile_up(limited: Any, clock: FrozenClock, connection: psycopg.Connection) -> None:
+    """An operator needs no command to delete counters whose window is over: attempts delete them."""
+    async with limited(rate_limit_signup_address="1000/minute") as client:
+        for _ in range(2 * PRUNE_EVERY):
+            await fail(client, new_email())
+            clock.advance(minutes=16)
+    ((left,),) = connection.execute("SELECT count(*) FROM rate_limit_counters").fetchall()
+    assert left <= 2 * PRUNE_EVERY
+
+
+async def test_a_stranger_cannot_lock_out_a_device_that_has_signed_in_before(limited: Any, clock: FrozenClock) -> None:
+    """Somebody who has signed in here before can do so while a stranger keeps their account locked.
+
+    The device sends a refresh token of the account, which may be used or expired, and has failures of its own. Source:
+    T-C24.
+    """
+    async with limited() as client:
+        ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+        clock.advance(days=8)
+        for _ in range(4):
+            await fail(client, ada.email)
+        assert await right(client, ada.email) == 429
+
+        async def attempt(password: str, refresh_token: str) -> int:
+            body = {"email": ada.email, "password": password, "refresh_token": refresh_token}
+            answer = await client.post("/api/auth/signin", json=body)
+            status: int = answer.status_code
+            return status
+
+        assert await attempt(PASSWORD, bob.refresh_token) == 429, "somebody else's token opens nothing"
+        assert await attempt(PASSWORD, "x.y.z") == 429
+        assert await attempt(PASSWORD, ada.refresh_token) == 200
+        assert [await attempt("wrong password", ada.refresh_token) for _ in range(4)] == [401, 401, 401, 429]

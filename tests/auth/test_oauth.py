@@ -70,3 +70,12 @@ async def test_a_locked_account_is_429_here_too(service: Service) -> None:
         ada = await Person.sign_up(client)
         form = {"grant_type": "password", "username": ada.email, "password": "wrong"}
         assert [(await client.post(TOKEN, data=form)).status_code for _ in range(2)] == [400, 429]
+
+
+async def test_a_parameter_sent_twice_is_an_invalid_request(client: httpx.AsyncClient, ada: Person) -> None:
+    """A parameter that is there twice is refused: two readers could take different ones (RFC 6749 3.2)."""
+    form = f"grant_type=refresh_token&refresh_token={ada.refresh_token}&refresh_token={ada.refresh_token}"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await client.post("/api/auth/token", content=form, headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert (await ada.refresh()).status_code == 200, "nothing was used up"

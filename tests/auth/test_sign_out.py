@@ -147,3 +147,18 @@ async def test_whoever_signed_out_hears_that_and_nothing_else(
         answer = await ada.send(method, f"/api/tasks{rest.format(id=task['id'])}", content=body, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_TOKEN")
     assert (await other.get("/api/tasks")).json() == [task]
+
+
+async def test_everywhere_works_from_a_session_that_has_ended(client: httpx.AsyncClient, ada: Person) -> None:
+    """Whoever is told that a token was reused can sign out everywhere, by the session that the reuse has ended.
+
+    Source: T-B17.
+    """
+    other = await ada.sign_in()
+    first = ada.refresh_token
+    await ada.refresh()
+    assert (await ada.refresh(first)).status_code == 401  # reuse: this session is over, the other goes on
+    assert (await other.get("/api/tasks")).status_code == 200
+    assert (await sign_out(client, ada, everywhere=True)).json() == {"detail": "Signed out everywhere."}
+    assert (await other.get("/api/tasks")).status_code == 401
+    assert (await other.refresh()).status_code == 401

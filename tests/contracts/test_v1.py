@@ -204,3 +204,11 @@ async def test_an_unforeseen_error_has_the_shape_too(grace: Person, monkeypatch:
 
     monkeypatch.setattr("app.tasks.service.list_tasks", explode)
     check_refusal(await grace.get(url(grace)), 500, "INTERNAL_ERROR")
+
+
+async def test_a_create_can_be_sent_again(grace: Person) -> None:
+    """A client whose answer was lost sends the create again with its `Idempotency-Key`, and gets the same task."""
+    url, headers = f"/api/v1/{grace.user['id']}/tasks", {"Idempotency-Key": "k"}
+    first, second = [await grace.send("POST", url, json={"title": "x"}, headers=headers) for _ in range(2)]
+    assert first.json()["data"]["task"]["id"] == second.json()["data"]["task"]["id"]
+    assert first.headers["etag"] == '"1"'

@@ -286,3 +286,21 @@ class TestIdempotency:
         )
         assert answer.status_code == 422
         assert (await ada.get("/api/tasks")).json() == []
+
+
+async def test_several_lines_of_a_condition_are_one_list(ada: Person) -> None:
+    """A condition holds though a proxy splits its header into several lines (RFC 9110 5.3)."""
+    task = await ada.add_task()
+    url = f"/api/tasks/{task['id']}"
+    lines = [("If-Match", '"9"'), ("If-Match", '"1"'), *ada.bearer.items()]
+    assert (await ada.client.patch(url, json={"title": "y"}, headers=lines)).status_code == 200
+    lines = [("If-None-Match", '"9"'), ("If-None-Match", 'w/"2"'), *ada.bearer.items()]
+    assert (await ada.client.get(url, headers=lines)).status_code == 304
+
+
+@pytest.mark.parametrize("weak", ['W/"1"', 'w/"1"', 'w/"1", W/"1"'])
+async def test_a_weak_tag_never_allows_a_write(ada: Person, weak: str) -> None:
+    """A weak tag never allows a write, in either case of its letter (RFC 9110 13.1.1)."""
+    task = await ada.add_task()
+    answer = await ada.send("PATCH", f"/api/tasks/{task['id']}", json={"title": "y"}, headers={"If-Match": weak})
+    assert answer.status_code == 412

@@ -30,7 +30,7 @@ def server_user() -> ServerUser:
 
 
 def _reachable(path: Path, user: ServerUser) -> bool:
-    """Say whether the server's user can pass every folder down to this one."""
+    """Return whether the server's user can pass every folder down to this one."""
     if user is None:
         return True
     existing = [folder for folder in (path, *path.parents) if folder.exists()]
@@ -38,7 +38,7 @@ def _reachable(path: Path, user: ServerUser) -> bool:
 
 
 def reachable_data_dir(data_dir: Path, user: ServerUser, echo: Callable[[str], None]) -> Path:
-    """Give the data folder, or for root one below /var/lib when `nobody` cannot get there."""
+    """Return the data folder, or for root one below /var/lib when `nobody` cannot get there."""
     if _reachable(data_dir.parent, user):
         return data_dir
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]

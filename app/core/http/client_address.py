@@ -12,7 +12,7 @@ _LOOPBACK = ip_address("127.0.0.1")
 
 
 def client_address(request: HTTPConnection, trusted_proxies: Iterable[Network]) -> str:
-    """Give the nearest address that no trusted proxy has; an IPv6 client counts as its /64.
+    """Return the nearest address that no trusted proxy has; an IPv6 client counts as its /64.
 
     `X-Forwarded-For` is read from the right and only as far as the hops are trusted: what a client writes
     into it itself stands further left.
@@ -29,7 +29,7 @@ def client_address(request: HTTPConnection, trusted_proxies: Iterable[Network]) 
 
 
 def _peer(request: HTTPConnection) -> Address:
-    """Give the other end of the connection; a unix socket's counts as loopback.
+    """Return the other end of the connection; a unix socket's counts as loopback.
 
     A bare `uvicorn` replaces the peer by what `X-Forwarded-For` says when it comes from loopback (its
     `--proxy-headers` default), and leaves port 0 as the trace of it: no real peer has that port.

@@ -1,19 +1,36 @@
 """Rate limits counted in the database, exactly, over all workers and machines: one atomic upsert."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from math import ceil
 
-from sqlalchemy import Column, DateTime, Integer, LargeBinary, bindparam, case, delete, select, update
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, col
 
 from app.core.clock import Clock
 from app.core.config import Limit
-from app.core.database.pool import Database
+from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.database.statement import Row, Statement
 from app.core.database.table import SQLModel
 from app.core.errors import TooManyRequests
 from app.core.rate_limits.limiter import limit_key
+
+PRUNE_EVERY = 64
+"""Attempts that this process counts between two deletions of expired counters."""
 
 
 class RateLimitCounter(SQLModel, table=True):
@@ -69,10 +86,14 @@ _expired = (
     .where(_over)
     .order_by(col(RateLimitCounter.expires_at))
     .limit(bindparam("batch", type_=Integer))
-    .with_for_update(skip_locked=True)
+    .scalar_subquery()
 )
+# Whether its window is over is asked again of the row that is deleted: an attempt may just have begun a new one.
 PRUNE = Statement(
-    delete(RateLimitCounter).where(col(RateLimitCounter.key).in_(_expired)).returning(col(RateLimitCounter.key)), Key
+    delete(RateLimitCounter)
+    .where(col(RateLimitCounter.key) == any_(func.array(_expired, type_=ARRAY(LargeBinary))), _over)
+    .returning(col(RateLimitCounter.key)),
+    Key,
 )
 
 
@@ -82,6 +103,7 @@ class DatabaseRateLimiter:
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
         self.clock = clock
+        self._hits = 0
 
     async def hit(self, name: str, key: str, limit: Limit) -> None:
         now, counter = self.clock(), limit_key(name, key)
@@ -91,6 +113,14 @@ class DatabaseRateLimiter:
             full = await self.database.fetch_one(SELECT_WINDOW, which=counter)
             wait = full.expires_at - now if full else timedelta()
             raise TooManyRequests(retry_after_seconds=max(1, ceil(wait.total_seconds())))
+        await self._prune_at_times(now)
+
+    async def _prune_at_times(self, now: datetime) -> None:
+        """Delete more expired counters than the attempts since the last time can have added."""
+        self._hits += 1
+        if self._hits % PRUNE_EVERY == 0:
+            with suppress(DatabaseUnavailable):  # the attempt is counted, and must be answered
+                await prune_counters(self.database, now, batch=2 * PRUNE_EVERY)
 
     async def give_back(self, name: str, key: str) -> None:
         await self.database.fetch_one(GIVE_BACK, which=limit_key(name, key))
