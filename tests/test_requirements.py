@@ -83,6 +83,6 @@ def test_every_test_says_in_a_sentence_what_is_relied_on() -> None:
     wrong = [
         f"{file}: {name}"
         for file, name, text in docstrings()
-        if name.startswith("test_") and not re.match(r"[^\s.]+( [^\s.]+){3}", CODE.sub("", text).strip())
+        if name.startswith("test_") and not re.match(r"\S*\w\S*( \S*\w\S*){3}", CODE.sub("", text).strip())
     ]
     assert not wrong, f"{wrong}: begin with a sentence about what a user relies on, and end with Source: and the codes"

@@ -12,6 +12,7 @@ class Guard(NamedTuple):
     text: str
     without: str
     tests: str
+    needs_root: bool = False
 
 
 TOKENS = "app/auth/tokens.py"
@@ -21,6 +22,11 @@ CALLER_SQL = "app/auth/active_session.py"
 DENYLIST = "app/auth/denylist.py"
 TASK_SQL = "app/tasks/repository.py"
 LIST_SQL = "app/tasks/list_repository.py"
+OWNERSHIP = "app/core/embedded_postgres/ownership.py"
+SOCKETS = "app/core/embedded_postgres/sockets.py"
+EMBEDDED = "app/core/embedded_postgres/server.py"
+STRANGERS = f"{CORE}/test_embedded_strangers.py::test"
+RESTARTING = "tests/faults/test_restarting.py::test"
 
 GUARDS = [
     Guard(
@@ -258,5 +264,89 @@ GUARDS = [
         "        with suppress(DatabaseUnavailable):",
         "        if True:",
         f"{AUTH}/test_refresh.py",
+    ),
+    Guard(EMBEDDED, " -c unix_socket_permissions=0700", "", f"{STRANGERS}_another_user_cannot_connect", True),
+    Guard(
+        EMBEDDED,
+        "return path.lstat().st_uid == owner_of(self._user)",
+        "return True",
+        f"{STRANGERS}_a_socket_of_another_user_is_not_taken_for_the_servers",
+        True,
+    ),
+    Guard(
+        EMBEDDED,
+        "            except BlockingIOError:  # so many wait that no more are let in: alive, not to be started twice\n"
+        "                return True\n",
+        "",
+        f"{RESTARTING}_a_database_whose_queue_is_full_is_not_started_a_second_time",
+    ),
+    Guard(
+        EMBEDDED,
+        'open(open_own_file(lock, owner_of(self._user)), "r+")',
+        'lock.open("r+")',
+        f"{STRANGERS}_a_link_of_another_user_in_the_place_of_a_lock_file_changes_nothing_of_ours",
+        True,
+    ),
+    Guard(
+        EMBEDDED,
+        "            own_folder(self._socket_dir, self._user)\n",
+        "            pass\n",
+        f"{STRANGERS}_a_place_that_another_user_has_taken_since_is_given_up",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        "            if not new:\n                raise _stranger(folder)\n",
+        "",
+        f"{STRANGERS}_what_another_user_put_in_the_place_of_the_data_is_refused",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        "found.st_uid == os.geteuid() and not",
+        "not",
+        f"{STRANGERS}_what_another_user_put_in_the_place_of_the_data_is_refused",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        "            os.fchmod(handle, 0o700)\n",
+        "            pass\n",
+        f"{STRANGERS}_a_mode_that_lets_others_in_is_mended",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        "flags | os.O_NOFOLLOW | os.O_CLOEXEC",
+        "flags | os.O_CLOEXEC",
+        f"{STRANGERS}_a_file_beside_the_data_that_others_can_write_is_refused",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        "found.st_uid != owner or ",
+        "",
+        f"{STRANGERS}_a_file_beside_the_data_that_others_can_write_is_refused",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        " or stat.S_IMODE(found.st_mode) & 0o022:",
+        ":",
+        f"{STRANGERS}_a_file_beside_the_data_that_others_can_write_is_refused",
+        True,
+    ),
+    Guard(
+        SOCKETS,
+        "                own_folder(folder, user)\n",
+        "",
+        f"{STRANGERS}_a_place_that_another_user_has_taken_since_is_given_up",
+        True,
+    ),
+    Guard(
+        "app/cli/serve.py",
+        "except OSError as error:",
+        "except ZeroDivisionError as error:",
+        f"{RESTARTING}_a_database_that_dies_while_files_are_short_is_started_again_afterwards",
     ),
 ]

@@ -52,9 +52,10 @@ def turns_red(guard: Guard, trees: "Queue[Path]", postgres_url: str) -> bool:
 @pytest.mark.slow
 def test_without_any_one_guard_the_suite_turns_red(trees: "Queue[Path]", postgres_url: str) -> None:
     """No guard can be lost unseen: each is removed once, in a copy of the tree. Source: T-H20."""
+    guards = [guard for guard in GUARDS if os.geteuid() == 0 or not guard.needs_root]
     with ThreadPoolExecutor(COPIES) as pool:
-        red = list(pool.map(lambda guard: turns_red(guard, trees, postgres_url), GUARDS))
-    print(f"guards removed: {len(GUARDS)}; suite red: {sum(red)}")
-    green = [f"{g.file}: {g.text}" for g, is_red in zip(GUARDS, red, strict=True) if not is_red]
+        red = list(pool.map(lambda guard: turns_red(guard, trees, postgres_url), guards))
+    print(f"guards removed: {len(guards)}; suite red: {sum(red)}")
+    green = [f"{g.file}: {g.text}" for g, is_red in zip(guards, red, strict=True) if not is_red]
     assert green == [], "\n".join(green)
     assert len(GUARDS) >= 30
