@@ -7,6 +7,8 @@ import pytest
 
 from app.cli import commands
 from app.cli.doctor import examine
+from app.core.database.migrations import head_revision
+from tests.core.test_hosts import with_hosts
 from tests.support.settings import SECRET, make_settings
 
 
@@ -32,7 +34,14 @@ def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatc
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         name = admin.info.dbname
         admin.execute("UPDATE alembic_version SET version_num = '0001'")
-        assert found(own_database_url)["migration"] == ("fail", "at 0001, not 0002: run python -m app migrate")
+        remedy = f"at 0001, not {head_revision()}: run python -m app migrate"
+        assert found(own_database_url)["migration"] == ("fail", remedy)
+        admin.execute("UPDATE alembic_version SET version_num = '9999'")
+        verdict, how = found(own_database_url)["migration"]
+        assert (verdict, how.partition(":")[0]) == (
+            "warn",
+            f"at 9999, newer than this code, which knows {head_revision()}",
+        )
         admin.execute("DROP TABLE alembic_version")
         assert found(own_database_url)["migration"][0] == "fail"
         admin.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
@@ -45,6 +54,15 @@ def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatc
         monkeypatch.setattr(f"app.cli.doctor.{name}", value)
     verdicts = found(own_database_url)
     assert {verdicts[what][0] for what in ("clock", "hashing", "database")} == {"warn"}
+
+
+def test_of_several_servers_it_says_what_a_failover_loses(own_database_url: str) -> None:
+    """An operator reads what a failover loses, and whether any server takes writes."""
+    several = with_hosts(own_database_url)
+    assert found(several)["failover"][0] == "warn"
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        admin.execute(f'ALTER DATABASE "{admin.info.dbname}" SET default_transaction_read_only = on')
+    assert found(several)["database"] == ("fail", "answers, and none of its servers takes writes: promote one")
 
 
 def test_a_database_that_is_away_ends_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

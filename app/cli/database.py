@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from app.auth.denylist import delete_expired_tokens
-from app.auth.repository import end_every_session
+from app.auth.repository import END_EVERY_SESSION
 from app.cli.serve import database_running, echo
 from app.core.clock import system_clock
 from app.core.config import Settings
@@ -86,8 +86,7 @@ def restore(settings: Settings, file: Path) -> None:
     """Replace what is in the database by what is in a file, and sign everybody out."""
     with reachable_database(settings) as ready:
         echo(f"Restoring {file} …")
-        backup.restore(ready.dsn, file)
+        # The denylist is as old as the dump: tokens that were used or signed out since would be valid again.
+        backup.restore(ready.dsn, file, then=END_EVERY_SESSION.sql)
         upgrade(ready.dsn)
-        # The denylist is as old as the dump, so that what has been signed out or used since would be good again.
-        run_with_pool(ready, lambda database: end_every_session(database, system_clock()))
         echo("Restored. Everybody signs in again.")

@@ -9,7 +9,7 @@ from app.auth.passwords import PasswordHasher
 from app.cli.serve import database_running
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
-from app.core.database.migrations import head_revision
+from app.core.database.migrations import head_revision, is_newer
 from app.core.database.pool import connection_arguments
 
 CLOCK_SECONDS = 5
@@ -54,10 +54,14 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield _migration(connection)
             yield _clock(connection)
             yield _durability(connection)
+            if settings.dsn.moves:
+                yield _failover(connection)
             yield _connections(connection, settings)
     except psycopg.OperationalError as error:
         if "startup parameter" in str(error):
             yield Finding("fail", "database", "stands behind a pooler: set DATABASE_POOLER=transaction")
+        elif "session is read-only" in str(error):
+            yield Finding("fail", "database", "answers, and none of its servers takes writes: promote one")
         else:
             yield Finding("fail", "database", "cannot be reached: check DATABASE_URL and that the server runs")
 
@@ -104,6 +108,9 @@ def _migration(connection: psycopg.Connection) -> Finding:
         found = ""
     if found == head_revision():
         return Finding("ok", "migration", f"at {found}")
+    if is_newer(found):
+        how = f"at {found}, newer than this code, which knows {head_revision()}: update the rest of the processes"
+        return Finding("warn", "migration", how)
     return Finding("fail", "migration", f"at {found or 'none'}, not {head_revision()}: run python -m app migrate")
 
 
@@ -124,6 +131,15 @@ def _durability(connection: psycopg.Connection) -> Finding:
     if "off" in (fsync, synchronous_commit):
         return Finding("warn", "durability", "fsync or synchronous_commit is off: a crash loses what was acknowledged")
     return Finding("ok", "durability", "what is acknowledged is on disk")
+
+
+def _failover(connection: psycopg.Connection) -> Finding:
+    settings = ("synchronous_standby_names", "synchronous_commit")
+    standbys, waits = _ask(connection, "SELECT " + ", ".join(f"current_setting('{name}')" for name in settings))
+    if not standbys or waits in ("off", "local"):
+        how = "no standby is waited for (synchronous_standby_names): it would lose what was acknowledged last"
+        return Finding("warn", "failover", how)
+    return Finding("ok", "failover", f"what is acknowledged is at a standby of {standbys} too")
 
 
 def _connections(connection: psycopg.Connection, settings: Settings) -> Finding:

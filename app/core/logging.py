@@ -76,11 +76,11 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        members = " ".join(f"{name}={_plain(value)}" for name, value in _members(record).items())
-        line = f"{time} {record.levelname.lower():<7} {_plain(record.getMessage())} {members}".rstrip()
+        members = " ".join(f"{name}={plain(value)}" for name, value in _members(record).items())
+        line = f"{time} {record.levelname.lower():<7} {plain(record.getMessage())} {members}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def _plain(value: Any) -> str:
-    """Escape what could move the cursor or begin a line of its own."""
+def plain(value: Any) -> str:
+    """Escape what could move the cursor, turn the direction of text or begin a line of its own."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))

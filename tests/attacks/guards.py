@@ -27,6 +27,8 @@ SOCKETS = "app/core/embedded_postgres/sockets.py"
 EMBEDDED = "app/core/embedded_postgres/server.py"
 STRANGERS = f"{CORE}/test_embedded_strangers.py::test"
 RESTARTING = "tests/faults/test_restarting.py::test"
+BACKUP = "app/core/database/backup.py"
+RESTORES = f"{CORE}/test_backup.py::test"
 
 GUARDS = [
     Guard(
@@ -348,5 +350,75 @@ GUARDS = [
         "except OSError as error:",
         "except ZeroDivisionError as error:",
         f"{RESTARTING}_a_database_that_dies_while_files_are_short_is_started_again_afterwards",
+    ),
+    Guard(
+        ACCOUNTS,
+        'func.greatest(col(User.token_version) + literal_column("1"), _seconds)',
+        'col(User.token_version) + literal_column("1")',
+        f"{RESTORES}_no_token_that_was_issued_after_the_dump_is_good_after_its_restoring",
+    ),
+    Guard(
+        ACCOUNTS,
+        'func.greatest(col(User.token_version) + literal_column("1"), _seconds)',
+        "_seconds",
+        f"{AUTH}/test_users.py",
+    ),
+    Guard(
+        "app/core/database/maintenance.py",
+        "            connection.execute(NO_TIMEOUTS)\n",
+        "",
+        f"{AUTH}/test_users.py",
+    ),
+    Guard("app/cli/users.py", "print(plain(line))", "print(line)", f"{AUTH}/test_users.py"),
+    Guard(BACKUP, '\\nBEGIN;\\n" + NO_TIMEOUTS', '\\nBEGIN;\\n" + b"SELECT"', f"{RESTORES}_no_timeout_stops_a_restore"),
+    Guard(BACKUP, 'b"RESET ALL", NO_TIMEOUTS, then', 'b"RESET ALL", then', f"{RESTORES}_no_timeout_stops_a_restore"),
+    Guard(
+        BACKUP,
+        "            reader.finish()\n            psql",
+        "            psql",
+        f"{RESTORES}_a_dump_that_breaks_off_changes_nothing",
+    ),
+    Guard(
+        BACKUP,
+        "if not re.match(",
+        "if False and not re.match(",
+        f"{RESTORES}_programs_that_trust_a_dump_with_this_machine_are_refused",
+    ),
+    Guard(
+        BACKUP,
+        ' + b";\\n" + room',
+        ' + b";\\n"',
+        f"{RESTORES}_a_dump_of_an_older_schema_is_restored_migrated_and_signed_out",
+    ),
+    Guard(
+        BACKUP,
+        "\\nSET transaction_timeout = 0;\\n",
+        "never",
+        f"{RESTORES}_a_restore_sends_nothing_that_servers_before_17_refuse",
+    ),
+    Guard(
+        BACKUP,
+        "_SECRETS & parameters.keys()",
+        '{"password"} & parameters.keys()',
+        f"{RESTORES}_no_secret_is_among_the_arguments_of_a_program",
+    ),
+    Guard(BACKUP, "if not tls:", "if True:", f"{RESTORES}_tls_is_spoken_by_programs_that_can"),
+    Guard(
+        BACKUP,
+        "os.link(building.name, file, follow_symlinks=False)",
+        "os.replace(building.name, file)",
+        f"{RESTORES}_a_dump_goes_nowhere_but_into_its_own_new_file",
+    ),
+    Guard(
+        BACKUP,
+        "--file=/dev/fd/{opened}",
+        "--file={building.name}",
+        f"{RESTORES}_a_dump_goes_nowhere_but_into_its_own_new_file",
+    ),
+    Guard(
+        BACKUP,
+        "if not os.path.samestat(",
+        "if False and not os.path.samestat(",
+        f"{RESTORES}_a_dump_goes_nowhere_but_into_its_own_new_file",
     ),
 ]

@@ -4,15 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import httpx
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from app.auth import accounts_admin as users
+from app.auth.repository import END_EVERY_SESSION
 from app.cli import commands
 from tests.support.people import Person
 from tests.support.server import running
 from tests.support.settings import SECRET, make_settings
 
 Run = Callable[..., str]
+
+SLOW_UPDATE = """
+    CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END';
+    CREATE TRIGGER slowly BEFORE UPDATE ON users EXECUTE FUNCTION slowly()"""
 
 
 @pytest.fixture
@@ -64,6 +71,44 @@ async def test_an_operator_signs_somebody_out_and_nobody_else(own_client: httpx.
     assert (await (await ada.sign_in()).get("/api/tasks")).status_code == 200
 
 
+async def test_an_operator_signs_everybody_out(own_client: httpx.AsyncClient, run: Run, own_database_url: str) -> None:
+    """After a failover that lost a signing out everywhere, an operator makes every earlier token invalid.
+
+    Source: FR-050.
+    """
+    ada, bob = await Person.sign_up(own_client), await Person.sign_up(own_client)
+    lost = await ada.sign_in()
+    await ada.send("POST", "/api/auth/signout", json={"everywhere": True})
+    again = await ada.sign_in()
+    name = own_database_url.partition("?")[0].rpartition("/")[2]
+    with psycopg.connect(make_conninfo(own_database_url), autocommit=True) as connection:
+        connection.execute("UPDATE users SET token_version = 0")
+        connection.execute(SLOW_UPDATE)
+        connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '1s'".encode())
+    assert (await lost.get("/api/tasks")).status_code == 200
+    await asyncio.to_thread(run, "signout", "--all")
+    for person in (ada, lost, again, bob):
+        assert (await person.get("/api/tasks")).status_code == 401
+        assert (await person.refresh()).status_code == 401
+    assert (await (await ada.sign_in()).get("/api/tasks")).status_code == 200
+
+
+async def test_everybody_is_signed_out_twice_in_one_second(
+    own_client: httpx.AsyncClient, own_database_url: str
+) -> None:
+    """Signing everybody out again, in the same second or by a server whose clock is behind, brings no old token back.
+
+    Source: FR-050.
+    """
+    await Person.sign_up(own_client)
+    keep = b"CREATE TEMP TABLE first AS SELECT token_version FROM users"
+    with psycopg.connect(make_conninfo(own_database_url)) as connection:
+        # One message to the server, so that its statement_timestamp() is the same for both.
+        connection.execute(b"; ".join((END_EVERY_SESSION.sql, keep, END_EVERY_SESSION.sql)))
+        found = connection.execute("SELECT users.token_version - first.token_version FROM users, first").fetchall()
+    assert found == [(1,)]
+
+
 async def test_a_deleted_account_is_gone_with_its_tasks(own_client: httpx.AsyncClient, run: Run) -> None:
     """A deleted account leaves no task behind, and its e-mail address is free again. Source: FR-050."""
     ada, bob = await Person.sign_up(own_client), await Person.sign_up(own_client)
@@ -91,11 +136,24 @@ async def test_every_account_is_listed_once_in_order(
     assert "(Ada L)" in lines[0]
 
 
+async def test_a_listed_name_is_one_line_that_reads_from_left_to_right(
+    own_client: httpx.AsyncClient, run: Run, own_database_url: str
+) -> None:
+    """A name that a stranger chose cannot act on an operator's terminal. Source: FR-050, T-H02."""
+    ada = await Person.sign_up(own_client, name="Ada")
+    with psycopg.connect(make_conninfo(own_database_url), autocommit=True) as connection:
+        connection.execute("UPDATE users SET name = %s", ("Adá\u202e\n2026-01-01  active\x1b[2J\x9b1m\u2028",))
+    (line,) = (await asyncio.to_thread(run, "list")).split("\n")[:-1]
+    assert line.isprintable()
+    assert line.endswith(rf"{ada.email}  (Adá\u202e\n2026-01-01  active\x1b[2J\x9b1m\u2028)")
+
+
 def test_what_is_not_there_or_not_said_is_told(run: Run) -> None:
     """A mistake on the command line gets a sentence, and an exit code that scripts can tell: 1 or 2. Source: FR-050."""
     with pytest.raises(SystemExit, match="There is no account"):
         run("delete", "nobody@example.test")
-    for wrong in (["delete"], ["list", "a@b.co"], ["promote", "a@b.co"]):
+    calls = (["delete"], ["list", "a@b.co"], ["promote", "a@b.co"], ["signout"], ["signout", "--all", "a@b.co"])
+    for wrong in (*calls, ["delete", "--all"]):
         with pytest.raises(SystemExit) as refused:
             run(*wrong)
         assert refused.value.code == 2

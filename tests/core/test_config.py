@@ -180,6 +180,11 @@ def test_secrets_do_not_show_in_a_representation(monkeypatch: pytest.MonkeyPatch
         ("postgres://h/d?options=endpoint%3Dep-x", {"host": "h", "dbname": "d", "options": "endpoint=ep-x"}, False),
         ("postgres://h/d?pgbouncer=true&connection_limit=1&schema=public", {"host": "h", "dbname": "d"}, True),
         ("postgresql://postgres@/db?host=%2Fa%20b", {"host": "/a b", "dbname": "db", "user": "postgres"}, False),
+        (
+            "postgresql://a:5433,b-pooler.example:5434/d?target_session_attrs=primary",
+            {"host": "a,b-pooler.example", "port": "5433,5434", "dbname": "d", "target_session_attrs": "primary"},
+            True,
+        ),
     ],
 )
 def test_a_database_url_is_taken_as_pasted(url: str, conninfo: dict[str, Any], pooled: bool) -> None:
@@ -188,6 +193,20 @@ def test_a_database_url_is_taken_as_pasted(url: str, conninfo: dict[str, Any], p
 
     dsn = parse_database_url(url)
     assert (conninfo_to_dict(dsn.conninfo), dsn.behind_pooler) == (conninfo, pooled)
+
+
+def test_of_several_servers_the_one_that_takes_writes_is_wanted() -> None:
+    """An operator names several servers in any form, and the one that takes writes is used."""
+    for url in (
+        "postgresql://u:p@a:1,b:2/d",
+        "postgresql://u:p@/d?host=a,b&port=1,2",
+        "postgresql://u:p@[::1]:1,b:2/d",
+    ):
+        dsn = parse_database_url(url)
+        assert "target_session_attrs=read-write" in dsn.conninfo
+        assert dsn.moves
+    for url in (URL, "postgresql://u:p@a,b/d?target_session_attrs=any"):
+        assert not parse_database_url(url).moves
 
 
 def test_the_pooler_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,15 +165,6 @@ async def test_the_service_starts_before_its_database_and_is_ready_when_that_is(
         postgres.stop()
 
 
-async def test_a_database_of_another_version_is_not_ready(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """A balancer sends nobody to a server whose deployment is half done."""
-    assert (await own.get("/health/ready")).json() == {"status": "ready"}
-    with psycopg.connect(own_database_url, autocommit=True) as admin:
-        admin.execute("UPDATE alembic_version SET version_num = 'other'")
-    answer = await own.get("/health/ready")
-    assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_NOT_MIGRATED")
-
-
 async def test_a_migration_that_changes_a_column_fails_no_request(
     own: httpx.AsyncClient, own_database_url: str
 ) -> None:
