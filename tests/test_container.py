@@ -17,7 +17,9 @@ import pytest
 import yaml
 
 from app.core.config import Settings
-from tests.support import PASSWORD, ROOT, SECRET, free_port, new_email
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import free_port
+from tests.support.settings import ROOT, SECRET
 
 
 @dataclass
@@ -93,14 +95,14 @@ class Image:
             self._rename_the_environment(self.stages[option])
 
     def _rename_the_environment(self, origin: "Image") -> None:
-        """A virtual environment's scripts name its folder, which is one and the same in a real image's stages."""
+        """Put this folder into the environment's scripts, which name their own: an image has one for both stages."""
         for script in self.root.glob("opt/venv/bin/*"):
             if script.is_file() and not script.is_symlink():
                 script.write_text(script.read_text().replace(str(origin.root), str(self.root)))
 
 
 def build(dockerfile: Path, root: Path) -> Image:
-    """Follow every instruction, and give the last stage."""
+    """Follow every instruction and return the last stage."""
     text = re.sub(r"(?m)^#.*\n", "", dockerfile.read_text())
     image, stages = Image(root), dict[str, Image]()
     for line in re.sub(r"\\\n\s*", "", text).splitlines():
@@ -115,7 +117,7 @@ def build(dockerfile: Path, root: Path) -> Image:
 
 @pytest.mark.slow
 def test_the_image_serves_without_root_and_without_build_tools(folder: Path, own_database_url: str) -> None:
-    """Its own packages and files alone; everybody may read them, and nobody has to write."""
+    """The image runs by itself, as any user and on read-only files, and holds nothing to build with."""
     image = build(ROOT / "Dockerfile", folder)
     files = image.files()
     assert image.user
@@ -148,11 +150,12 @@ def test_the_image_serves_without_root_and_without_build_tools(folder: Path, own
 
 
 def test_the_image_starts_what_this_python_was_tested_with() -> None:
+    """The image runs the version of Python that the tests ran on."""
     assert f"ARG PYTHON={sys.version_info.major}.{sys.version_info.minor}\n" in (ROOT / "Dockerfile").read_text()
 
 
 def test_compose_gives_the_service_what_it_takes() -> None:
-    """Every variable is a setting, no secret is in the file, and the database is healthy first."""
+    """`docker compose up` passes on known settings only, holds no secret, and starts a healthy database first."""
     text = (ROOT / "compose.yaml").read_text()
     api, database = yaml.safe_load(text)["services"].values()
     assert set(api["environment"]) <= Settings.environment_names()
@@ -169,7 +172,7 @@ def test_compose_gives_the_service_what_it_takes() -> None:
 
 
 def composed(env: Path) -> Any:
-    """Give compose.yaml as it is with the variables of a .env, and none of whoever runs the tests."""
+    """Return compose.yaml as it is with the variables of a .env, and none of whoever runs the tests."""
     variables = dict(line.split("=", 1) for line in env.read_text().splitlines() if re.match(r"\w+=", line))
 
     def value(match: re.Match[str]) -> str:
@@ -183,7 +186,7 @@ def composed(env: Path) -> Any:
 
 
 def secrets_made(folder: Path) -> Path:
-    """Follow the README's lines up to the start, in a shell like anybody's, and give the .env."""
+    """Follow the README's lines up to the start, in a shell like anybody's, and return the .env."""
     [block] = [part for part in (ROOT / "README.md").read_text().split("```") if "docker compose up" in part]
     lines = block.removeprefix("sh\n").partition("docker compose")[0]
     subprocess.run(["sh", "-ec", f"umask 022\n{lines}"], cwd=folder, check=True, timeout=60)
@@ -201,7 +204,10 @@ def env_of_make_run(folder: Path) -> Path:
 
 @pytest.mark.parametrize("after_make_run", [False, True])
 def test_the_lines_of_the_readme_make_secrets_that_nobody_else_can_read(tmp_path: Path, after_make_run: bool) -> None:
-    """Once: a second time, or after `make run`, changes none of them; the database knows its password by then."""
+    """The README's lines make secrets once: a second time, or after `make run`, they change none.
+
+    The database knows its password by then.
+    """
     if after_make_run:
         env_of_make_run(tmp_path).chmod(0o644)
     env = secrets_made(tmp_path)
@@ -215,7 +221,10 @@ def test_the_lines_of_the_readme_make_secrets_that_nobody_else_can_read(tmp_path
 def test_the_service_in_a_container_is_in_production_whatever_make_run_wrote(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its .env says ENVIRONMENT=development, which is about `make run`; a variable of its own says otherwise."""
+    """A container is in production, though `make run` wrote ENVIRONMENT=development.
+
+    A variable of its own says otherwise.
+    """
     env_of_make_run(tmp_path)
     env = secrets_made(tmp_path)
     assert "\nENVIRONMENT=development\n" in env.read_text()
@@ -228,7 +237,7 @@ def test_the_service_in_a_container_is_in_production_whatever_make_run_wrote(
 
 @pytest.mark.parametrize("name", ["api", "db"])
 def test_a_container_can_write_and_become_no_more_than_it_must(name: str) -> None:
-    """Neither is root, the file systems are read-only, and no program gains a right."""
+    """Neither container is root or can become it, and the file systems are read-only."""
     service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]

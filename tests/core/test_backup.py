@@ -23,7 +23,9 @@ from app.core.database.maintenance import run_without_timeouts
 from app.core.database.migrations import alembic_config, head_revision, upgrade
 from app.core.embedded_postgres.paths import reachable_binaries, server_user
 from app.tables import metadata
-from tests.support import SECRET, Person, environment_of, make_settings, running
+from tests.support.people import Person
+from tests.support.server import running
+from tests.support.settings import SECRET, environment_of, make_settings
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -69,7 +71,7 @@ def run(tmp_path: Path) -> Run:
 async def test_a_restored_database_is_what_it_was_and_nobody_is_signed_in(
     own_database_url: str, tmp_path: Path, run: Run
 ) -> None:
-    """A token that was signed out after the dump does not come back to life with it."""
+    """A restored database has its tasks, and no session that was ended after the dump is active again."""
     file = tmp_path / "backup.dump"
     async with running(make_settings(own_database_url)) as client:
         ada = await Person.sign_up(client)
@@ -89,7 +91,7 @@ async def test_a_restored_database_is_what_it_was_and_nobody_is_signed_in(
 async def test_no_token_that_was_issued_after_the_dump_is_good_after_its_restoring(
     own_database_url: str, tmp_path: Path
 ) -> None:
-    """However often the user had signed out everywhere in between."""
+    """No token from after the dump is valid when it is restored, however often the user had signed out everywhere."""
     file = tmp_path / "backup.dump"
     async with running(make_settings(own_database_url)) as client:
         sessions = [await Person.sign_up(client)]
@@ -108,7 +110,7 @@ async def test_no_token_that_was_issued_after_the_dump_is_good_after_its_restori
 
 @pytest.mark.parametrize("where", ["database", "role", "url"])
 async def test_no_timeout_stops_a_restore(where: str, own_database_url: str, tmp_path: Path) -> None:
-    """The update of a million users takes longer than any timeout that is right for requests."""
+    """A restore of a million users is finished, though it takes longer than any timeout that is right for requests."""
     file, name = tmp_path / "backup.dump", own_database_url.partition("?")[0].rpartition("/")[2]
     async with running(make_settings(own_database_url)) as client:
         ada = await Person.sign_up(client)
@@ -132,7 +134,7 @@ async def test_no_timeout_stops_a_restore(where: str, own_database_url: str, tmp
 
 
 async def test_a_dump_that_breaks_off_changes_nothing(own_database_url: str, tmp_path: Path) -> None:
-    """Not a row, and nobody is signed out."""
+    """A broken dump changes no row and signs nobody out."""
     file = tmp_path / "backup.dump"
     async with running(make_settings(own_database_url)) as client:
         ada = await Person.sign_up(client)
@@ -157,7 +159,7 @@ async def test_a_dump_that_breaks_off_changes_nothing(own_database_url: str, tmp
 
 @pytest.mark.parametrize("whom", ["the command", "psql", "everything"])
 async def test_a_restore_that_is_killed_changes_nothing(whom: str, own_database_url: str, tmp_path: Path) -> None:
-    """Whichever of its processes: what is left over does not go on to the end."""
+    """A killed restore changes nothing, whichever of its processes is killed: the others do not go on to the end."""
     file = tmp_path / "backup.dump"
     async with running(make_settings(own_database_url)) as client:
         ada = await Person.sign_up(client)
@@ -206,7 +208,7 @@ def child(pid: int, name: str) -> int:
 
 
 def test_a_dump_of_an_older_schema_is_restored_migrated_and_signed_out(own_database_url: str, tmp_path: Path) -> None:
-    """Also when a table that is there now was not there then, and refers to one that was."""
+    """An older dump can be restored, also when a newer table refers to one that was there then."""
     dsn, file = parse_database_url(own_database_url), tmp_path / "backup.dump"
     insert = b"INSERT INTO users (id, email, password_hash) VALUES (gen_random_uuid(), 'a@b.co', 'x')"
     versions = b"SELECT token_version > 200000000, (SELECT version_num FROM alembic_version) FROM users"
@@ -230,7 +232,10 @@ def test_a_dump_of_an_older_schema_is_restored_migrated_and_signed_out(own_datab
 def test_a_restore_sends_nothing_that_servers_before_17_refuse(
     own_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What pg_restore of 17 and newer writes by itself; below, such a server is asked."""
+    """A dump can be restored on PostgreSQL before 17.
+
+    Of newer ones pg_restore writes by itself what such a server refuses; below, such a server is asked.
+    """
     dsn, file, sent = parse_database_url(own_database_url), tmp_path / "backup.dump", tmp_path / "sent"
     dump(dsn, file)
     wrapped_programs(tmp_path, monkeypatch, psql=f'tee {sent} | {{real}} "$@"')
@@ -242,7 +247,7 @@ def test_a_restore_sends_nothing_that_servers_before_17_refuse(
 def test_a_connection_is_left_as_it_was_found(
     own_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pooler gives it to the next, who would not find a table with the search path of a restore."""
+    """The next user of a pooler's connection finds the tables: the search path of a restore is put back."""
     dsn, file, seen = parse_database_url(own_database_url), tmp_path / "backup.dump", tmp_path / "seen"
     dump(dsn, file)
     wrapped_programs(tmp_path, monkeypatch, psql=f'(cat; echo "SHOW search_path;") | {{real}} "$@" | tee {seen}')
@@ -266,7 +271,7 @@ def wrapped_programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: s
 def test_no_secret_is_among_the_arguments_of_a_program(
     own_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every user of the machine can read those; they come by the environment and by a file of one's own."""
+    """Other users of the machine, who can read every program's arguments, find no secret there. Source: T-H01."""
     more = {"password": "s3cret-p", "sslpassword": "s3cret-k"}
     dsn = parse_database_url(own_database_url)
     dsn = dsn._replace(conninfo=make_conninfo(dsn.conninfo, **more))
@@ -293,7 +298,7 @@ def test_no_secret_is_among_the_arguments_of_a_program(
 def test_tls_is_spoken_by_programs_that_can(
     own_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of the embedded database cannot, so the system's do it."""
+    """A database that asks for TLS can be dumped: where our own programs cannot speak it, the system's do."""
     dsn, file = parse_database_url(own_database_url), tmp_path / "backup.dump"
     dump(dsn, file)
     with monkeypatch.context() as patch:
@@ -312,7 +317,7 @@ def test_tls_is_spoken_by_programs_that_can(
 def test_a_dump_goes_nowhere_but_into_its_own_new_file(
     own_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a stranger has put beside it, before and meanwhile."""
+    """A dump is read by its owner alone, whatever a stranger has put beside it, before and meanwhile."""
     dsn, file = parse_database_url(own_database_url), tmp_path / "backup.dump"
     victim, planted = tmp_path / "victim", tmp_path / "backup.dump.part"
     victim.write_text("mine")
@@ -346,7 +351,7 @@ def test_a_dump_goes_nowhere_but_into_its_own_new_file(
 
 
 def test_the_embedded_database_is_dumped_and_restored_elsewhere(folder: Path, tmp_path: Path, run: Run) -> None:
-    """It need not run, and the new place need not exist."""
+    """An operator can move an embedded database: it need not run, and the new place need not exist."""
     file = tmp_path / "backup.dump"
     old, new = (str(folder / name) for name in ("old", "new"))
     for arguments, place in ((("migrate",), old), (("dump", str(file)), old), (("restore", str(file)), new)):
@@ -357,7 +362,7 @@ def test_the_embedded_database_is_dumped_and_restored_elsewhere(folder: Path, tm
 def test_what_cannot_be_done_is_said(
     own_database_url: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No older dump is lost, and a broken one changes nothing."""
+    """An operator loses no older dump, and a broken one changes nothing."""
     dsn = parse_database_url(own_database_url)
     file = tmp_path / "backup.dump"
     file.write_text("mine")
@@ -378,7 +383,7 @@ def test_what_cannot_be_done_is_said(
 def test_programs_that_trust_a_dump_with_this_machine_are_refused(
     own_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CVE-2025-8714: psql would do what a dump says after a backslash."""
+    """A forged dump runs no command here, as it does by a psql with CVE-2025-8714."""
     dsn, file, made = parse_database_url(own_database_url), tmp_path / "backup.dump", tmp_path / "made"
     dump(dsn, file)
     hostile = f"{{real}} \"$@\" | sed -e '/^.restrict/d' -e 's,^CREATE TABLE public.users,\\\\! touch {made}\\n&,'"
@@ -419,7 +424,7 @@ def older_server(folder: Path) -> Iterator[str]:
 def test_an_older_server_takes_a_dump_of_its_own_and_of_a_newer(
     own_database_url: str, folder: Path, tmp_path: Path
 ) -> None:
-    """Servers before 17 refuse what pg_restore of 17 and newer writes by itself."""
+    """An operator can go to an older server, with its own dumps and with those of a newer one."""
     with older_server(folder) as url:
         own, newer = tmp_path / "own.dump", tmp_path / "newer.dump"
         upgrade(parse_database_url(url))

@@ -39,5 +39,8 @@ def address(peer: tuple[str, int] | None, forwarded: str | None, *trusted: str) 
 def test_the_nearest_untrusted_hop_is_the_client(
     peer: tuple[str, int] | None, forwarded: str | None, trusted: tuple[str, ...], expected: str
 ) -> None:
-    """C25 to C27; port 0 is what a bare uvicorn leaves when it has believed the header."""
+    """Limits count the client that the nearest trusted proxy saw, and never what a client wrote.
+
+    Port 0 is what a bare uvicorn leaves when it has believed the header. Source: T-C25, T-C26, T-C27.
+    """
     assert address(peer, forwarded, *trusted) == expected

@@ -94,7 +94,7 @@ def assert_no_stranger_connects(postgres: EmbeddedPostgres) -> None:
 
 @pytest.mark.parametrize("name", ["short", LONG])
 def test_another_user_cannot_connect(folder: Path, crowded: Path, name: str) -> None:
-    """Neither may enter the folder of the socket, nor write to the socket itself."""
+    """Other users of the machine can neither enter the socket's folder nor write to the socket."""
     with started(folder / name / "postgres") as postgres:
         assert_no_stranger_connects(postgres)
         assert mode(socket_of(postgres).parent) == 0o700
@@ -102,7 +102,7 @@ def test_another_user_cannot_connect(folder: Path, crowded: Path, name: str) -> 
 
 
 def test_no_other_user_can_stand_where_the_socket_will_be(folder: Path, crowded: Path) -> None:
-    """The place was a digest of the path once, which anybody can work out."""
+    """Nobody can work out where the socket will be, as they could when it was a digest of the path."""
     data_dir = folder / LONG / "postgres"
     guess = crowded / f"auth-tasks-0-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]}"
     guess.mkdir()
@@ -117,7 +117,7 @@ def test_no_other_user_can_stand_where_the_socket_will_be(folder: Path, crowded:
 def test_every_process_with_the_same_data_finds_the_same_place_and_the_last_one_removes_it(
     folder: Path, crowded: Path
 ) -> None:
-    """However random its name is; a crash of the server does not move it."""
+    """Programs with the same data find one socket, though its name is random, also after a crash of the server."""
     data_dir = folder / LONG / "postgres"
     with started(data_dir) as first, started(data_dir) as second:
         assert first.url == second.url
@@ -132,7 +132,7 @@ def test_every_process_with_the_same_data_finds_the_same_place_and_the_last_one_
 
 @pytest.mark.parametrize("name", ["short", LONG])
 def test_a_mode_that_lets_others_in_is_mended(folder: Path, crowded: Path, name: str) -> None:
-    """Somebody's `chmod -R`, at whatever time."""
+    """A `chmod -R` by mistake, at whatever time, lets nobody in for long."""
     with started(folder / name / "postgres") as postgres:
         for place in (postgres.data_dir, socket_of(postgres).parent):
             place.chmod(0o777)
@@ -142,7 +142,7 @@ def test_a_mode_that_lets_others_in_is_mended(folder: Path, crowded: Path, name:
 
 
 def test_a_socket_of_another_user_is_not_taken_for_the_servers(folder: Path, crowded: Path) -> None:
-    """As one could put there while the folder let everybody in: it would be told every password's hash."""
+    """Nobody is told passwords' hashes by putting a socket there while the folder let everybody in."""
     with started(folder / LONG / "postgres") as postgres:
         kill(postgres)
         place = socket_of(postgres)
@@ -158,7 +158,7 @@ def test_a_socket_of_another_user_is_not_taken_for_the_servers(folder: Path, cro
 def test_a_link_of_another_user_in_the_place_of_a_lock_file_changes_nothing_of_ours(
     folder: Path, crowded: Path
 ) -> None:
-    """Root writes its process id into those files: not into what a link names."""
+    """Root, who writes process ids into lock files, is not made to write where a link leads."""
     precious = folder / "precious"
     precious.write_text("first line\n")
     precious.chmod(0o600)
@@ -178,7 +178,10 @@ def test_a_link_of_another_user_in_the_place_of_a_lock_file_changes_nothing_of_o
 
 @pytest.mark.parametrize("kind", ["folder", "link"])
 def test_a_place_that_another_user_has_taken_since_is_given_up(folder: Path, crowded: Path, kind: str) -> None:
-    """After a crash and a start of the machine that empties /tmp; but not while somebody here has its address."""
+    """The database starts though a crash emptied /tmp and somebody else has taken its place there.
+
+    It does not while a process here has the old address.
+    """
     data_dir = folder / LONG / "postgres"
     postgres = make(data_dir)
     postgres.start()
@@ -205,7 +208,7 @@ def test_a_place_that_another_user_has_taken_since_is_given_up(folder: Path, cro
 
 @pytest.mark.parametrize("kind", ["folder", "link", "file"])
 def test_what_another_user_put_in_the_place_of_the_data_is_refused(folder: Path, crowded: Path, kind: str) -> None:
-    """Also an empty folder, and not a mode or owner of it is changed."""
+    """Data is not kept in what somebody else has made, not even an empty folder, and nothing of theirs is changed."""
     data_dir = crowded / "postgres"
     theirs = crowded / "theirs" if kind == "link" else data_dir
     if kind == "file":
@@ -223,7 +226,7 @@ def test_what_another_user_put_in_the_place_of_the_data_is_refused(folder: Path,
 
 @pytest.mark.parametrize("kind", ["theirs", "writable", "link"])
 def test_a_file_beside_the_data_that_others_can_write_is_refused(folder: Path, crowded: Path, kind: str) -> None:
-    """It could keep the service waiting for ever, or send it to another socket."""
+    """No other user can keep the service waiting for ever, or send it to another socket."""
     data_dir = folder / LONG / "postgres"
     data_dir.parent.mkdir()
     postgres, target = make(data_dir), folder / "target"

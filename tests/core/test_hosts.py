@@ -13,7 +13,9 @@ from app.core.clock import stopwatch
 from app.core.database.dsn import parse_database_url
 from app.core.database.hosts import Hosts
 from app.core.database.pool import CONNECT_SECONDS_PER_HOST, Database
-from tests.support import Person, make_settings, running
+from tests.support.people import Person
+from tests.support.server import app_of, running
+from tests.support.settings import make_settings
 
 SESSIONS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
@@ -36,7 +38,7 @@ def silent() -> Iterator[str]:
 
 
 async def test_a_silent_server_is_waited_for_once(own_database_url: str, silent: str) -> None:
-    """By the connections of the start; those that come later go where the last one went."""
+    """A silent server is waited for by the connections of the start alone: later ones go where the last one went."""
     url = with_hosts(own_database_url, silent)
     async with running(make_settings(url, database_pool_min=1, database_pool_max=8)) as client:
         began = stopwatch()
@@ -46,13 +48,13 @@ async def test_a_silent_server_is_waited_for_once(own_database_url: str, silent:
         began = stopwatch()
         answers = await asyncio.gather(*(ada.get("/api/tasks") for _ in range(20)))
         assert {answer.status_code for answer in answers} == {200}
-        database = client._transport.app.state.database  # type: ignore[attr-defined]  # httpx.ASGITransport's
+        database = app_of(client).state.database
         assert database.pool.get_stats()["pool_size"] > 1
         assert stopwatch() - began < CONNECT_SECONDS_PER_HOST
 
 
 async def test_a_write_is_made_once_though_the_server_turns_read_only_with_it(own_database_url: str) -> None:
-    """The setting comes with the answer of a statement that has written: it is not run again elsewhere."""
+    """A write is made once, though the server says in its answer that it only reads from now on."""
     async with running(make_settings(with_hosts(own_database_url))) as client:
         ada = await Person.sign_up(client)
         with psycopg.connect(own_database_url, autocommit=True) as admin:
@@ -83,7 +85,7 @@ async def test_every_session_that_only_reads_is_left_by_the_first_request(
     url = with_hosts(own_database_url) if several else own_database_url
     async with running(make_settings(url, database_pool_min=4, database_pool_max=4)) as client:
         ada = await Person.sign_up(client)
-        database = client._transport.app.state.database  # type: ignore[attr-defined]  # httpx.ASGITransport's
+        database = app_of(client).state.database
         with psycopg.connect(own_database_url, autocommit=True) as admin:
 
             def sessions() -> set[int]:
@@ -101,10 +103,10 @@ async def test_every_session_that_only_reads_is_left_by_the_first_request(
 
 
 async def test_one_server_that_only_reads_goes_on_reading(own_database_url: str) -> None:
-    """Where nothing is said of another: G24."""
+    """People can read their tasks on a server that only reads, where no other is named. Source: T-G24."""
     async with running(make_settings(own_database_url, database_pool_min=1, database_pool_max=1)) as client:
         ada = await Person.sign_up(client)
-        database = client._transport.app.state.database  # type: ignore[attr-defined]  # httpx.ASGITransport's
+        database = app_of(client).state.database
         with psycopg.connect(own_database_url, autocommit=True) as admin:
             admin.execute(f'ALTER DATABASE "{admin.info.dbname}" SET default_transaction_read_only = on')
         await database.pool.drain()
@@ -114,7 +116,7 @@ async def test_one_server_that_only_reads_goes_on_reading(own_database_url: str)
 
 
 async def test_the_order_of_the_servers_follows_what_they_do() -> None:
-    """First the one that served last, last the one that was left, each with its port; the rest as it was."""
+    """The server that served last is tried first, and the one that was left is tried last."""
     hosts = Hosts(parse_database_url("postgresql://u@a,b:5433,c/d?application_name=x"))
 
     class Connected:

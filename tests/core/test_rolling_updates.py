@@ -16,7 +16,9 @@ import pytest
 from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import head_revision, upgrade
 from app.core.database.statement import Statement
-from tests.support import ROOT, Person, make_settings, running, serving
+from tests.support.people import Person
+from tests.support.server import running, serving
+from tests.support.settings import ROOT, make_settings
 from tests.test_architecture import statements
 
 RELEASE = ROOT / "tests" / "data" / "statements-0.1.json"
@@ -52,7 +54,10 @@ def numbered(sql: str) -> tuple[str, int]:
 
 
 def test_the_statements_of_the_last_release_run_on_this_schema(own_database_url: str) -> None:
-    """PREPARE finds what is gone, planning finds the unique indexes that ON CONFLICT names."""
+    """Processes of the last release go on working on this schema.
+
+    PREPARE finds what is gone, planning the unique indexes that ON CONFLICT names. Source: T-G29.
+    """
     count = 0
     with psycopg.connect(own_database_url, autocommit=True) as connection:
         connection.execute("SET plan_cache_mode = force_generic_plan")
@@ -68,7 +73,10 @@ def test_the_statements_of_the_last_release_run_on_this_schema(own_database_url:
 
 
 def test_what_the_last_release_inserts_has_every_column_that_must_be_there(own_database_url: str) -> None:
-    """A new column has a default, or may be empty: the old processes do not know it."""
+    """Rows of the last release's processes fit this schema: a new column has a default or may be empty.
+
+    Source: T-G29.
+    """
     with psycopg.connect(own_database_url) as connection:
         required = connection.execute(REQUIRED).fetchall()
     inserts = [found for sql in of_release(RELEASE) for found in INSERT.findall(sql)]
@@ -88,7 +96,7 @@ def newer_url(own_database_url: str) -> str:
 
 
 async def test_a_newer_schema_is_served_as_before(newer_url: str) -> None:
-    """And a process that starts, or starts again, during the update migrates nothing and is ready."""
+    """During a rolling update a process that starts on a newer schema migrates nothing and is ready. Source: T-G29."""
     async with running(make_settings(newer_url, migrate_on_start="on")) as client:
         assert (await client.get("/health/ready")).json() == {"status": "ready"}
         ada = await Person.sign_up(client)
@@ -100,7 +108,7 @@ async def test_a_newer_schema_is_served_as_before(newer_url: str) -> None:
 
 @pytest.mark.slow
 def test_serve_of_the_older_code_starts_on_a_newer_schema(newer_url: str, tmp_path: Path) -> None:
-    """The real thing, in a process of its own, and nothing is migrated."""
+    """During a rolling update the older code can still be started. Source: T-G29."""
     with serving(tmp_path, DATABASE_URL=newer_url) as server:
         assert "newer_than_this_code" in server.log.read_text()
     with psycopg.connect(newer_url) as connection:
@@ -108,7 +116,10 @@ def test_serve_of_the_older_code_starts_on_a_newer_schema(newer_url: str, tmp_pa
 
 
 async def test_a_process_that_runs_stays_ready_when_a_newer_one_has_migrated(own_database_url: str) -> None:
-    """And is not ready below its own revision."""
+    """A rolling update does not take the old processes away, while below its own revision none is ready.
+
+    Source: T-G29.
+    """
     async with running(make_settings(own_database_url)) as client:
         with psycopg.connect(own_database_url, autocommit=True) as admin:
             for revision, status in ((head_revision(), 200), (FUTURE, 200), ("0001", 503)):
@@ -123,7 +134,10 @@ async def test_a_process_that_runs_stays_ready_when_a_newer_one_has_migrated(own
 def test_a_newer_migration_may_come_while_this_one_waits_for_it(
     own_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look and the lock: Alembic does not know the revision that it finds then."""
+    """A process that waited for a newer migration starts on it, though Alembic does not know the revision.
+
+    Source: T-G28.
+    """
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         admin.execute("UPDATE alembic_version SET version_num = %s", [FUTURE])
     found = iter(["0001", FUTURE])

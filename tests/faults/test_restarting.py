@@ -15,7 +15,9 @@ import httpx
 import pytest
 
 from app.core.embedded_postgres.server import EmbeddedPostgres
-from tests.support import PASSWORD, Server, environment_of, new_email, serving
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server, serving
+from tests.support.settings import environment_of
 
 pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process that runs")
 
@@ -28,7 +30,7 @@ def wait_for_line(server: Server, words: str) -> None:
 
 
 def test_a_database_that_dies_while_files_are_short_is_started_again_afterwards(folder: Path, tmp_path: Path) -> None:
-    """Too many connections use the descriptors up; the thread says so, once, and goes on trying."""
+    """A database that dies while descriptors are short is started again afterwards, and the log says so once."""
     with serving(tmp_path, EMBEDDED_DATA_DIR=str(folder / "postgres")) as server:
         soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (3, hard))
@@ -45,7 +47,7 @@ def test_a_database_that_dies_while_files_are_short_is_started_again_afterwards(
 
 
 def test_a_database_whose_queue_is_full_is_not_started_a_second_time(folder: Path) -> None:
-    """Its lock file would be rewritten, and it would shut itself down for that."""
+    """A database that is only busy goes on: a second start would rewrite its lock file, and it would stop for that."""
     postgres = EmbeddedPostgres(folder / "postgres", durable=False, echo=lambda text: None)
     postgres.start()
     pid_file = folder / "postgres" / "postmaster.pid"
@@ -68,7 +70,7 @@ def visit(path: Path, visitors: ExitStack) -> bool:
 
 
 def test_what_cannot_be_told_is_no_reason_to_stop() -> None:
-    """`make run 2>&1 | head`: whoever read the lines has gone."""
+    """The service goes on when whoever read its lines has gone, as in `make run 2>&1 | head`."""
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-c", "from app.cli.serve import echo; echo('a'); print('goes on', flush=True)"]

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.support import free_port
+from tests.support.server import free_port
 
 
 def _binaries() -> Path | None:

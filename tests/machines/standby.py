@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from app.core.embedded_postgres.paths import ServerUser, reachable_binaries, server_user
-from tests.support import free_port
+from tests.support.server import free_port
 
 SETTINGS = """
 listen_addresses = '127.0.0.1'
@@ -87,7 +87,7 @@ class Machine:
         self.run("pg_ctl", "-w", "promote")
 
     def processes(self) -> list[int]:
-        """Give the process ids, the first server's before those of its children."""
+        """Return the process ids, the first server's before those of its children."""
         with suppress(FileNotFoundError):
             first = int((self.data / "postmaster.pid").read_text().split()[0])
             children = Path(f"/proc/{first}/task/{first}/children").read_text().split()

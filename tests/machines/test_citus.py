@@ -19,11 +19,13 @@ from app.core.clock import stopwatch
 from app.core.database.distribution import distribute
 from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import upgrade
-from tests.conftest import bring_to_head, new_database, new_folder
 from tests.faults.load import Acknowledged, check, writing
 from tests.growth.grown import STATEMENTS, Asked, ask
 from tests.machines.citus import Cluster, Node, cluster, needs_citus
-from tests.support import Person, Server, make_settings, serving
+from tests.support.databases import bring_to_head, new_database, new_folder
+from tests.support.people import Person
+from tests.support.server import Server, serving
+from tests.support.settings import make_settings
 
 pytestmark = [pytest.mark.slow, needs_citus]
 
@@ -160,6 +162,7 @@ def test_distributing_keeps_every_row_and_may_be_repeated(citus: Cluster) -> Non
 
 
 def test_doctor_names_a_node_that_is_dead(citus: Cluster, divided: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator learns which node does not answer."""
     report(make_settings(divided))
     assert "the tables are distributed among 2\n" in capsys.readouterr().out
     citus.workers[0].kill()

@@ -15,7 +15,9 @@ from app.core.clock import stopwatch
 from app.core.database.maintenance import run_without_timeouts
 from tests.faults.load import Acknowledged, Writer, check, writing
 from tests.machines.standby import Machine, Pair, replicated
-from tests.support import Person, make_settings, running, serving
+from tests.support.people import Person
+from tests.support.server import running, serving
+from tests.support.settings import make_settings
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +43,7 @@ async def first_success(writers: list[Writer], after: float) -> float:
 
 
 async def test_a_killed_primary_loses_nothing_and_the_standby_serves(folder: Path, tmp_path: Path) -> None:
-    """kill -9 of every process of it under load, then pg_ctl promote, one and the same process of the service."""
+    """A primary that dies loses nothing acknowledged, and the same process goes on at the promoted standby."""
     known, loop_time = Acknowledged(), asyncio.get_running_loop().time
     with (
         replicated(folder, synchronous=True) as pair,
@@ -67,7 +69,7 @@ async def test_a_killed_primary_loses_nothing_and_the_standby_serves(folder: Pat
 
 
 def failover(pair: Pair) -> str:
-    """Give doctor's verdict."""
+    """Return doctor's verdict."""
     verdicts = {what: verdict for verdict, what, _ in examine(make_settings(pair.url))}
     return verdicts["failover"]
 
@@ -79,7 +81,7 @@ def connections(machine: Machine) -> int:
 
 
 async def test_a_planned_switchover_moves_every_connection(folder: Path, tmp_path: Path) -> None:
-    """The old primary is stopped under load and comes back as the new one's standby, on its port; then back again."""
+    """An operator can change the primary under load and change back, without restarting the service."""
     known, loop_time = Acknowledged(), asyncio.get_running_loop().time
     with (
         replicated(folder, synchronous=True) as pair,
@@ -105,10 +107,7 @@ async def test_a_planned_switchover_moves_every_connection(folder: Path, tmp_pat
 
 
 async def test_idle_connections_leave_a_server_that_only_reads(folder: Path) -> None:
-    """Nothing cuts them when it is fenced off by a setting: no write fails, and no read is answered from there.
-
-    Whoever signs out at the new one must be signed out for every request, whichever connection it gets.
-    """
+    """No write fails and no old row is read when a server is fenced off by a setting, which cuts no connection."""
     with replicated(folder, synchronous=True) as pair:
         settings = make_settings(pair.url, migrate_on_start="on", database_pool_min=4, database_pool_max=4)
         async with running(settings) as client:
@@ -133,7 +132,7 @@ async def several(person: Person) -> list[httpx.Response]:
 
 
 async def test_a_write_on_an_idle_connection_to_a_read_only_server_is_made_at_the_other(folder: Path) -> None:
-    """Each of many that come at once."""
+    """Many writes at once that meet a server which only reads are all made at the other."""
     with replicated(folder, synchronous=True) as pair:
         settings = make_settings(pair.url, migrate_on_start="on", database_pool_min=4, database_pool_max=4)
         async with running(settings) as client:
@@ -150,7 +149,7 @@ async def test_a_write_on_an_idle_connection_to_a_read_only_server_is_made_at_th
 
 
 async def test_a_machine_that_hangs_is_left_by_all_connections_at_once(folder: Path) -> None:
-    """Its port takes connections and nothing answers, as when it has lost its disk: one request waits for it."""
+    """A machine that takes connections and answers nothing costs one wait, not one for each connection."""
     with replicated(folder, synchronous=True) as pair:
         settings = make_settings(pair.url, migrate_on_start="on", database_pool_min=4, database_pool_max=4)
         async with running(settings) as client:
@@ -169,7 +168,7 @@ async def test_a_machine_that_hangs_is_left_by_all_connections_at_once(folder: P
 
 
 async def test_what_an_asynchronous_standby_had_not_received_is_lost(folder: Path, tmp_path: Path) -> None:
-    """Measured, and told in docs/scaling.md: without a network between them nothing, as a rule."""
+    """An operator can read in docs/scaling.md what an asynchronous standby loses; it is measured here."""
     known = Acknowledged()
     with (
         replicated(folder, synchronous=False) as pair,
@@ -189,7 +188,10 @@ async def test_what_an_asynchronous_standby_had_not_received_is_lost(folder: Pat
 
 
 async def test_a_standby_that_is_behind_brings_sessions_back_until_all_are_ended(folder: Path) -> None:
-    """What was signed out is signed in, what was used is good again: every session has to end."""
+    """An operator who loses sign-outs with a standby can end all sessions.
+
+    Before that, ended ones are active and used tokens valid again.
+    """
     with replicated(folder, synchronous=False) as pair:
         async with running(make_settings(pair.url, migrate_on_start="on")) as client:
             ada, bob = await Person.sign_up(client), await Person.sign_up(client)
