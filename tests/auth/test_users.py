@@ -87,7 +87,7 @@ async def test_an_operator_signs_everybody_out(client: httpx.AsyncClient, run: R
 async def test_everybody_is_signed_out_twice_in_one_second(client: httpx.AsyncClient, own_database_url: str) -> None:
     """And by a server whose clock is behind: no version comes again."""
     await Person.sign_up(client)
-    keep = b"CREATE TEMP TABLE first AS SELECT token_version FROM users"
+    keep = b"CREATE TEMP TABLE first ON COMMIT DROP AS SELECT token_version FROM users"
     with psycopg.connect(make_conninfo(own_database_url)) as connection:
         # One message to the server, so that its statement_timestamp() is the same for both.
         connection.execute(b"; ".join((END_EVERY_SESSION.sql, keep, END_EVERY_SESSION.sql)))
