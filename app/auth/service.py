@@ -57,7 +57,8 @@ async def sign_up(auth: Auth, address: str, *, email: str, password: str, name: 
     await auth.limiter.hit("signup-address", address, auth.settings.rate_limit_signup_address)
     if auth.settings.common_passwords == "refuse" and is_common(password, email):
         raise CommonPassword
-    password_hash = await auth.passwords.hash(password)  # before the insert: a taken e-mail takes as long
+    # Before the insert: a taken e-mail takes as long.
+    password_hash = await auth.passwords.hash(password, client=address)
     now = auth.clock()
     user = await repository.insert_user(
         auth.database, uuid4(), email=email, name=name, password_hash=password_hash, now=now
@@ -73,7 +74,7 @@ async def sign_in(auth: Auth, address: str, *, email: str, password: str) -> Sig
     email = normalise_email(email) or ""
     await _count_attempt(auth, address, email)
     account = await repository.select_account(auth.database, email, dummy_hash=auth.passwords.dummy_hash)
-    verdict = await auth.passwords.verify(password, account.password_hash)
+    verdict = await auth.passwords.verify(password, account.password_hash, client=address)
     if not account.known or not account.is_active or not verdict.correct:
         logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
         auth.count("sign_in_failed")
