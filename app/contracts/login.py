@@ -2,7 +2,6 @@
 
 import json
 from typing import Any
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
@@ -15,6 +14,7 @@ from app.auth.errors import InvalidCredentials
 from app.auth.schemas import SignedInRead, SignInBody
 from app.core.errors import BODY_ERRORS, ErrorRenderer, TooManyRequests
 from app.core.http.error_responses import refusals
+from app.core.http.forms import parse_form
 from app.core.http.routing import Route, StrictRequest, router
 
 FORM = "application/x-www-form-urlencoded"
@@ -34,9 +34,9 @@ class FormOrJsonRoute(Route):
 
 
 async def _as_json(request: Request) -> Request:
-    text = (await StrictRequest(request.scope, request.receive).body()).decode(errors="replace")
-    form = dict(parse_qsl(text, keep_blank_values=True))
-    body = json.dumps({("email" if name == "username" else name): value for name, value in form.items()}).encode()
+    form = dict(parse_form(await StrictRequest(request.scope, request.receive).body()))
+    members = {("email" if name == "username" else name): value for name, value in form.items()}
+    body = json.dumps(members, ensure_ascii=False).encode()  # not escaped, which could make it too long
     headers = [(n, v) for n, v in request.scope["headers"] if n not in (b"content-type", b"content-length")]
 
     async def receive() -> Message:
