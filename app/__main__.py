@@ -5,6 +5,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,9 +61,10 @@ def run_with_pool(settings: Settings, work: Callable[[Database], Coroutine[Any, 
 
 
 async def _prune(database: Database) -> None:
-    for what, delete in (("denylist rows", delete_expired_tokens), ("counters", prune_counters)):
+    counters = partial(prune_counters, now=system_clock())
+    for what, delete in (("denylist rows", delete_expired_tokens), ("counters", counters)):
         total = 0
-        while deleted := await delete(database, system_clock(), batch=PRUNE_BATCH):
+        while deleted := await delete(database, batch=PRUNE_BATCH):
             total += deleted
             echo(f"Deleted {total} expired {what} …")
         echo(f"No expired {what} left.")

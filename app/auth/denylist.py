@@ -89,9 +89,11 @@ END_SESSION = Statement(
 )
 
 
+# By the database's clock, which is one for all workers: one whose own runs ahead would delete rows of living tokens.
+_has_expired = col(DeniedToken.expires_at) <= func.now()
 _expired = (
     select(col(DeniedToken.id))
-    .where(col(DeniedToken.expires_at) <= _now)
+    .where(_has_expired)
     .order_by(col(DeniedToken.expires_at))
     .limit(bindparam("batch", type_=Integer))
     .with_for_update(skip_locked=True)
@@ -136,7 +138,7 @@ def _rotation(*, counting: bool) -> Statement[Rotation]:
             exists().select_from(alive).label("alive"),
             exists().select_from(used).label("won"),
             allowed.label("allowed"),
-            exists().where(col(DeniedToken.expires_at) <= _now).label("expired"),
+            exists().where(_has_expired).label("expired"),
         ),
         Rotation,
     )
@@ -217,6 +219,6 @@ async def count_denied_tokens(database: Database) -> int:
     return found.rows
 
 
-async def delete_expired_tokens(database: Database, now: datetime, *, batch: int) -> int:
-    """Delete up to `batch` rows that no living token needs, and say how many."""
-    return len(await database.fetch_all(PRUNE, now=now, batch=batch))
+async def delete_expired_tokens(database: Database, *, batch: int) -> int:
+    """Delete up to `batch` rows that no living token needs, and return how many."""
+    return len(await database.fetch_all(PRUNE, batch=batch))

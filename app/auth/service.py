@@ -17,7 +17,7 @@ from app.auth.passwords import PasswordHasher
 from app.auth.tokens import Claims, TokenCodec, TokenPair, TokenType, successor_id
 from app.auth.user_database import Caller
 from app.core.clock import Clock
-from app.core.config import Settings
+from app.core.config import MAX_REFRESH_TOKEN_DAYS, Settings
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.errors import TooManyRequests
 from app.core.logging import get_logger
@@ -29,6 +29,11 @@ AUTH_EVENTS = ("sign_in_failed", "sign_in_locked", "refresh_reuse_detected")
 
 # A row of the denylist stays this long after its last token has expired, whatever the clocks say.
 DENYLIST_GRACE = timedelta(days=1)
+# As long as a token of the session can be good under any setting. The refresh lifetime of the moment would not do: a
+# token's life is judged by the setting, so that lowering it, signing out, pruning and raising it again would revive
+# what had been signed out; and which lives the session's other tokens were given, nobody knows. It costs one row a
+# sign-out, where a session that is in use for a day leaves 96 for its refreshes.
+ENDED_SESSION_KEPT = timedelta(days=MAX_REFRESH_TOKEN_DAYS) + DENYLIST_GRACE
 PRUNE_BATCH_ON_REFRESH = 5
 
 
@@ -122,7 +127,7 @@ async def refresh(auth: Auth, refresh_token: str) -> TokenPair:
     )
     if rotation.expired:
         with suppress(DatabaseUnavailable):  # the token is used: its successor must be given all the same
-            await denylist_repository.delete_expired_tokens(auth.database, now, batch=PRUNE_BATCH_ON_REFRESH)
+            await denylist_repository.delete_expired_tokens(auth.database, batch=PRUNE_BATCH_ON_REFRESH)
     if counting and not rotation.allowed:
         await counting.refuse()
     if not rotation.alive:
@@ -140,8 +145,10 @@ async def _reused(auth: Auth, claims: Claims, now: datetime) -> TokenPair:
             auth.database, claims.token_id, successor_id=successor_id(claims.token_id)
         )
         if used and not used.successor_used and now - used.used_at <= leeway:
-            return _successor(auth, claims, used.used_at)
-    expires_at = now + timedelta(seconds=auth.settings.refresh_token_seconds) + DENYLIST_GRACE
+            pair = _successor(auth, claims, used.used_at)
+            age = max(0, int(now.timestamp()) - int(used.used_at.timestamp()))
+            return pair._replace(expires_in=max(0, pair.expires_in - age))
+    expires_at = now + ENDED_SESSION_KEPT
     if await denylist_repository.insert_ended_session(auth.database, claims, "reused", now, expires_at=expires_at):
         logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
         auth.count("refresh_reuse_detected")
@@ -171,7 +178,7 @@ async def sign_out(auth: Auth, access_token: str | None, refresh_token: str | No
     if not genuine:
         raise InvalidToken if access_token or refresh_token else NotAuthenticated
     user_id = genuine[0].user_id
-    expires_at = now + timedelta(seconds=auth.settings.refresh_token_seconds) + DENYLIST_GRACE
+    expires_at = now + ENDED_SESSION_KEPT
     for claims in {c.session_id: c for c in genuine if c.user_id == user_id}.values():
         if everywhere:
             await repository.update_token_version(auth.database, claims, now)

@@ -16,6 +16,8 @@ from app.core.database.dsn import Dsn, parse_database_url
 Network = IPv4Network | IPv6Network
 
 _EXAMPLE_WORDS = ("changeme", "change-me", "example", "your-secret", "secret-key", "password", "replace")
+# A row of the denylist outlives every token that this allows: raise it, and the rows that are there are too short.
+MAX_REFRESH_TOKEN_DAYS = 366
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -84,7 +86,7 @@ class Settings(BaseSettings):
     better_auth_secret_previous: SecretStr | None = None
     frontend_url: Origins = ("http://localhost:3000", "http://localhost:3001")
     access_token_expire_minutes: float = Field(default=15, gt=0, le=24 * 60, allow_inf_nan=False)
-    refresh_token_expire_days: float = Field(default=7, gt=0, le=366, allow_inf_nan=False)
+    refresh_token_expire_days: float = Field(default=7, gt=0, le=MAX_REFRESH_TOKEN_DAYS, allow_inf_nan=False)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)

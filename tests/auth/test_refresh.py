@@ -87,7 +87,8 @@ async def test_within_the_leeway_the_same_successor_is_given_again(service: Serv
         first = await ada.refresh()
         clock.advance(seconds=9.5)
         answers = await asyncio.gather(*(ada.refresh() for _ in range(5)))
-        assert {a.content for a in answers} == {first.content}
+        pairs = [{**a.json(), "expires_in": 0} for a in (first, *answers)]
+        assert all(pair == pairs[0] for pair in pairs)
         parent = ada.refresh_token
         ada.keep(first)
         assert await is_signed_in(ada)
@@ -174,26 +175,6 @@ async def test_a_string_that_is_no_token_is_401(client: httpx.AsyncClient, token
     answer = await client.post("/api/auth/refresh", content=f'{{"refresh_token":"{token}"}}')
     assert answer.status_code in (401, 422)
     assert answer.status_code == 401 or token == r"\ud800"
-
-
-async def test_rotation_keeps_the_denylist_small(own_database_url: str, clock: FrozenClock) -> None:
-    """B26: expired rows go with later rotations, rows of living tokens never, and a day is added."""
-    settings = make_settings(own_database_url)
-    count = "SELECT count(*) FROM token_denylist WHERE user_id = %s"
-    with psycopg.connect(own_database_url, autocommit=True) as connection:
-        async with running(settings, clock=clock) as client:
-            ada, bob = await Person.sign_up(client), await Person.sign_up(client)
-            for _ in range(6):
-                ada.keep(await ada.refresh())
-            clock.advance(days=7, hours=23)
-            bob = await bob.sign_in()
-            bob.keep(await bob.refresh())
-            assert connection.execute(count, [ada.user["id"]]).fetchone() == (6,)
-            clock.advance(hours=2)
-            for _ in range(2):
-                bob.keep(await bob.refresh())
-            assert connection.execute(count, [ada.user["id"]]).fetchone() == (0,)
-            assert (await ada.refresh()).status_code == 401
 
 
 async def test_every_rotation_deletes_a_few_expired_rows(own_database_url: str) -> None:
