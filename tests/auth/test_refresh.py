@@ -98,7 +98,8 @@ async def test_within_the_leeway_the_same_successor_is_given_again(service: Serv
         first = await ada.refresh()
         clock.advance(seconds=9.5)
         answers = await asyncio.gather(*(ada.refresh() for _ in range(5)))
-        assert {a.content for a in answers} == {first.content}
+        pairs = [{**a.json(), "expires_in": 0} for a in (first, *answers)]
+        assert all(pair == pairs[0] for pair in pairs)
         parent = ada.refresh_token
         ada.keep(first)
         assert await is_signed_in(ada)
@@ -195,30 +196,6 @@ def each_prunes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets every rotation prune, not one in eight."""
     monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 1)
     monkeypatch.setattr("app.auth.service.PRUNE_BATCH_ON_REFRESH", 5)
-
-
-@pytest.mark.usefixtures("each_prunes")
-async def test_rotation_keeps_the_denylist_small(own_database_url: str, clock: FrozenClock) -> None:
-    """The denylist does not grow for ever, and no row goes while its token could still be used. Source: T-B26."""
-    settings = make_settings(own_database_url)
-    count = "SELECT count(*) FROM token_denylist WHERE user_id = %s AND denied_at = %s"
-    with psycopg.connect(own_database_url, autocommit=True) as connection:
-        async with running(settings, clock=clock) as client:
-            ada, bob = await Person.sign_up(client), await Person.sign_up(client)
-            began = clock()
-            for person in (ada, bob):
-                for _ in range(6):
-                    person.keep(await person.refresh())
-            old = ada.refresh_token
-            clock.advance(days=7, hours=23)
-            ada.keep(await (await ada.sign_in()).refresh())
-            assert connection.execute(count, [ada.user["id"], began]).fetchone() == (6,)
-            clock.advance(hours=2)
-            for _ in range(2):
-                ada.keep(await ada.refresh())
-            assert connection.execute(count, [ada.user["id"], began]).fetchone() == (0,)
-            assert connection.execute(count, [bob.user["id"], began]).fetchone() == (6,)
-            assert (await ada.refresh(old)).status_code == 401
 
 
 @pytest.mark.usefixtures("each_prunes")
