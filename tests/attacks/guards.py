@@ -61,7 +61,7 @@ GUARDS = [
     Guard(TOKENS, "claims.expires_at <= seconds", "claims.expires_at < seconds", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "claims.valid_from > seconds + 60 or ", "", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "<= self._lifetimes[kind]:", "<= 10**12:", f"{AUTH}/test_tokens.py"),
-    Guard(TOKENS, "type(n) is int", "isinstance(n, int | float)", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "type(n) is int", "isinstance(n, int)", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, " or version not in _VERSIONS", "", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, 'if "aud" in said:', "if False:", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "max(issued_at, not_before)", "issued_at", f"{AUTH}/test_tokens.py"),
