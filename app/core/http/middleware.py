@@ -122,6 +122,17 @@ class Cors(CORSMiddleware):
         return refusal
 
 
+class BadHost(ApiError):
+    code = "BAD_HOST"
+    message = "The request must have one Host header."
+
+
+def _names_its_host(scope: Scope) -> bool:
+    """Tell whether there is one Host, or none and HTTP/1.0. Source: RFC 9112 3.2."""
+    hosts = [name for name, _ in scope["headers"]].count(b"host")
+    return hosts == 1 or (hosts == 0 and scope["http_version"] == "1.0")
+
+
 class CatchAll:
     """Innermost: an exception that nobody foresaw becomes a 500 that keeps CORS and the other headers.
 
@@ -134,6 +145,9 @@ class CatchAll:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        if not _names_its_host(scope):
+            await problem_response(Request(scope), BadHost())(scope, receive, send)
             return
         started = False
 

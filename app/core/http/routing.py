@@ -1,7 +1,9 @@
 """How a body is read: bounded, declared as JSON, strict; and only after the caller was admitted."""
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from fastapi import APIRouter, Request
@@ -13,6 +15,8 @@ from starlette.types import Receive, Scope, Send
 from app.core.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_DISCARDED_BYTES = 1024 * 1024
+DISCARD_SECONDS = 10
 
 Gate = Callable[[Request], Awaitable[object]]
 """Looks at a request before its body is read, and raises to refuse it."""
@@ -24,12 +28,16 @@ class StrictRequest(Request):
     async def body(self) -> bytes:
         """Raises: BodyTooLarge, before more than the limit has been kept."""
         if not hasattr(self, "_body"):
+            stream = self.stream()
             if int(self.headers.get("content-length") or 0) > MAX_BODY_BYTES:
+                if "expect" not in self.headers:  # it has not begun to send
+                    await _discard(stream)
                 raise BodyTooLarge
             received = bytearray()
-            async for chunk in self.stream():
+            async for chunk in stream:
                 received += chunk
                 if len(received) > MAX_BODY_BYTES:
+                    await _discard(stream)
                     raise BodyTooLarge
             self._body = bytes(received)
         return self._body
@@ -40,6 +48,17 @@ class StrictRequest(Request):
             return _from_json((await self.body()).decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise MalformedBody from error
+
+
+async def _discard(stream: AsyncIterator[bytes]) -> None:
+    """Read on: whoever sends all before reading would find the connection reset, and not the refusal."""
+    received = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            async for chunk in stream:
+                received += len(chunk)
+                if received > MAX_DISCARDED_BYTES:
+                    return
 
 
 def _refuse_constant(name: str) -> NoReturn:
