@@ -14,6 +14,7 @@ import uvicorn
 from app.core.config import Settings, load_settings
 from app.core.embedded_postgres.paths import EmbeddedUnavailable
 from app.core.embedded_postgres.server import EmbeddedPostgres
+from app.core.http.server import BoundedProtocol, connection_limit
 from app.core.logging import configure_logging
 
 GRACE_SECONDS = 10
@@ -80,6 +81,9 @@ def serve(settings: Settings) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                http=BoundedProtocol,
+                ws="none",
+                limit_concurrency=connection_limit(ready.max_connections, ready.database_pool_max),
                 proxy_headers=False,  # TRUSTED_PROXIES decides whose X-Forwarded-For counts
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,

@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     workers: int = Field(default=1, ge=1, le=128)
+    max_connections: int = Field(default=1000, ge=1, le=100_000)
     embedded_data_dir: Path = Path(".data/postgres")
     database_pool_min: int = Field(default=2, ge=0, le=100)
     database_pool_max: int = Field(default=10, ge=1, le=200)

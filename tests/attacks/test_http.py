@@ -3,13 +3,19 @@
 import json
 import re
 import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx
 import pytest
 
-from tests.support.people import PASSWORD, new_email
-from tests.support.server import Server
+from app.core.clock import stopwatch
+from app.main import create_app
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import Server, serving
+from tests.support.settings import make_settings
 
 
 def send(server: Server, request: bytes) -> tuple[int, bytes]:
@@ -74,7 +80,7 @@ def test_a_chunked_flood_is_413_and_closed(two_workers: Server, token: str) -> N
     """A body that does not declare its length is cut off long before ten megabytes. Source: T-E12."""
     head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
-    status, answer = send(two_workers, head.encode() + chunk * 100)
+    status, answer = send(two_workers, head.encode() + chunk * 1000 + b"0\r\n\r\n")
     assert status == 413
     assert b"connection: close" in answer.lower()
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "BODY_TOO_LARGE"
@@ -108,3 +114,79 @@ def test_a_pipelined_bad_token_does_not_spoil_the_good_one(two_workers: Server, 
     good = f"GET /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     _, answer = send(two_workers, bad + good)
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"401", b"200"]
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("size", [65_537, 200_000, 1_000_000])
+async def test_who_sends_too_much_sees_why(two_workers: Server, token: str, size: int, framing: str) -> None:
+    """Up to 1 MiB is read and thrown away: whoever sends all before reading would get a reset instead of the 413."""
+    whole = b"x" * size
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, size, 10_000):
+            yield whole[start : start + 10_000]
+
+    async with httpx.AsyncClient(base_url=two_workers.url, headers={"Authorization": f"Bearer {token}"}) as client:
+        for _ in range(10):
+            answer = await client.post("/api/tasks", content=whole if framing == "length" else pieces())
+            assert (answer.status_code, answer.json()["code"]) == (413, "BODY_TOO_LARGE")
+            assert answer.headers["connection"] == "close"
+
+
+def test_who_asks_before_sending_too_much_need_not_send_it(two_workers: Server, token: str) -> None:
+    """RFC 9110 10.1.1: the 413 comes instead of the 100."""
+    head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n"
+    started = stopwatch()
+    status, answer = send(two_workers, f"{head}Content-Length: 900000\r\n\r\n".encode())
+    assert (status, answer.count(b"HTTP/1.1 ")) == (413, 1)
+    assert stopwatch() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [("1.1", 0, 400), ("1.1", 1, 200), ("1.1", 2, 400), ("1.0", 0, 200), ("1.0", 2, 400)],
+)
+def test_one_host_is_named(two_workers: Server, version: str, hosts: int, status: int) -> None:
+    """A request names the host that it means once, so that no two readers take different ones. Source: RFC 9112 3.2."""
+    request = f"GET /health/live HTTP/{version}\r\n" + "Host: x\r\n" * hosts + "\r\n"
+    found, answer = send(two_workers, request.encode())
+    assert found == status
+    if status == 400:
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "BAD_HOST"
+
+
+CONTRACTS = {"API_CONTRACTS": "v1,path", "METRICS_ENABLED": "true"}
+
+
+async def test_head_is_get_without_the_body(database_url: str, tmp_path: Path) -> None:
+    """RFC 9110 9.3.2: the same status and headers on every GET of every contract, and on every page."""
+    # Of the others of the same paths, also those that FastAPI keeps out of the document.
+    with serving(tmp_path, wait=True, first="", DATABASE_URL=database_url, **CONTRACTS) as server:
+        async with httpx.AsyncClient(base_url=server.url) as client:
+            ada = await Person.sign_up(client)
+            task = await ada.add_task()
+            for path in [*gets(ada.user["id"], task["id"]), "/nope", "/api/tasks?limit=x", f"/api/tasks/{UUID(int=7)}"]:
+                for headers in (ada.bearer, {}, {**ada.bearer, "If-None-Match": "*"}):
+                    got, head = await client.get(path, headers=headers), await client.head(path, headers=headers)
+                    assert (head.status_code, head.content) == (got.status_code, b""), path
+                    assert stable(head) == stable(got), path
+            wrong = await client.delete("/api/auth/me", headers=ada.bearer)
+            assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
+            for method, status in (("GET", 200), ("HEAD", 200), ("POST", 200)):
+                asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": method}
+                assert (await client.options("/api/tasks", headers=asked)).status_code == status
+
+
+def gets(user_id: str, task_id: str) -> list[str]:
+    """Name a path of every GET, asking the service what it has."""
+    settings = make_settings("postgresql://x@x/x", api_contracts="v1,path", metrics_enabled=True)
+    routes = [route for route in create_app(settings).routes if "GET" in (getattr(route, "methods", None) or ())]
+    paths = [str(getattr(route, "path", "")) for route in routes]
+    assert {"/", "/docs", "/openapi.json", "/metrics", "/health/ready", "/api/tasks"} <= set(paths)
+    return [path.format(user_id=user_id, task_id=task_id) for path in paths]
+
+
+def stable(answer: httpx.Response) -> dict[str, str]:
+    """Give the headers that are the same for two requests."""
+    passing = {"date", "x-request-id"} | ({"content-length"} if "metrics" in answer.url.path else set())
+    return {name: value for name, value in answer.headers.items() if name not in passing}

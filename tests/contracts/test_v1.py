@@ -186,7 +186,7 @@ async def test_every_refusal_below_v1_has_its_shape(grace: Person) -> None:
     check_refusal(await grace.get("/api/v1/nothing"), 404, "NOT_FOUND")
     wrong = await grace.send("PATCH", one)
     check_refusal(wrong, 405, "METHOD_NOT_ALLOWED")
-    assert wrong.headers["allow"] == "DELETE, GET, PUT"
+    assert wrong.headers["allow"] == "DELETE, GET, HEAD, PUT"
     for method, rest, body in (("PUT", "", {"title": "x"}), ("PATCH", "/complete", None), ("DELETE", "", None)):
         stale = await grace.send(method, one + rest, json=body, headers={"If-Match": '"9"'})
         check_refusal(stale, 412, "TASK_CHANGED")

@@ -26,6 +26,7 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
     assert (settings.access_token_seconds, settings.refresh_token_seconds) == (900, 604800)
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
     assert settings.frontend_url == ("http://localhost:3000", "http://localhost:3001")
+    assert settings.max_connections == 1000
     assert (settings.password_hash_cost, settings.refresh_reuse_leeway_seconds) == (12, 0)
     assert settings.rate_limit_signin_account == Limit(10, 900)
     assert settings.warnings() == []
@@ -67,6 +68,7 @@ def test_every_setting_stands_in_the_example_and_the_readme() -> None:
         ("PORT", "0"),
         ("PORT", "65536"),
         ("WORKERS", "0"),
+        ("MAX_CONNECTIONS", "0"),
         ("PASSWORD_HASH_COST", "11"),
         ("PASSWORD_HASH_COST", "40"),
         ("HASH_QUEUE_SECONDS", "0"),

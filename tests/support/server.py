@@ -94,8 +94,8 @@ class Server:
 
 
 @contextmanager
-def serving(directory: Path, *, wait: bool = True, **environment: str) -> Iterator[Server]:
-    """Run `python -m app serve` with these settings until the block ends."""
+def serving(directory: Path, *, wait: bool = True, first: str = "", **environment: str) -> Iterator[Server]:
+    """Run `python -m app serve` with these settings until the block ends; `first` is Python to run before it."""
     port = free_port()
     log = directory / f"server-{port}.log"
     settings = {
@@ -109,9 +109,10 @@ def serving(directory: Path, *, wait: bool = True, **environment: str) -> Iterat
         "PORT": str(port),
         **environment,
     }
+    serve = f"import runpy, sys\n{first}\nsys.argv[1:] = ['serve']\nrunpy.run_module('app', run_name='__main__')"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"],
+            [sys.executable, *(["-c", serve] if first else ["-m", "app", "serve"])],
             cwd=directory,
             env=environment_of(**settings),
             stdout=output,

@@ -9,6 +9,7 @@ from uuid import uuid4
 from fastapi import FastAPI, Request
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,7 +21,12 @@ from app.core.logging import current_request_id, get_logger, set_request_id
 logger = get_logger("app.access")
 
 CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 REQUEST_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"]
 EXPOSED_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Total-Count", "X-Request-ID", "WWW-Authenticate"]
 
@@ -37,13 +43,7 @@ class RequestContext:
     def __init__(self, app: ASGIApp, *, https_only: bool, observe: Observe | None) -> None:
         self.app = app
         self.observe = observe
-        self.headers = [
-            (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
-            (b"cross-origin-resource-policy", b"same-origin"),
-        ]
-        if https_only:
-            self.headers.append((b"strict-transport-security", b"max-age=63072000; includeSubDomains"))
+        self.headers = [(b"strict-transport-security", b"max-age=63072000; includeSubDomains")] if https_only else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,7 +58,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._complete(message, request_id)
+                message["headers"] = standard_headers([*message["headers"], *self.headers], request_id)
             await send(message)
 
         try:
@@ -70,16 +70,18 @@ class RequestContext:
             if self.observe:
                 self.observe(scope["method"], route, status, seconds)
 
-    def _complete(self, message: Message, request_id: str) -> None:
-        raw = [*message["headers"], *self.headers, (b"x-request-id", request_id.encode())]
-        names = {name for name, _ in raw}
-        if b"cache-control" not in names:
-            raw.append((b"cache-control", b"no-store"))
-        if b"vary" not in names:
-            raw.append((b"vary", b"Origin"))  # a cache must not hand a response without CORS headers to a page
-        if b"content-security-policy" not in names:
-            raw.append((b"content-security-policy", CONTENT_SECURITY_POLICY.encode()))
-        message["headers"] = raw
+
+def standard_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a response with those that every response has."""
+    raw = [*headers, *SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
+    names = {name for name, _ in raw}
+    if b"cache-control" not in names:
+        raw.append((b"cache-control", b"no-store"))
+    if b"vary" not in names:
+        raw.append((b"vary", b"Origin"))  # a cache must not hand a response without CORS headers to a page
+    if b"content-security-policy" not in names:
+        raw.append((b"content-security-policy", CONTENT_SECURITY_POLICY.encode()))
+    return raw
 
 
 def _request_id(scope: Scope) -> str:
@@ -121,6 +123,19 @@ class Cors(CORSMiddleware):
         return denied
 
 
+class BadHost(ApiError):
+    """No Host header, or more than one."""
+
+    code = "BAD_HOST"
+    message = "The request must have one Host header."
+
+
+def _names_its_host(scope: Scope) -> bool:
+    """Return whether there is one Host, or none and HTTP/1.0. Source: RFC 9112 3.2."""
+    hosts = [name for name, _ in scope["headers"]].count(b"host")
+    return hosts == 1 or (hosts == 0 and scope["http_version"] == "1.0")
+
+
 class CatchAll:
     """Innermost: an exception that nobody foresaw becomes a 500 that keeps CORS and the other headers.
 
@@ -134,6 +149,9 @@ class CatchAll:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if not _names_its_host(scope):
+            await problem_response(Request(scope), BadHost())(scope, receive, send)
+            return
         started = False
 
         async def note_start(message: Message) -> None:
@@ -143,6 +161,8 @@ class CatchAll:
 
         try:
             await self.app(scope, receive, note_start)
+        except ClientDisconnect:
+            pass  # nobody to answer; the line of the request, with status 0, says it
         except Exception:
             logger.exception("unhandled_error")
             if started:

@@ -32,7 +32,8 @@ def problem_response(request: Request, error: HTTPException) -> Response:
     render = next(shapes, None)
     members = problem_details(error, current_request_id())
     if render:
-        context = ErrorContext(request.url.path, request.method, request.app.state.clock())
+        method = "GET" if request.method == "HEAD" else request.method  # RFC 9110 9.3.2: the same Content-Length
+        context = ErrorContext(request.url.path, method, request.app.state.clock())
         members = render(context, members)
     wanted = "application/problem+json" in request.headers.get("accept", "")
     media_type = "application/problem+json" if wanted else "application/json"
@@ -80,7 +81,8 @@ def allowed_methods(request: Request) -> list[str]:
 
 def _methods(route: Any, request: Request) -> set[str]:
     match, _ = route.matches({**request.scope})
-    return set(getattr(route, "methods", None) or ()) if match.value else set()
+    methods = set(getattr(route, "methods", None) or ()) if match.value else set()
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 def validation_error(error: RequestValidationError) -> ApiError:

@@ -1,0 +1,206 @@
+"""uvicorn's HTTP/1.1 with bounds on what a client can make it hold: a head's size, its time, how many there are."""
+
+from asyncio import TimerHandle, Transport
+from collections.abc import Iterable
+from http import HTTPStatus
+from math import inf
+from typing import Any
+from uuid import uuid4
+
+from starlette.responses import JSONResponse
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.core.errors import ApiError, ServiceUnavailable
+from app.core.http.middleware import standard_headers
+from app.core.http.problems import problem_details
+from app.core.logging import get_logger
+
+logger = get_logger("app.access")
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADERS = 100  # as Apache; each takes 160 bytes more than it is long
+
+# Descriptors that are not for clients: the database's come on top. Some of them are for telling clients to come again.
+RESERVED_DESCRIPTORS = 64
+REFUSED_AT_ONCE = 16
+
+
+class HeadTooLarge(ApiError):
+    """The request line and the headers are more than a request needs."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    code = "HEAD_TOO_LARGE"
+    message = "The request's head is larger than 64 KiB, or has more than 100 headers."
+
+
+class RequestTimeout(ApiError):
+    """A body did not arrive in time."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    code = "REQUEST_TIMEOUT"
+    message = "The request did not arrive in time."
+
+
+def connection_limit(wanted: int, database_connections: int) -> int:
+    """Return how many clients a process can have: as many as wanted, if it may open so many descriptors."""
+    try:
+        import resource
+    except ImportError:  # Windows counts them otherwise
+        return wanted
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, descriptors - database_connections - RESERVED_DESCRIPTORS))
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. Its one timer rings every ten seconds and looks for a deadline that has passed.
+
+    So a request costs two readings of the loop's clock and no timer. For `uvicorn --http` or `http=`; the bound on
+    connections is uvicorn's `limit_concurrency`.
+    """
+
+    head_seconds = 10.0  # from the connection or the first byte; the timer rings as often, so the next two are longer
+    body_seconds = 30.0
+    write_seconds = 30.0  # for the 48 KiB from the high to the low mark of what waits, or for the rest at the end
+    linger_seconds = 2.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # uvicorn counts a connection once its head has come, and its 503 has neither our shape nor Retry-After.
+        self.max_connections, self.limit_concurrency = self.limit_concurrency, None
+        self.headers = []  # uvicorn's None would not let them be counted before the first
+        self._pending_bytes = 0  # that made no body: of a head, of trailers, of the extension of a chunk
+        self._in_body = False
+        self._read_by = self._write_by = inf
+        self._refused = False
+        self._timer: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        self._read_by = self.loop.time() + self.head_seconds
+        self._set_timer()
+        if self.max_connections is not None and len(self.connections) > self.max_connections:
+            if len(self.connections) > self.max_connections + REFUSED_AT_ONCE:
+                transport.abort()
+            else:
+                self._refuse(ServiceUnavailable())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._timer:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._read_by == inf:  # the first byte of another request
+            self._read_by = self.loop.time() + self.head_seconds
+        while data and not self._refused:
+            room = MAX_HEAD_BYTES - self._pending_bytes
+            piece, data = data[:room], data[room:]
+            self._pending_bytes += len(piece)
+            super().data_received(piece)
+            if self._pending_bytes >= MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
+                self._refuse(HeadTooLarge())
+
+    def on_headers_complete(self) -> None:
+        """Raises: HeadTooLarge; httptools makes a parser's error of it, and uvicorn of that a `send_400_response`."""
+        if len(self.headers) > MAX_HEADERS:
+            raise HeadTooLarge
+        super().on_headers_complete()
+        self.headers = []  # for trailers: uvicorn 0.54 adds them to the headers of a request that may be running
+        self._pending_bytes = 0
+        self._in_body = True
+        self._read_by = self.loop.time() + self.body_seconds
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._pending_bytes = 0
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._pending_bytes = 0
+        self._in_body = False
+        self._read_by = inf
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_by = self.loop.time() + self.write_seconds
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self._refused:
+            self._write_by = inf
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what httptools cannot parse."""
+        self._refuse(HeadTooLarge() if len(self.headers) > MAX_HEADERS else ApiError())
+
+    def _set_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        now = self.loop.time()
+        soonest = min(self._read_by, self._write_by, now + self.head_seconds)
+        self._timer = self.loop.call_later(soonest - now, self._look)
+
+    def _look(self) -> None:
+        now = self.loop.time()
+        if self.transport.is_closing():  # which waits until all is written
+            self._read_by, self._write_by = inf, min(self._write_by, now + self.write_seconds)
+        if now >= self._write_by:
+            self.transport.abort()
+            return
+        if now >= self._read_by:
+            self._on_late(now)
+        self._set_timer()
+
+    def _on_late(self, now: float) -> None:
+        """Let go of a client that is awaited, not of one that waits: for an answer, or for us to read on."""
+        if self.flow.read_paused or (self._is_answering() and not self._in_body):
+            self._read_by = now + self.head_seconds
+        elif self._in_body == self._is_answering() and (self._in_body or self._pending_bytes):
+            self._refuse(RequestTimeout())
+        else:  # nothing was asked, or it was answered without its body
+            self._read_by = inf
+            self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer what is not read to its end, and close. An answer that is on its way goes before, and is the last."""
+        if self._refused:
+            return
+        self._refused = True
+        self._read_by = inf
+        self.headers = []
+        answering = self._is_answering()
+        if answering and not self._in_body:
+            self.cycle.keep_alive = False
+        elif answering and (self.cycle.response_started or self.pipeline):
+            self.transport.abort()
+        else:
+            if answering:  # it waits for the body
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+            self._answer(error)
+
+    def _answer(self, error: ApiError) -> None:
+        """Send it and read on for a moment: closed with bytes unread, a connection is reset and the answer lost."""
+        request_id = uuid4().hex
+        response = JSONResponse(problem_details(error, request_id), error.status_code, error.headers)
+        headers = [*self.server_state.default_headers, *standard_headers(response.raw_headers, request_id)]
+        lines = _lines([*headers, (b"connection", b"close")])
+        self.transport.write(b"".join([STATUS_LINE[error.status_code], *lines, b"\r\n", bytes(response.body)]))
+        logger.info("refused", extra={"request_id": request_id, "status": error.status_code, "code": error.code})
+        self._unset_keepalive_if_required()
+        self._write_by = self.loop.time() + self.linger_seconds
+        self._set_timer()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.flow.resume_reading()
+        else:  # TLS ends for both sides at once
+            self.transport.close()
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
+    return (name + b": " + value + b"\r\n" for name, value in headers)

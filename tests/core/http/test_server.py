@@ -1,0 +1,273 @@
+"""What the server bounds: heads, waiting, connections; and what it answers when it does."""
+
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+import pytest
+
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server, serving
+
+MEMBERS = {"type", "title", "status", "detail", "code", "instance", "request_id"}
+CONNECTIONS = 12
+# The same bounds as in service, in less time.
+HASTY = """
+from app.core.http.server import BoundedProtocol
+BoundedProtocol.head_seconds = 0.5
+BoundedProtocol.body_seconds = 0.8
+BoundedProtocol.write_seconds = 0.5
+"""
+POST = b"POST /api/auth/signin HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = {"DATABASE_URL": database_url, "MAX_CONNECTIONS": str(CONNECTIONS)}
+    with serving(tmp_path_factory.mktemp("hasty"), wait=True, first=HASTY, **settings) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def token(server: Server) -> str:
+    answer = httpx.post(f"{server.url}/api/auth/signup", json={"email": new_email(), "password": PASSWORD})
+    found: str = answer.json()["access_token"]
+    return found
+
+
+def connect(server: Server) -> socket.socket:
+    parts = urlsplit(server.url)
+    return socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=5)
+
+
+def read_to_the_end(link: socket.socket) -> bytes:
+    """Give all that comes until the server closes. Raises: TimeoutError if it does not."""
+    answer = b""
+    while chunk := link.recv(65536):
+        answer += chunk
+    return answer
+
+
+def ask(server: Server, *parts: bytes) -> bytes:
+    with connect(server) as link:
+        for part in parts:
+            link.sendall(part)
+        return read_to_the_end(link)
+
+
+def statuses(answer: bytes) -> list[int]:
+    return [int(found) for found in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)]
+
+
+def check_refusal(answer: bytes, status: int, code: str) -> dict[str, str]:
+    """Hold an error of the server itself to the shape and the headers of all others, and give its headers."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head.decode().splitlines())}
+    members: dict[str, Any] = json.loads(body)
+    assert statuses(answer) == [status], answer
+    assert members.keys() == MEMBERS
+    assert (members["status"], members["code"]) == (status, code)
+    assert members["request_id"] == headers["x-request-id"]
+    assert headers["content-type"] == "application/json"
+    assert (headers["connection"], headers["cache-control"]) == ("close", "no-store")
+    assert headers["x-content-type-options"] == "nosniff"
+    return headers
+
+
+class TestHeads:
+    """64 KiB as a whole, then 431 (RFC 6585 5)."""
+
+    @pytest.mark.parametrize(
+        ("start", "more"),
+        [
+            (HEAD, b"X-Line: " + b"x" * 1000 + b"\r\n"),
+            (HEAD + b"X-Long: ", b"x" * 1000),
+            (HEAD, b"x" * 1000),
+            (HEAD, b"ab:cd\r\n" * 150),
+            (b"GET /", b"x" * 1000),
+            (CHUNKED + b"1\r\n{\r\n0\r\n", b"X: y\r\n" * 99),
+            (CHUNKED + b"1;", b"x" * 1000),
+        ],
+        ids=["many lines", "one line", "a name", "short lines", "a path", "trailers", "an extension of a chunk"],
+    )
+    def test_what_has_no_end_is_431_and_closed(self, server: Server, start: bytes, more: bytes) -> None:
+        """Lines of 20 MB held 600 MB: neither httptools nor uvicorn counts them."""
+        before = resident_mb(server)
+        answer = ask(server, start, *[more * (3_000_000 // len(more) // 100)] * 100)
+        check_refusal(answer, 431, "HEAD_TOO_LARGE")
+        assert resident_mb(server) - before < 20
+
+    def test_64_kib_less_a_byte_is_read(self, server: Server) -> None:
+        """The largest head that is still one."""
+        for size, status in ((65_535, 200), (65_537, 431)):
+            start, end = HEAD + b"Connection: close\r\nX-Long: ", b"\r\n\r\n"
+            answer = ask(server, start + b"x" * (size - len(start + end)) + end)
+            assert statuses(answer) == [status]
+
+    def test_a_hundred_headers_are_read(self, server: Server) -> None:
+        """Short ones take twenty times their size: 11,000 of them in 64 KiB would hold 2 MB."""
+        for count, status in ((98, 200), (99, 431)):
+            assert statuses(ask(server, HEAD + b"ab:cd\r\n" * count + b"Connection: close\r\n\r\n")) == [status]
+
+    def test_large_bodies_are_not_counted(self, server: Server) -> None:
+        """The bound is for what is no body."""
+        head = f"PUT /health HTTP/1.1\r\nHost: x\r\nContent-Length: {10**6}\r\n\r\n"
+        next_one = HEAD + b"Connection: close\r\n\r\n"
+        assert statuses(ask(server, head.encode() + b"x" * 10**6, next_one)) == [405, 200]
+
+    def test_trailers_never_become_headers(self, server: Server, token: str) -> None:
+        """RFC 9110 6.5.1: what stands behind the body does not sign anybody in, nor forwards for anybody."""
+        head = b"GET /api/tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        answer = ask(server, head + f"0\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        assert statuses(answer) == [401]
+
+    def test_nonsense_is_400_in_the_same_shape(self, server: Server) -> None:
+        """uvicorn says it in plain text."""
+        check_refusal(ask(server, b"nonsense\r\n\r\n"), 400, "BAD_REQUEST")
+
+    def test_nonsense_behind_a_request_does_not_take_its_answer(self, server: Server) -> None:
+        """One answer, the right one, and the connection is over."""
+        assert statuses(ask(server, HEAD + b"\r\n" + b"nonsense\r\n\r\n")) == [200]
+
+
+def resident_mb(server: Server) -> int:
+    return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * 4096 // 2**20
+
+
+class TestWaiting:
+    """A head has ten seconds, a body thirty; here half a second and 0.8."""
+
+    def test_who_says_nothing_is_left_without_a_word(self, server: Server) -> None:
+        """A browser that connects ahead of time takes a 408 for the answer to its next request."""
+        started = time.monotonic()
+        assert ask(server) == b""
+        assert 0.4 < time.monotonic() - started < 2
+
+    @pytest.mark.parametrize("before", [b"", HEAD + b"\r\n"], ids=["at first", "kept alive"])
+    @pytest.mark.parametrize("half", [b"G", HEAD, HEAD + b"X: y"])
+    def test_half_a_head_is_408(self, server: Server, before: bytes, half: bytes) -> None:
+        """RFC 9110 15.5.9."""
+        with connect(server) as link:
+            if before:
+                link.sendall(before)
+                assert statuses(link.recv(65536)) == [200]
+            link.sendall(half)
+            check_refusal(read_to_the_end(link), 408, "REQUEST_TIMEOUT")
+
+    def test_a_head_that_drips_is_408_as_well(self, server: Server) -> None:
+        """Each byte in time, the head not."""
+        with connect(server) as link:
+            started = time.monotonic()
+            for byte in HEAD[:15]:
+                link.sendall(bytes([byte]))
+                time.sleep(0.05)
+            check_refusal(read_to_the_end(link), 408, "REQUEST_TIMEOUT")
+            assert time.monotonic() - started < 2
+
+    def test_an_empty_line_does_not_keep_a_connection_open(self, server: Server) -> None:
+        """It ends uvicorn's own wait for the next request, and nothing began another."""
+        with connect(server) as link:
+            link.sendall(HEAD + b"\r\n")
+            assert statuses(link.recv(65536)) == [200]
+            link.sendall(b"\r\n")
+            assert statuses(read_to_the_end(link)) in ([], [408])
+
+    def test_an_idle_connection_stays(self, server: Server) -> None:
+        """For 75 seconds, longer than balancers keep theirs."""
+        with connect(server) as link:
+            for _ in range(2):
+                link.sendall(HEAD + b"\r\n")
+                assert statuses(link.recv(65536)) == [200]
+                time.sleep(1.2)
+
+    @pytest.mark.parametrize("half", [POST + b"Content-Length: 100\r\n\r\n{", CHUNKED + b"1\r\n{\r\n"])
+    def test_half_a_body_is_408(self, server: Server, half: bytes) -> None:
+        """However it says where it ends."""
+        started = time.monotonic()
+        answer = ask(server, half)
+        check_refusal(answer, 408, "REQUEST_TIMEOUT")
+        assert 0.7 < time.monotonic() - started < 2
+
+    def test_half_a_body_that_nobody_wanted_ends_the_connection(self, server: Server) -> None:
+        """Answered without it, so there is nothing more to say."""
+        head = b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+        assert statuses(ask(server, head)) == [401]
+
+    def test_nobody_is_late_while_the_server_works(self, server: Server, token: str, database_url: str) -> None:
+        """A request that waits a second for a lock is answered, also with half of another behind it."""
+        headers = {"Authorization": f"Bearer {token}"}
+        task = httpx.post(f"{server.url}/api/tasks", json={"title": "x"}, headers=headers).json()
+        head = f"PATCH /api/tasks/{task['id']}/toggle HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+        with psycopg.connect(database_url) as holder, connect(server) as link:
+            holder.execute("SELECT 1 FROM tasks WHERE id = %s FOR UPDATE", (task["id"],))
+            link.sendall(head.encode())
+            time.sleep(0.1)
+            link.sendall(b"GET")
+            time.sleep(1.1)
+            holder.rollback()
+            assert statuses(link.recv(65536)) == [200]
+            check_refusal(read_to_the_end(link), 408, "REQUEST_TIMEOUT")
+
+    def test_who_never_reads_is_dropped(self, server: Server) -> None:
+        """The answers of 50 requests, 75 MB, do not wait for ever."""
+        script = b"GET /docs/assets/swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+        with connect(server) as link:
+            link.sendall(script * 50)
+            time.sleep(2)
+            received = 0
+            try:
+                while chunk := link.recv(1_000_000):
+                    received += len(chunk)
+            except ConnectionResetError:
+                pass
+        assert received < 20_000_000
+
+
+class TestConnections:
+    """As many as MAX_CONNECTIONS says and the descriptors allow; the next one is told to come again."""
+
+    def test_one_too_many_is_503_and_closed(self, server: Server) -> None:
+        """Silent ones count: 256 of them took a service with 256 descriptors down."""
+        with ExitStack() as stack:
+            links = [stack.enter_context(connect(server)) for _ in range(CONNECTIONS)]
+            headers = check_refusal(ask(server, HEAD + b"\r\n"), 503, "SERVICE_UNAVAILABLE")
+            assert int(headers["retry-after"]) >= 1
+            assert httpx.get(f"{server.url}/health/live").status_code == 503
+            links[0].sendall(HEAD + b"\r\n")
+            assert statuses(links[0].recv(65536)) == [200]
+        server.wait_until("/health/live", seconds=2)
+
+    def test_no_more_than_the_descriptors_allow(self, database_url: str, tmp_path: Path) -> None:
+        """Those of the database and the files stay free: a service of 128 descriptors lives through 300 connections."""
+        few = f"{HASTY}import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))"
+        with serving(tmp_path, first=few, DATABASE_URL=database_url) as server, ExitStack() as stack:
+            for _ in range(300):
+                stack.enter_context(connect(server))
+            server.wait_until(seconds=5)
+            assert "Too many open files" not in server.log.read_text()
+
+
+def lines_of(server: Server, since: int) -> list[dict[str, Any]]:
+    """Give the lines of the log after so many characters, once there are no more of them."""
+    time.sleep(0.3)
+    return [json.loads(line) for line in server.log.read_text()[since:].splitlines()]
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_body_is_one_line(server: Server) -> None:
+    """No error, no traceback: it happens every day."""
+    before = len(server.log.read_text())
+    with connect(server) as link:
+        link.sendall(POST + b"Content-Length: 100\r\n\r\n{")
+        time.sleep(0.1)
+    (line,) = lines_of(server, before)
+    assert (line["level"], line["event"], line["route"], line["status"]) == ("info", "request", "/api/auth/signin", 0)
