@@ -1,8 +1,10 @@
-"""Runs the migrations, in one transaction, under one lock. psycopg reads the address as the service does."""
+"""Runs the migrations, each in its own transaction, under one lock. psycopg reads the address as the service does."""
+
+from typing import Any
 
 import psycopg
 from alembic import context
-from sqlalchemy import create_engine, pool, text
+from sqlalchemy import Connection, create_engine, event, pool
 from sqlmodel import SQLModel
 
 import app.auth.models
@@ -10,10 +12,10 @@ import app.core.rate_limits.database
 import app.tasks.models
 from app.core.config import load_settings
 from app.core.database.dsn import Dsn
+from app.core.database.migration_lock import migration_lock
 
 __all__ = ["app"]
 
-ADVISORY_LOCK = 7_220_611_054
 LOCK_TIMEOUT = "5s"
 
 
@@ -22,28 +24,47 @@ def _dsn() -> Dsn:
     return given or load_settings().dsn
 
 
-def _migrate() -> None:
-    engine = create_engine(
-        # Not prepared: behind a transaction pooler another client may have taken the name.
-        "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(_dsn().conninfo, prepare_threshold=None),
-        poolclass=pool.NullPool,
-    )
+def _connect(dsn: Dsn) -> psycopg.Connection[Any]:
+    # Not prepared: behind a transaction pooler another client may have taken the name.
+    connection = psycopg.connect(dsn.conninfo, prepare_threshold=None)
+    if not dsn.behind_pooler:  # a role's limits are the service's, and an index takes as long as it takes
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("SET lock_timeout = 0")
+        connection.commit()
+    return connection
+
+
+def _migrate(dsn: Dsn) -> None:
+    engine = create_engine("postgresql+psycopg://", creator=lambda: _connect(dsn), poolclass=pool.NullPool)
+
+    @event.listens_for(engine, "begin")
+    def _limit_locks(connection: Connection) -> None:
+        if connection.get_isolation_level() != "AUTOCOMMIT":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+
     with engine.connect() as connection:
         context.configure(
-            connection=connection, target_metadata=SQLModel.metadata, compare_type=True, compare_server_default=True
+            connection=connection,
+            target_metadata=SQLModel.metadata,
+            compare_type=True,
+            compare_server_default=True,
+            transaction_per_migration=True,
         )
-        # Inside the transaction: a statement before it makes Alembic 1.20 commit nothing, and say nothing.
-        with context.begin_transaction():
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+        # The lock is another connection's: a statement on this one before Alembic begins makes Alembic 1.20 commit
+        # nothing, and say nothing.
+        with migration_lock(dsn), context.begin_transaction():
             context.run_migrations()
     engine.dispose()
 
 
 if context.is_offline_mode():
-    context.configure(dialect_name="postgresql", target_metadata=SQLModel.metadata, literal_binds=True)
+    context.configure(
+        dialect_name="postgresql",
+        target_metadata=SQLModel.metadata,
+        literal_binds=True,
+        transaction_per_migration=True,
+    )
     with context.begin_transaction():
         context.run_migrations()
 else:
-    _migrate()
+    _migrate(_dsn())

@@ -14,13 +14,12 @@ from psycopg.conninfo import make_conninfo
 
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings
-from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import upgrade
 from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.core.logging import JsonFormatter
+from tests.machines.citus import nodes_of
 from tests.support.checks import TOKEN, check_every_response
 from tests.support.clock import FrozenClock
-from tests.support.databases import new_database, new_folder
+from tests.support.databases import bring_to_head, new_database, new_folder
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Service, running
 from tests.support.settings import SECRET, make_settings
@@ -63,7 +62,7 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def own_database_url(empty_database_url: str) -> str:
     """A migrated database of its own, for a test that counts rows, breaks tables or looks at limits."""
-    upgrade(parse_database_url(empty_database_url))
+    bring_to_head(empty_database_url)
     return empty_database_url
 
 
@@ -75,7 +74,7 @@ def database_url(postgres_url: str) -> Iterator[str]:
         yield given
         return
     with new_database(postgres_url) as url:
-        upgrade(parse_database_url(url))
+        bring_to_head(url)
         yield url
 
 
@@ -166,6 +165,16 @@ def _restore_logging() -> Iterator[None]:
     handlers = logging.getLogger().handlers[:]
     yield
     logging.getLogger().handlers[:] = handlers
+
+
+def pytest_report_header() -> str:
+    """Say on what the tests run."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if not given:
+        return "database: embedded"
+    with psycopg.connect(given) as connection:
+        nodes = len(nodes_of(connection))
+    return f"database: Citus on {nodes} nodes, every table distributed" if nodes else "database: TEST_DATABASE_URL"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -112,11 +112,17 @@ def test_pruning_and_migrating_by_hand(
 
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         admin.execute(
-            "INSERT INTO users (id, email, password_hash) VALUES (gen_random_uuid(), 'a@b.co', 'x');"
-            "INSERT INTO token_denylist SELECT gen_random_uuid(), gen_random_uuid(), id, 'used', now(), "
-            "now() + (n - 20) * interval '1 hour' FROM users, generate_series(1, 30) n;"
-            "INSERT INTO rate_limit_counters SELECT sha256(n::text::bytea), 1, now() - interval '1 hour' "
-            "FROM generate_series(1, 5) n"
+            "INSERT INTO users (id, email, password_hash) "
+            "SELECT gen_random_uuid(), n || '@b.co', 'x' FROM generate_series(1, 20) n"
+        )
+        admin.execute(
+            "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
+            "SELECT gen_random_uuid(), gen_random_uuid(), id, 'used', now(), now() + n * interval '1 hour' "
+            "FROM users, generate_series(0, 1) n"
+        )
+        admin.execute(
+            "INSERT INTO rate_limit_counters (key, count, expires_at) "
+            "SELECT sha256(n::text::bytea), 1, now() + (n - 500) * interval '1 hour' FROM generate_series(1, 600) n"
         )
         monkeypatch.setattr("app.cli.database.PRUNE_BATCH", 8)
         monkeypatch.setenv("DATABASE_URL", own_database_url)
@@ -125,9 +131,10 @@ def test_pruning_and_migrating_by_hand(
         commands.main(["prune"])
         said = capsys.readouterr().err
         assert "The database is up to date." in said
-        assert "Deleted 20 expired denylist rows" in said
+        assert all(f"Deleted {count} expired denylist rows" in said for count in (8, 16, 20))
+        assert "Deleted 500 expired counters" in said
         counts = "SELECT (SELECT count(*) FROM token_denylist), (SELECT count(*) FROM rate_limit_counters)"
-        assert admin.execute(counts).fetchone() == (10, 0)
+        assert admin.execute(counts).fetchone() == (20, 100)
 
 
 def test_the_whole_life_of_a_server_with_its_own_database(folder: Path) -> None:

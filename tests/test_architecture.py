@@ -12,6 +12,7 @@ import pytest
 import app.auth.active_session
 import app.auth.denylist
 import app.auth.repository
+import app.core.rate_limits.database
 import app.tasks.repository
 from app.auth.active_session import UserStatement
 from app.core.database.statement import Statement
@@ -63,7 +64,7 @@ def inside(*folders: str) -> set[str]:
         (("passlib", "bcrypt"), allowed("auth/passwords.py"), "let passwords.py hash and verify"),
         (
             ("time",),
-            allowed("core/clock.py", "core/embedded_postgres/server.py"),
+            allowed("core/clock.py", "core/embedded_postgres/server.py", "core/database/migration_lock.py"),
             "take a Clock, or stopwatch from core/clock.py",
         ),
         (
@@ -226,8 +227,8 @@ def test_every_statement_on_a_users_rows_names_the_user() -> None:
     for name, sql in statements():
         for table in ("tasks", "token_denylist"):
             uses = len(re.findall(rf"(?:FROM|UPDATE|JOIN) {table}\b", sql))
-            named = len(re.findall(rf"(?:{table}|successor)\.user_id = %\(user_id\)s::UUID", sql))
-            of_everybody = name.endswith((".PRUNE", ".COUNT", ".ROTATE"))  # expired rows, and numbers of rows
+            named = len(re.findall(rf"(?:{table}|successor|older)\.user_id = %\(user_id\)s::UUID", sql))
+            of_everybody = name.endswith((".PRUNE", ".COUNT"))  # expired rows, and numbers of rows
             assert named >= uses or of_everybody, f"{name} reads {table} without the user: add it to the WHERE clause"
             if f"INSERT INTO {table} " in sql:
                 assert "users.id = %(user_id)s::UUID" in sql, f"{name} inserts for anybody: select the user's id"
@@ -243,3 +244,35 @@ def test_every_statement_on_tasks_checks_the_session() -> None:
                 assert condition in sql, f"{name} does not check {condition}: make it a UserStatement"
             if "work AS \n(UPDATE" in sql or "work AS \n(DELETE" in sql:
                 assert "AND (EXISTS (SELECT * \nFROM active_session))" in sql, f"{name} changes before it checks"
+
+
+def test_every_statement_can_run_where_its_rows_are() -> None:
+    """No statement does what a database divided among nodes refuses, or does everywhere.
+
+    Each was seen on Citus 13.2.
+    """
+    for name, sql in statements():
+        changes = re.findall(r"\b(?:UPDATE|DELETE FROM|INSERT INTO) (\w+)", sql)
+        divided = re.findall(r"\b(?:FROM|JOIN|UPDATE|INTO) (tasks|token_denylist)\b", sql)
+        assert not ("users" in changes and divided), f"{name} changes users and reads {divided}: ask in one before"
+        assert "AS \n(INSERT" not in sql, f"{name} inserts inside of a WITH: make the INSERT the outermost"
+        for table in {"tasks", "token_denylist"} & set(changes):
+            one_user = f"{table}.user_id = %(user_id)s::UUID" in sql or f"INSERT INTO {table}" in sql
+            assert one_user or "LIMIT" not in sql, f"{name} limits a change of several users': choose the users instead"
+        if sql.startswith("INSERT") and " \nFROM " in sql:
+            returned = sql.partition("RETURNING")[2]
+            assert "%(" not in returned, f"{name} returns a parameter: return the column"
+            assert "SELECT" not in returned, f"{name} reads while it returns: read in a statement of its own"
+            assert divided.count("token_denylist") > ("token_denylist" in changes), (
+                f"{name} reads nothing but users, which lives everywhere: it would lock every copy"
+            )
+
+
+def test_counters_are_changed_by_their_key() -> None:
+    """A counter is found on one node: every statement on one names its key, which says on which."""
+    for name, value in vars(app.core.rate_limits.database).items():
+        if isinstance(value, Statement):
+            sql = sql_of(value)
+            assert "LIMIT" not in sql, f"{name} limits a change of many keys: name a range of keys"
+            keyed = re.search(r"rate_limit_counters\.key (?:=|>=|<) |ON CONFLICT \(key\)", sql)
+            assert keyed, f"{name} does not name the key"

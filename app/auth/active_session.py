@@ -24,15 +24,18 @@ user_columns = (col(User.id), col(User.email), col(User.name), col(User.created_
 user_id = bindparam("user_id", type_=Uuid)
 
 
+is_not_denied: ColumnElement[bool] = ~exists().where(
+    col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == bindparam("session_id", type_=Uuid)
+)
+
+
 def session_is_active() -> tuple[ColumnElement[bool], ...]:
     """Return the conditions under which a valid token speaks for its user."""
     conditions = (
         col(User.id) == user_id,
         col(User.is_active),
         col(User.token_version) == bindparam("token_version", type_=Integer),
-        ~exists().where(
-            col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == bindparam("session_id", type_=Uuid)
-        ),
+        is_not_denied,
     )
     return cast("tuple[ColumnElement[bool], ...]", conditions)
 

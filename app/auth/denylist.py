@@ -1,5 +1,6 @@
 """The SQL of the denylist: refresh tokens that were used, sessions that have ended. Each function is one statement."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -27,7 +28,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from app.auth.active_session import session_is_active, user_id
+from app.auth.active_session import is_not_denied, session_is_active, user_id
 from app.auth.models import DeniedToken, User
 from app.auth.repository import Id
 from app.auth.tokens import Claims
@@ -35,17 +36,11 @@ from app.core.database.pool import Database
 from app.core.database.statement import Row, Statement
 
 COUNTED_EXACTLY = 100_000
+_FIRST = UUID(int=0)
 
 _COLUMNS = ["id", "session_id", "user_id", "reason", "denied_at", "expires_at"]
 
 Reason = Literal["reused", "signed_out"]
-
-
-class Rotation(Row):
-    """A refresh token that this request has used up; `expired` tells whether the denylist has expired rows."""
-
-    id: UUID
-    expired: bool
 
 
 class UsedToken(Row):
@@ -63,14 +58,14 @@ _session_id = bindparam("session_id", type_=Uuid)
 _token_id = bindparam("token_id", type_=Uuid)
 
 # In both inserts the user's row is share-locked, so that a deletion at the same moment waits or comes first, and the
-# foreign key never fails.
+# foreign key never fails. Both read the denylist, which lives on one node, so that it is locked there and not on all.
 END_SESSION = Statement(
     insert(DeniedToken)
     .from_select(
         _COLUMNS,
         select(_session_id, _session_id, user_id, bindparam("reason", type_=String), _now, _expires_at)
         .select_from(User)
-        .where(col(User.id) == user_id)
+        .where(col(User.id) == user_id, is_not_denied)
         .with_for_update(key_share=True, read=True),
     )
     .on_conflict_do_nothing()
@@ -87,21 +82,39 @@ ROTATE = Statement(
         .with_for_update(key_share=True, read=True),
     )
     .on_conflict_do_nothing()
-    .returning(col(DeniedToken.id), exists().where(col(DeniedToken.expires_at) <= _now).label("expired")),
-    Rotation,
+    .returning(col(DeniedToken.id)),
+    Id,
 )
 
-_expired = (
+# A rotation's share. Each row by its whole key, as an array: with IN, a plan made for a small table would read it all.
+_expired_of_user = (
     select(col(DeniedToken.id))
-    .where(col(DeniedToken.expires_at) <= _now)
+    .where(col(DeniedToken.user_id) == user_id, col(DeniedToken.expires_at) <= _now)
     .order_by(col(DeniedToken.expires_at))
     .limit(bindparam("batch", type_=Integer))
     .with_for_update(skip_locked=True)
 )
-# As an array, so that each row is found by its key: with IN, a plan made for a small table would read all of it.
-_chosen = func.array(_expired.scalar_subquery(), type_=ARRAY(Uuid))
+_chosen = func.array(_expired_of_user.scalar_subquery(), type_=ARRAY(Uuid))
+PRUNE_USER = Statement(
+    delete(DeniedToken)
+    .where(col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == any_(_chosen))
+    .returning(col(DeniedToken.id)),
+    Id,
+)
+# Everybody's, some users at a time and without a LIMIT, which could not be divided among several nodes.
+SELECT_USER_IDS = Statement(
+    select(col(User.id))
+    .where(col(User.id) > bindparam("after", type_=Uuid))
+    .order_by(col(User.id))
+    .limit(bindparam("batch", type_=Integer)),
+    Id,
+)
 PRUNE = Statement(
-    delete(DeniedToken).where(col(DeniedToken.id) == any_(_chosen)).returning(col(DeniedToken.id)),
+    delete(DeniedToken)
+    .where(
+        col(DeniedToken.user_id) == any_(bindparam("user_ids", type_=ARRAY(Uuid))), col(DeniedToken.expires_at) <= _now
+    )
+    .returning(col(DeniedToken.id)),
     Id,
 )
 
@@ -134,11 +147,9 @@ COUNT = Statement(
 )
 
 
-async def insert_used_token(
-    database: Database, claims: Claims, now: datetime, *, expires_at: datetime
-) -> Rotation | None:
-    """Use up a refresh token. None if it was used before or its session is not active: of many at once, one wins."""
-    return await database.fetch_one(
+async def insert_used_token(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> bool:
+    """Use up a refresh token. False if it was used before or its session is not active: of many at once, one wins."""
+    used = await database.fetch_one(
         ROTATE,
         user_id=claims.user_id,
         session_id=claims.session_id,
@@ -147,6 +158,7 @@ async def insert_used_token(
         now=now,
         expires_at=expires_at,
     )
+    return used is not None
 
 
 async def select_used_token(database: Database, claims: Claims, *, successor_id: UUID) -> UsedToken | None:
@@ -178,6 +190,14 @@ async def count_denied_tokens(database: Database) -> int:
     return found.rows
 
 
-async def delete_expired_tokens(database: Database, now: datetime, *, batch: int) -> int:
-    """Delete up to `batch` rows that no valid token needs, and return how many."""
-    return len(await database.fetch_all(PRUNE, now=now, batch=batch))
+async def delete_expired_tokens_of(database: Database, user_id: UUID, now: datetime, *, batch: int) -> int:
+    """Delete up to `batch` of a user's rows that no valid token needs, and return how many."""
+    return len(await database.fetch_all(PRUNE_USER, user_id=user_id, now=now, batch=batch))
+
+
+async def delete_expired_tokens(database: Database, now: datetime, *, batch: int) -> AsyncIterator[int]:
+    """Delete every row that no valid token needs, of `batch` users at a time, and give how many each time."""
+    after = _FIRST
+    while users := await database.fetch_all(SELECT_USER_IDS, after=after, batch=batch):
+        after = users[-1].id
+        yield len(await database.fetch_all(PRUNE, user_ids=[user.id for user in users], now=now))

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Index, String, text
+from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Index, PrimaryKeyConstraint, String, text
 from sqlmodel import Field
 
 from app.core.database.table import SQLModel
@@ -37,18 +37,13 @@ class DeniedToken(SQLModel, table=True):
     __tablename__ = "token_denylist"
     __table_args__ = (
         CheckConstraint("reason IN ('used', 'reused', 'signed_out')", name="reason"),
-        Index("ix_token_denylist_expires_at", "expires_at"),
-        Index("ix_token_denylist_user_id", "user_id"),
+        PrimaryKeyConstraint("user_id", "id"),
+        Index("ix_token_denylist_user_id_expires_at", "user_id", "expires_at"),
     )
 
     id: UUID = Field(primary_key=True)
     session_id: UUID = Field(nullable=False)
-    user_id: UUID = Field(
-        sa_column=Column(
-            ForeignKey("users.id", ondelete="CASCADE"),
-            nullable=False,
-        )
-    )
+    user_id: UUID = Field(sa_column=Column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True))
     reason: str = Field(sa_column=Column(String(16), nullable=False))
     denied_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.auth.active_session import UserRow, user_columns
+from app.auth.active_session import UserRow, user_columns, user_id
 from app.auth.models import User
 from app.auth.tokens import Claims
 from app.core.database.pool import Database
@@ -105,9 +105,10 @@ _ended: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated
 _of_email = col(User.email) == bindparam("which")
 
 # Whether the token's own session has ended does not matter: whoever is told of a reuse presses "everywhere" with it.
+# (Nor could one statement read the denylist, which may be divided among nodes, and change what each has a copy of.)
 END_ALL_SESSIONS = Statement(
     update(User)
-    .where(col(User.id) == bindparam("user_id"), col(User.token_version) == bindparam("old_version"))
+    .where(col(User.id) == user_id, col(User.token_version) == bindparam("old_version", type_=Integer))
     .values(**_ended)
     .returning(col(User.id)),
     Id,

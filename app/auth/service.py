@@ -28,8 +28,9 @@ AUTH_EVENTS = ("sign_in_failed", "sign_in_locked", "refresh_reuse_detected")
 
 # A row of the denylist stays this long after its last token has expired, whatever the clocks say.
 DENYLIST_GRACE = timedelta(days=1)
-# More than a rotation adds, so that the expired rows become fewer.
-PRUNE_BATCH_ON_REFRESH = 5
+# One rotation in so many deletes expired rows, more than all of them add, so that they become fewer.
+PRUNE_EVERY = 8
+PRUNE_BATCH_ON_REFRESH = 40
 
 
 class NewSession(NamedTuple):
@@ -97,9 +98,10 @@ class AuthService:
         await self.limiter.clear(*counter)
         await self.limiter.give_back("signin-address", address)
         if verified.new_hash:
-            await repository.update_password_hash(
-                self.database, account.id, old_hash=account.password_hash, new_hash=verified.new_hash
-            )
+            with suppress(DatabaseUnavailable):  # the old one is good, and the next sign-in tries again
+                await repository.update_password_hash(
+                    self.database, account.id, old_hash=account.password_hash, new_hash=verified.new_hash
+                )
         logger.info("signed_in", extra={"user_id": account.id, "address": address})
         user = UserRow(account.id, account.email, account.name, account.created_at)
         return self._begin_session(user, account.token_version, self.clock())
@@ -134,12 +136,13 @@ class AuthService:
         claims = self.tokens.read(refresh_token, "refresh", now)
         await self.limiter.hit("refresh-session", str(claims.session_id), self.settings.rate_limit_refresh_session)
         expires_at = datetime.fromtimestamp(claims.expires_at, now.tzinfo) + DENYLIST_GRACE
-        rotation = await denylist.insert_used_token(self.database, claims, now, expires_at=expires_at)
-        if rotation is None:
+        if not await denylist.insert_used_token(self.database, claims, now, expires_at=expires_at):
             return await self._answer_used_token(claims, now)
-        if rotation.expired:
+        if claims.token_id.int % PRUNE_EVERY == 0:
             with suppress(DatabaseUnavailable):  # the token is used: its successor must be sent all the same
-                await denylist.delete_expired_tokens(self.database, now, batch=PRUNE_BATCH_ON_REFRESH)
+                await denylist.delete_expired_tokens_of(
+                    self.database, claims.user_id, now, batch=PRUNE_BATCH_ON_REFRESH
+                )
         return self._successor(claims, now)
 
     async def _answer_used_token(self, claims: Claims, now: datetime) -> TokenPair:

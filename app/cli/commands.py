@@ -28,6 +28,12 @@ def _migrate(given: Given) -> None:
     migrate(load_settings())
 
 
+def _distribute(given: Given) -> None:
+    from app.cli.database import distribute
+
+    distribute(load_settings())
+
+
 def _prune(given: Given) -> None:
     from app.cli.database import prune
 
@@ -79,6 +85,7 @@ def _secret(given: Given) -> None:
 COMMANDS: dict[str, tuple[Callable[[Given], None], str]] = {
     "serve": (_serve, "Serve until Ctrl-C or SIGTERM."),
     "migrate": (_migrate, "Bring the database to this code's schema; safe to run on several machines at once."),
+    "distribute": (_distribute, "Divide the tables among the nodes of a database with the Citus extension."),
     "prune": (_prune, "Delete the denylist rows and counters that nothing needs any more."),
     "doctor": (_doctor, "Check what the service stands on, and say what to do."),
     "dump": (_dump, "Write the whole database into a new file."),

@@ -1,4 +1,4 @@
-"""`migrate`, `prune`, `dump` and `restore`, and how commands reach the database."""
+"""`migrate`, `distribute`, `prune`, `dump` and `restore`, and how commands reach the database."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,15 +13,16 @@ from app.auth.repository import END_EVERY_SESSION
 from app.cli.serve import database_running, echo
 from app.core.clock import system_clock
 from app.core.config import Settings
-from app.core.database import backup
+from app.core.database import backup, distribution
 from app.core.database.migrations import head_revision, upgrade
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.operator_error import OperatorError
 from app.core.rate_limits.database import prune_counters
+from app.tables import metadata
 
 T = TypeVar("T")
 
-PRUNE_BATCH = 1000
+PRUNE_BATCH = 200  # users: each may have hundreds of rows
 
 
 @contextmanager
@@ -59,6 +60,18 @@ def migrate(settings: Settings) -> None:
         echo("The database is up to date.")
 
 
+def distribute(settings: Settings) -> None:
+    """Divide the tables among the nodes."""
+    with reachable_database(settings) as ready:
+        upgrade(ready.dsn)
+        done = distribution.distribute(ready.dsn)
+        echo(
+            "The tables are distributed."
+            if done
+            else "The tables were distributed already; every node has its settings."
+        )
+
+
 def prune(settings: Settings) -> None:
     """Delete the denylist rows and counters that nothing needs any more."""
     with reachable_database(settings) as ready:
@@ -66,11 +79,16 @@ def prune(settings: Settings) -> None:
 
 
 async def _prune(database: Database) -> None:
-    for what, delete in (("denylist rows", delete_expired_tokens), ("counters", prune_counters)):
+    now = system_clock()
+    for what, deletions in (
+        ("denylist rows", delete_expired_tokens(database, now, batch=PRUNE_BATCH)),
+        ("counters", prune_counters(database, now)),
+    ):
         total = 0
-        while deleted := await delete(database, system_clock(), batch=PRUNE_BATCH):
+        async for deleted in deletions:
             total += deleted
-            echo(f"Deleted {total} expired {what} …")
+            if deleted:
+                echo(f"Deleted {total} expired {what} …")
         echo(f"No expired {what} left.")
 
 
@@ -86,7 +104,10 @@ def restore(settings: Settings, file: Path) -> None:
     """Replace what is in the database by what is in a file, and sign everybody out."""
     with reachable_database(settings) as ready:
         echo(f"Restoring {file} …")
+        was_distributed = distribution.is_distributed_at(ready.dsn)
         # The denylist is as old as the dump: tokens that were used or signed out since would be valid again.
-        backup.restore(ready.dsn, file, then=END_EVERY_SESSION.sql)
+        backup.restore(ready.dsn, file, tables=metadata.tables, then=END_EVERY_SESSION.sql)
         upgrade(ready.dsn)
+        if was_distributed:  # pg_restore has made ordinary tables of them
+            distribution.distribute(ready.dsn)
         echo("Restored. Everybody signs in again.")

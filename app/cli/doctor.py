@@ -9,6 +9,7 @@ from app.auth.passwords import PasswordHasher
 from app.cli.serve import database_running
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
+from app.core.database.distribution import find_nodes, has_extension, is_distributed
 from app.core.database.migrations import head_revision, is_newer
 from app.core.database.pool import connection_arguments
 
@@ -56,6 +57,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield _durability(connection)
             if settings.dsn.moves:
                 yield _failover(connection)
+            yield _distribution(connection)
             yield _connections(connection, settings)
     except psycopg.OperationalError as error:
         if "startup parameter" in str(error):
@@ -140,6 +142,18 @@ def _failover(connection: psycopg.Connection) -> Finding:
         how = "no standby is waited for (synchronous_standby_names): it would lose what was acknowledged last"
         return Finding("warn", "failover", how)
     return Finding("ok", "failover", f"what is acknowledged is at a standby of {standbys} too")
+
+
+def _distribution(connection: psycopg.Connection) -> Finding:
+    if not has_extension(connection):
+        return Finding("ok", "nodes", "one: the tables are not distributed")
+    if not is_distributed(connection):
+        return Finding("warn", "nodes", "has Citus, but the tables are not distributed: run python -m app distribute")
+    nodes = find_nodes(connection)
+    how = f"the tables are distributed among {nodes.known}"
+    if nodes.dead:
+        return Finding("warn", "nodes", f"{how}, of which {', '.join(nodes.dead)} does not answer")
+    return Finding("ok", "nodes", how)
 
 
 def _connections(connection: psycopg.Connection, settings: Settings) -> Finding:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Index, String, text
+from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Index, PrimaryKeyConstraint, String, text
 from sqlmodel import Field
 
 from app.core.database.statement import Row
@@ -28,12 +28,13 @@ class Task(SQLModel, table=True):
         CheckConstraint("status IN ('pending', 'in_progress', 'completed')", name="status"),
         CheckConstraint("priority IN ('low', 'medium', 'high')", name="priority"),
         CheckConstraint("version >= 1", name="version"),
+        PrimaryKeyConstraint("user_id", "id"),
         Index("ix_tasks_user_id_created_at", "user_id", text("created_at DESC"), text("id DESC")),
         Index("ix_tasks_user_id_status_created_at", "user_id", "status", text("created_at DESC"), text("id DESC")),
     )
 
     id: UUID = Field(primary_key=True)
-    user_id: UUID = Field(sa_column=Column(ForeignKey("users.id", ondelete="CASCADE"), nullable=False))
+    user_id: UUID = Field(sa_column=Column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True))
     title: str = Field(sa_column=Column(String(TITLE_LENGTH), nullable=False))
     description: str | None = Field(sa_column=Column(String(DESCRIPTION_LENGTH), nullable=True))
     status: str = Field(sa_column=Column(String(16), nullable=False, server_default=text("'pending'")))

@@ -116,18 +116,22 @@ async def test_with_leeway_many_at_once_get_one_successor(
 
 async def test_pruning_under_load_disturbs_nobody(http: httpx.AsyncClient, connection: psycopg.Connection) -> None:
     """Nobody's refresh fails while expired rows are deleted. Source: T-B27."""
-    connection.execute(
-        "INSERT INTO token_denylist SELECT gen_random_uuid(), gen_random_uuid(), id, 'used', now(), "
-        "now() - interval '1 hour' FROM (SELECT id FROM users LIMIT 1) u, generate_series(1, 2000)"
-    )
     people = [await Person.sign_up(http) for _ in range(20)]
+    connection.execute(
+        "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
+        "SELECT gen_random_uuid(), gen_random_uuid(), users, 'used', now(), now() - interval '1 hour' "
+        "FROM unnest(%s::uuid[]) AS users, generate_series(1, 50)",
+        [[person.user["id"] for person in people]],
+    )
 
     async def live(person: Person) -> None:
-        for _ in range(20):
+        for _ in range(40):
             answer = await person.refresh()
             assert answer.status_code == 200
             person.keep(answer)
 
     await asyncio.gather(*(live(person) for person in people))
     query = "SELECT count(*) FROM token_denylist WHERE expires_at < now() - interval '30 minutes'"
-    assert connection.execute(query).fetchone() == (0,)
+    left = connection.execute(query).fetchone()
+    assert left is not None
+    assert left[0] < 300  # of 1,000: a rotation in eight prunes, by chance

@@ -190,59 +190,93 @@ async def test_a_string_that_is_no_token_is_401(client: httpx.AsyncClient, token
     assert answer.status_code == 401 or token == r"\ud800"
 
 
+@pytest.fixture
+def each_prunes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets every rotation prune, not one in eight."""
+    monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 1)
+    monkeypatch.setattr("app.auth.service.PRUNE_BATCH_ON_REFRESH", 5)
+
+
+@pytest.mark.usefixtures("each_prunes")
 async def test_rotation_keeps_the_denylist_small(own_database_url: str, clock: FrozenClock) -> None:
     """The denylist does not grow for ever, and no row goes while its token could still be used. Source: T-B26."""
     settings = make_settings(own_database_url)
-    count = "SELECT count(*) FROM token_denylist WHERE user_id = %s"
+    count = "SELECT count(*) FROM token_denylist WHERE user_id = %s AND denied_at = %s"
     with psycopg.connect(own_database_url, autocommit=True) as connection:
         async with running(settings, clock=clock) as client:
             ada, bob = await Person.sign_up(client), await Person.sign_up(client)
-            for _ in range(6):
-                ada.keep(await ada.refresh())
+            began = clock()
+            for person in (ada, bob):
+                for _ in range(6):
+                    person.keep(await person.refresh())
+            old = ada.refresh_token
             clock.advance(days=7, hours=23)
-            bob = await bob.sign_in()
-            bob.keep(await bob.refresh())
-            assert connection.execute(count, [ada.user["id"]]).fetchone() == (6,)
+            ada.keep(await (await ada.sign_in()).refresh())
+            assert connection.execute(count, [ada.user["id"], began]).fetchone() == (6,)
             clock.advance(hours=2)
             for _ in range(2):
-                bob.keep(await bob.refresh())
-            assert connection.execute(count, [ada.user["id"]]).fetchone() == (0,)
-            assert (await ada.refresh()).status_code == 401
+                ada.keep(await ada.refresh())
+            assert connection.execute(count, [ada.user["id"], began]).fetchone() == (0,)
+            assert connection.execute(count, [bob.user["id"], began]).fetchone() == (6,)
+            assert (await ada.refresh(old)).status_code == 401
 
 
-async def test_every_rotation_deletes_a_few_expired_rows(own_database_url: str) -> None:
-    """Expired rows go by themselves, a few with each refresh, whomever they belong to. Source: T-B26."""
-    count = "SELECT count(*) FROM token_denylist WHERE expires_at <= now()"
+@pytest.mark.usefixtures("each_prunes")
+async def test_rotations_delete_a_few_expired_rows(own_database_url: str) -> None:
+    """A user's expired rows go by themselves, a few with each refresh; another user's go with theirs, or by `prune`.
+
+    Source: T-B26.
+    """
+    count = "SELECT count(*) FROM token_denylist WHERE expires_at <= now() AND user_id = %s"
     with psycopg.connect(own_database_url, autocommit=True) as connection:
         async with running(make_settings(own_database_url)) as client:
-            ada = await Person.sign_up(client)
+            ada, bob = await Person.sign_up(client), await Person.sign_up(client)
             ada.keep(await ada.refresh())
             connection.execute(
-                "INSERT INTO token_denylist SELECT gen_random_uuid(), gen_random_uuid(), id, 'used', now(), "
-                "now() - interval '1 hour' FROM users, generate_series(1, 9)"
+                "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
+                "SELECT gen_random_uuid(), gen_random_uuid(), users, 'used', now(), now() - interval '1 hour' "
+                "FROM unnest(%s::uuid[]) AS users, generate_series(1, 9)",
+                [[ada.user["id"], bob.user["id"]]],
             )
             left = []
             for _ in range(3):
                 ada.keep(await ada.refresh())
-                left.append(connection.execute(count).fetchone())
+                left.append(connection.execute(count, [ada.user["id"]]).fetchone())
+            assert connection.execute(count, [bob.user["id"]]).fetchone() == (9,)
     assert left == [(4,), (0,), (0,)]
 
 
+@pytest.mark.usefixtures("each_prunes")
 async def test_a_rotation_is_answered_though_pruning_fails(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has used a token up gets the new pair, though tidying up behind it fails."""
 
     async def fail(*args: Any, **options: Any) -> int:
         raise DatabaseUnavailable
 
-    insert_used_token = denylist.insert_used_token
-
-    async def with_expired_rows(*args: Any, **options: Any) -> denylist.Rotation | None:
-        rotation = await insert_used_token(*args, **options)
-        return rotation and denylist.Rotation(rotation.id, expired=True)
-
-    monkeypatch.setattr(denylist, "insert_used_token", with_expired_rows)
-    monkeypatch.setattr(denylist, "delete_expired_tokens", fail)
+    monkeypatch.setattr(denylist, "delete_expired_tokens_of", fail)
     assert (await ada.refresh()).status_code == 200
+
+
+async def test_one_rotation_in_eight_prunes(own_database_url: str) -> None:
+    """Refreshes delete more rows than they add, though only one in eight does, by chance of its token's id.
+
+    Source: T-B26.
+    """
+    count = "SELECT count(*) FROM token_denylist WHERE expires_at <= now()"
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
+        async with running(make_settings(own_database_url)) as client:
+            ada = await Person.sign_up(client)
+            connection.execute(
+                "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
+                "SELECT gen_random_uuid(), gen_random_uuid(), %s, 'used', now(), now() - interval '1 hour' "
+                "FROM generate_series(1, 80)",
+                [ada.user["id"]],
+            )
+            rotations = 0
+            while connection.execute(count).fetchone() != (0,):
+                ada.keep(await ada.refresh())
+                rotations += 1
+                assert rotations < 200
 
 
 async def test_no_token_is_stored(client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection) -> None:

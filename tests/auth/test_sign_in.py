@@ -141,3 +141,16 @@ async def test_events_are_logged_without_secrets(
     logged = "\n".join(str(vars(record)) for record in caplog.records)
     for secret in ("c4nary", PASSWORD, again.access_token, again.refresh_token):
         assert secret not in logged
+
+
+async def test_a_rehash_that_fails_does_not_fail_the_sign_in(
+    client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection
+) -> None:
+    """People whose hash is old sign in all the same where accounts cannot be written. Source: T-C32."""
+    older = bcrypt.using(rounds=4, ident="2b").hash(PASSWORD)
+    connection.execute("UPDATE users SET password_hash = %s WHERE id = %s", [older, ada.user["id"]])
+    with psycopg.connect(connection.info.dsn, password=connection.info.password) as other:
+        other.execute("SELECT 1 FROM users WHERE id = %s FOR SHARE", [ada.user["id"]])
+        assert (await sign_in(client, ada.email)).status_code == 200
+    kept = connection.execute("SELECT password_hash FROM users WHERE id = %s", [ada.user["id"]]).fetchone()
+    assert kept == (older,)

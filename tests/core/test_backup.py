@@ -22,6 +22,7 @@ from app.core.database.dsn import parse_database_url
 from app.core.database.maintenance import run_without_timeouts
 from app.core.database.migrations import alembic_config, head_revision, upgrade
 from app.core.embedded_postgres.paths import reachable_binaries, server_user
+from app.tables import metadata
 from tests.support.people import Person
 from tests.support.server import running
 from tests.support.settings import SECRET, environment_of, make_settings
@@ -45,7 +46,7 @@ def connected(url: str) -> psycopg.Connection:
 
 
 def restore_and_end_sessions(url: str, file: Path) -> None:
-    restore(parse_database_url(url), file, then=END_EVERY_SESSION.sql)
+    restore(parse_database_url(url), file, tables=metadata.tables, then=END_EVERY_SESSION.sql)
 
 
 @pytest.fixture
@@ -282,7 +283,7 @@ def test_no_secret_is_among_the_arguments_of_a_program(
     wrapped_programs(tmp_path, monkeypatch, pg_dump=record, psql=record, pg_restore=record)
     monkeypatch.setenv("PGSERVICEFILE", "/dev/null")  # for pg_restore, which needs none
     dump(dsn, tmp_path / "backup.dump")
-    restore(dsn, tmp_path / "backup.dump", then=END_EVERY_SESSION.sql)
+    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, then=END_EVERY_SESSION.sql)
     lines = seen.read_text().splitlines()
     arguments = [line for line in lines if line.startswith("arguments:")]
     assert len(arguments) == 3
@@ -309,7 +310,7 @@ def test_tls_is_spoken_by_programs_that_can(
         with pytest.raises(BackupFailed, match="the system pg_dump"):
             dump(over_tls, tmp_path / "new.dump")
         with pytest.raises(BackupFailed, match="psql too"):
-            restore(over_tls, file, then=END_EVERY_SESSION.sql)
+            restore(over_tls, file, tables=metadata.tables, then=END_EVERY_SESSION.sql)
     assert {path.name for path in tmp_path.iterdir()} == {"bin", file.name}
 
 
@@ -369,7 +370,7 @@ def test_what_cannot_be_done_is_said(
         dump(dsn, file)
     assert file.read_text() == "mine"
     with pytest.raises(BackupFailed, match="pg_restore failed"):
-        restore(dsn, file, then=END_EVERY_SESSION.sql)
+        restore(dsn, file, tables=metadata.tables, then=END_EVERY_SESSION.sql)
     with pytest.raises(BackupFailed, match="cannot be written: No such file"):
         dump(dsn, tmp_path / "nowhere" / "backup.dump")
     assert run("restore", str(tmp_path / "none"), DATABASE_URL=own_database_url).returncode == 1

@@ -12,10 +12,12 @@ from psycopg.conninfo import conninfo_to_dict
 from app.core.clock import stopwatch
 from app.core.database.dsn import parse_database_url
 from app.core.database.hosts import Hosts
-from app.core.database.pool import CONNECT_SECONDS_PER_HOST
+from app.core.database.pool import CONNECT_SECONDS_PER_HOST, Database
 from tests.support.people import Person
 from tests.support.server import app_of, running
 from tests.support.settings import make_settings
+
+SESSIONS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
 def with_hosts(url: str, *before: str) -> str:
@@ -67,9 +69,45 @@ async def test_a_write_is_made_once_though_the_server_turns_read_only_with_it(ow
     assert counted == (3,)
 
 
+async def fence_off(database: Database) -> None:
+    """Let every session of the pool only read, as a server does that is no longer the primary."""
+    taken = [await database.pool.getconn() for _ in range(4)]
+    for connection in taken:
+        await connection.execute("SET default_transaction_read_only = on")
+        await database.pool.putconn(connection)
+
+
+@pytest.mark.parametrize(("several", "method"), [(True, "GET"), (True, "POST"), (False, "POST")])
+async def test_every_session_that_only_reads_is_left_by_the_first_request(
+    own_database_url: str, several: bool, method: str
+) -> None:
+    """Nobody reads what an old server still shows: all connections to it are left at once, idle ones too.
+
+    The request itself is answered by another server.
+    """
+    url = with_hosts(own_database_url) if several else own_database_url
+    async with running(make_settings(url, database_pool_min=4, database_pool_max=4)) as client:
+        ada = await Person.sign_up(client)
+        database = app_of(client).state.database
+        with psycopg.connect(own_database_url, autocommit=True) as admin:
+
+            def sessions() -> set[int]:
+                return {row[0] for row in admin.execute(SESSIONS).fetchall()}
+
+            await fence_off(database)
+            before = sessions()
+            answer = await ada.send(method, "/api/tasks", json={"title": "x"} if method == "POST" else None)
+            assert answer.is_success
+            for _ in range(200):
+                if len(after := sessions()) == 4 and not after & before:
+                    break
+                await asyncio.sleep(0.01)
+            assert not after & before
+
+
 async def test_one_server_that_only_reads_goes_on_reading(own_database_url: str) -> None:
     """People can read their tasks on a server that only reads, where no other is named. Source: T-G24."""
-    async with running(make_settings(own_database_url)) as client:
+    async with running(make_settings(own_database_url, database_pool_min=1, database_pool_max=1)) as client:
         ada = await Person.sign_up(client)
         database = app_of(client).state.database
         with psycopg.connect(own_database_url, autocommit=True) as admin:

@@ -94,6 +94,7 @@ STATEMENTS: dict[str, Statement[Any]] = {
     "sign-out": denylist.END_SESSION,
     "limit": rate_limits.HIT,
     "prune": denylist.PRUNE,
+    "prune one's own": denylist.PRUNE_USER,
 }
 
 
@@ -106,7 +107,8 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
         **{"user_id": user_id, "task_id": uuid4() if name == "create" else task_id, "now": now, "reason": "used"},
         **{"limit": 21, "offset": 0, "text": None},
         **{"after_value": now - timedelta(seconds=10), "after_id": task_id},
-        **{"key": uuid4().bytes, "amount": 9, "window_end": now + timedelta(minutes=1), "batch": 1000},
+        **{"key": uuid4().bytes, "amount": 9, "window_end": now + timedelta(minutes=1), "batch": 5},
+        **{"user_ids": [user_id]},
         **{"email": email, "dummy_id": user_id, "dummy_created_at": now, "dummy_hash": ""},
     }
     return Asked(statement, statement.literals | params | task | session)

@@ -10,6 +10,11 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
+from app.core.database.distribution import distribute, has_extension
+from app.core.database.dsn import parse_database_url
+from app.core.database.migrations import upgrade
+from tests.machines.citus import join_nodes, on_every_node
+
 
 @contextmanager
 def new_folder() -> Iterator[Path]:
@@ -26,13 +31,23 @@ def new_folder() -> Iterator[Path]:
 def new_database(postgres_url: str) -> Iterator[str]:
     """Make an empty database and yield its URL; drop it afterwards."""
     name = f"test_{uuid4().hex}"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    nodes = on_every_node(postgres_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    url = make_url(postgres_url, name)
     try:
-        yield make_url(postgres_url, name)
+        join_nodes(url, nodes)
+        yield url
     finally:
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        on_every_node(postgres_url, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def bring_to_head(url: str) -> None:
+    """Migrate, and on a coordinator of Citus distribute."""
+    dsn = parse_database_url(url)
+    upgrade(dsn)
+    with psycopg.connect(url) as connection:
+        several = has_extension(connection)
+    if several:
+        distribute(dsn)
 
 
 def make_url(postgres_url: str, name: str) -> str:

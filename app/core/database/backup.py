@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +12,6 @@ from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import IO, Any, Self
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlmodel import SQLModel
 
 from app.core.database.dsn import Dsn
 from app.core.database.maintenance import NO_TIMEOUTS
@@ -67,8 +66,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def restore(dsn: Dsn, file: Path, *, then: bytes) -> None:
-    """Put a dump in the place of what is in the database and run a statement on it, both or neither.
+def restore(dsn: Dsn, file: Path, *, tables: Iterable[str], then: bytes) -> None:
+    """Put a dump in the place of these tables and run a statement on it, both or neither.
 
     `psql` runs what `pg_restore` writes, in a transaction whose COMMIT is sent when all else has been done: whichever
     process is killed before, nothing has changed. Raises: BackupFailed.
@@ -85,7 +84,7 @@ def restore(dsn: Dsn, file: Path, *, then: bytes) -> None:
         # In a thread of its own: psql would wait for ever to say something that nobody reads.
         waits = pool.submit(lambda: f"{_WAITS}\n".encode() in psql.output)
         with suppress(BrokenPipeError):  # it has ended, and `finish` says why
-            end = _send(reader, psql.input)
+            end = _send(reader, psql.input, tables)
             reader.finish()
             psql.input.write(_finale(end, then))
             psql.input.flush()
@@ -97,12 +96,12 @@ def restore(dsn: Dsn, file: Path, *, then: bytes) -> None:
             raise BackupFailed("psql ended before everything was restored: nothing has changed.")
 
 
-def _send(reader: "_Program", psql: IO[bytes]) -> bytes:
+def _send(reader: "_Program", psql: IO[bytes], tables: Iterable[str]) -> bytes:
     """Hand on what pg_restore writes, all but its last bytes, and return those."""
     begin = reader.output.read(_CHUNK)
     if not begin:
         reader.finish()
-    held = _prelude(begin)
+    held = _prelude(begin, tables)
     while chunk := reader.output.read(_CHUNK):
         psql.write(held[:-_LONGEST_END])
         held = held[-_LONGEST_END:] + chunk
@@ -110,15 +109,15 @@ def _send(reader: "_Program", psql: IO[bytes]) -> bytes:
     return held[-_LONGEST_END:]
 
 
-def _prelude(begin: bytes) -> bytes:
+def _prelude(begin: bytes, tables: Iterable[str]) -> bytes:
     """Lift every timeout, and make room: a table that is younger than the dump may refer to one in it."""
     if not re.match(rb"(?:--.*\n|\n)*\\restrict ", begin):
         raise BackupFailed(
             "pg_restore is from before August 2025, when a dump could still run commands on the machine that restores "
             "it (CVE-2025-8714): update PostgreSQL's client programs."
         )
-    tables = ", ".join(("alembic_version", *(f'"{name}"' for name in SQLModel.metadata.tables)))
-    room = f"SET client_min_messages = warning;\nDROP TABLE IF EXISTS {tables};\n".encode()
+    dropped = ", ".join(("alembic_version", *(f'"{name}"' for name in tables)))
+    room = f"SET client_min_messages = warning;\nDROP TABLE IF EXISTS {dropped};\n".encode()
     # pg_restore of 17 and newer writes it, servers before 17 refuse it.
     begin = begin.replace(b"\nSET transaction_timeout = 0;\n", b"\n", 1)
     return begin.replace(b"\nBEGIN;\n", b"\nBEGIN;\n" + NO_TIMEOUTS + b";\n" + room, 1)

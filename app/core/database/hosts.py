@@ -1,8 +1,9 @@
 """Several servers in one `DATABASE_URL`, of which one takes writes: which to try first, and when to leave."""
 
+from contextlib import suppress
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Error
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.core.database.dsn import Dsn
@@ -37,8 +38,9 @@ class Hosts:
 
     def put_last(self, connection: AsyncConnection[Any]) -> None:
         """Try the others before the server of this connection."""
-        where = _where(connection)
-        self._order.sort(key=lambda it: it == where)
+        with suppress(Error):  # a connection that is closed does not say
+            where = _where(connection)
+            self._order.sort(key=lambda it: it == where)
 
 
 def only_reads(connection: AsyncConnection[Any]) -> bool:

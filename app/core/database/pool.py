@@ -166,15 +166,15 @@ class Database:
             await cursor.execute(statement.sql, values)
             rows = await cursor.fetchall()
             if self._hosts and only_reads(connection):
-                await self._leave(connection)
                 if statement.only_reads:  # another server may know better; what was written is written
                     raise errors.ReadOnlySqlTransaction
+                await self._leave(connection)
             return rows
+        except errors.ReadOnlySqlTransaction:  # before InternalError, of which it is one
+            await self._leave(connection)
+            raise
         except (psycopg.InternalError, _OUT_OF_DATE):
             await connection.close()  # its state is unknown
-            raise
-        except errors.ReadOnlySqlTransaction:
-            await self._leave(connection)
             raise
         except psycopg.OperationalError:
             if self._hosts and timer.when() <= asyncio.get_running_loop().time():  # it hangs
@@ -186,11 +186,12 @@ class Database:
 
     async def _leave(self, connection: Connection) -> None:
         """Replace every connection, idle or in use, at most once a second: this server is no longer the one."""
+        if self._hosts:
+            self._hosts.put_last(connection)
+            await connection.close()  # also if it was just being made when the others were replaced
         if stopwatch() - self._left_at >= LEAVE_SECONDS:
             self._left_at = stopwatch()
             logger.warning("database_server_left")
-            if self._hosts:
-                self._hosts.put_last(connection)
             await self.pool.drain()
 
     async def _checked_out(self) -> Connection:

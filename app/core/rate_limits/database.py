@@ -1,20 +1,18 @@
 """Rate limits counted in the database, exactly, over all workers and machines: one atomic upsert."""
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from math import ceil
 
 from sqlalchemy import (
-    ARRAY,
     Column,
     DateTime,
     Integer,
     LargeBinary,
-    any_,
     bindparam,
     case,
     delete,
-    func,
     select,
     update,
 )
@@ -29,8 +27,10 @@ from app.core.database.table import SQLModel
 from app.core.errors import TooManyRequests
 from app.core.rate_limits.limiter import limit_key
 
-PRUNE_EVERY = 64
-"""Attempts that this process counts between two deletions of expired counters."""
+PRUNE_EVERY = 32
+"""Attempts that a process counts between two deletions of expired counters."""
+SLICES = 256
+"""Parts of the keys, by their first byte."""
 
 
 class RateLimitCounter(SQLModel, table=True):
@@ -81,17 +81,14 @@ GIVE_BACK = Statement(
     Key,
 )
 CLEAR = Statement(delete(RateLimitCounter).where(_is_which).returning(col(RateLimitCounter.key)), Key)
-_expired = (
-    select(col(RateLimitCounter.key))
-    .where(_over)
-    .order_by(col(RateLimitCounter.expires_at))
-    .limit(bindparam("batch", type_=Integer))
-    .scalar_subquery()
-)
-# Whether its window is over is asked again of the row that is deleted: an attempt may just have begun a new one.
+# A slice of the keys, which are digests and so evenly spread: a LIMIT could not be divided among several nodes.
 PRUNE = Statement(
     delete(RateLimitCounter)
-    .where(col(RateLimitCounter.key) == any_(func.array(_expired, type_=ARRAY(LargeBinary))), _over)
+    .where(
+        col(RateLimitCounter.key) >= bindparam("first", type_=LargeBinary),
+        col(RateLimitCounter.key) < bindparam("end", type_=LargeBinary),
+        _over,
+    )
     .returning(col(RateLimitCounter.key)),
     Key,
 )
@@ -116,11 +113,11 @@ class DatabaseRateLimiter:
         await self._prune_at_times(now)
 
     async def _prune_at_times(self, now: datetime) -> None:
-        """Delete more expired counters than the attempts since the last time can have added."""
+        """Delete the next slice's expired counters, once in so many attempts: none stays for long."""
         self._hits += 1
         if self._hits % PRUNE_EVERY == 0:
             with suppress(DatabaseUnavailable):  # the attempt is counted, and must be answered
-                await prune_counters(self.database, now, batch=2 * PRUNE_EVERY)
+                await _prune_slice(self.database, self._hits // PRUNE_EVERY % SLICES, now)
 
     async def give_back(self, name: str, key: str) -> None:
         await self.database.fetch_one(GIVE_BACK, which=limit_key(name, key))
@@ -131,6 +128,13 @@ class DatabaseRateLimiter:
     async def close(self) -> None: ...
 
 
-async def prune_counters(database: Database, now: datetime, *, batch: int = 1000) -> int:
-    """Delete up to `batch` counters whose window is over, and return how many."""
-    return len(await database.fetch_all(PRUNE, now=now, batch=batch))
+async def prune_counters(database: Database, now: datetime) -> AsyncIterator[int]:
+    """Delete every counter whose window is over, slice by slice, and yield how many each time."""
+    for number in range(SLICES):
+        yield await _prune_slice(database, number, now)
+
+
+async def _prune_slice(database: Database, number: int, now: datetime) -> int:
+    """Delete the expired counters whose keys begin with this byte, and return how many."""
+    end = bytes([number + 1]) if number + 1 < SLICES else b"\xff" * 33  # longer than any key
+    return len(await database.fetch_all(PRUNE, first=bytes([number]), end=end, now=now))

@@ -1,0 +1,36 @@
+"""One at a time: whoever changes the schema holds this lock, on however many machines it is tried at once."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from app.core.database.dsn import Dsn
+
+ADVISORY_LOCK = 7_220_611_054
+RETRY_SECONDS = 0.1
+
+
+@contextmanager
+def migration_lock(dsn: Dsn) -> Iterator[None]:
+    """Hold the lock until the block ends.
+
+    It belongs to a transaction on a connection of its own: an index that is built CONCURRENTLY commits in between, and
+    behind a transaction pooler only a transaction keeps its connection. It is asked for again and again instead of
+    waited for, because CREATE INDEX CONCURRENTLY waits for every statement that runs, one that waits for it included.
+    """
+    with psycopg.connect(dsn.conninfo, prepare_threshold=None) as connection:
+        while not _try_lock(connection):
+            connection.rollback()
+            time.sleep(RETRY_SECONDS)
+        # Whoever limits idle transactions for the role would otherwise take the lock away in a long migration.
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield
+
+
+def _try_lock(connection: psycopg.Connection) -> bool:
+    found = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (ADVISORY_LOCK,)).fetchone()
+    assert found is not None
+    locked: bool = found[0]
+    return locked

@@ -1,0 +1,66 @@
+"""Changes of indexes and keys under load: nobody waits longer than a moment, and an interrupted run can be repeated."""
+
+import time
+
+from alembic import op
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+# Who waits for a table's lock makes everybody behind it wait too: short, and tried again.
+LOCK_MILLISECONDS = 100
+RETRY_SECONDS = 0.2
+ATTEMPTS = 300
+
+
+def make_index(name: str, table: str, *columns: str, unique: bool = False) -> None:
+    """Build an index while the table is written to, anew if an interrupted run has left it invalid."""
+    kind = "UNIQUE INDEX" if unique else "INDEX"
+    with op.get_context().autocommit_block():
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        op.execute(f"CREATE {kind} CONCURRENTLY {name} ON {table} ({', '.join(columns)})")
+
+
+def drop_index(name: str) -> None:
+    """Drop an index without waiting for those who read it."""
+    with op.get_context().autocommit_block():
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+
+
+def replace_primary_key(table: str, *columns: str) -> None:
+    """Give the table another primary key: its index is built first, so that the exchange takes a moment."""
+    if _primary_key(table) == list(columns):
+        return  # an interrupted run has come as far as this
+    make_index(f"new_pk_{table}", table, *columns, unique=True)
+    _as_soon_as_possible(
+        f"ALTER TABLE {table} DROP CONSTRAINT pk_{table}, "
+        f"ADD CONSTRAINT pk_{table} PRIMARY KEY USING INDEX new_pk_{table}"
+    )
+
+
+def _primary_key(table: str) -> list[str]:
+    if op.get_context().as_sql:
+        return []
+    query = (
+        "SELECT attname FROM pg_constraint, unnest(conkey) WITH ORDINALITY AS part (number, place) "
+        "JOIN pg_attribute ON attnum = number "
+        "WHERE contype = 'p' AND conrelid = CAST(:name AS regclass) AND attrelid = conrelid ORDER BY place"
+    )
+    return list(op.get_bind().scalars(text(query), {"name": table}))
+
+
+def _as_soon_as_possible(statement: str) -> None:
+    """Run a statement that needs the table for itself, as often as it takes."""
+    if op.get_context().as_sql:
+        op.execute(statement)
+        return
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with op.get_bind().begin_nested():
+                op.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+                op.execute(statement)
+        except OperationalError:  # psycopg's LockNotAvailable
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return

@@ -1,0 +1,290 @@
+"""The same schema and statements on a coordinator and two workers: one of them killed, hanging, another added."""
+
+import asyncio
+import re
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+
+from app.cli.doctor import report
+from app.core.clock import stopwatch
+from app.core.database.distribution import distribute
+from app.core.database.dsn import parse_database_url
+from app.core.database.migrations import upgrade
+from tests.faults.load import Acknowledged, check, writing
+from tests.growth.grown import STATEMENTS, Asked, ask
+from tests.machines.citus import Cluster, Node, cluster, needs_citus
+from tests.support.databases import bring_to_head, new_database, new_folder
+from tests.support.people import Person
+from tests.support.server import Server, serving
+from tests.support.settings import make_settings
+
+pytestmark = [pytest.mark.slow, needs_citus]
+
+
+@pytest.fixture(scope="module")
+def citus() -> Iterator[Cluster]:
+    with new_folder() as folder, cluster(folder) as made:
+        yield made
+
+
+@pytest.fixture
+def divided(citus: Cluster) -> Iterator[str]:
+    """A distributed database of its own."""
+    with new_database(citus.coordinator.url()) as url:
+        bring_to_head(url)
+        yield url
+
+
+def node_of(citus: Cluster, url: str, user_id: str) -> Node:
+    """Return the worker on which a user's rows are."""
+    query = (
+        "SELECT nodeport FROM pg_dist_placement JOIN pg_dist_node USING (groupid) "
+        "WHERE shardid = get_shard_id_for_distribution_column('tasks', %s::uuid)"
+    )
+    with psycopg.connect(url) as connection:
+        found = connection.execute(query, [user_id]).fetchone()
+    assert found is not None
+    return next(node for node in citus.workers if node.port == found[0])
+
+
+async def people_by_node(citus: Cluster, url: str, client: httpx.AsyncClient, count: int) -> tuple[list[Person], ...]:
+    """Sign up until each of the first two workers has so many people with a task."""
+    people: tuple[list[Person], ...] = ([], [])
+    while min(map(len, people)) < count:
+        person = await Person.sign_up(client)
+        people[citus.workers.index(node_of(citus, url, person.user["id"]))].append(person)
+        await person.add_task()
+    return people[0][:count], people[1][:count]
+
+
+@asynccontextmanager
+async def served(url: str, folder: Path, **settings: Any) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
+    with serving(folder, DATABASE_URL=url, LOG_LEVEL="WARNING", MIGRATE_ON_START="off", **settings) as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
+            yield server, client
+
+
+async def live(person: Person) -> list[int]:
+    """Read, write and refresh; give the statuses."""
+    answers = [await person.get("/api/tasks"), await person.send("POST", "/api/tasks", json={"title": "x"})]
+    refreshed = await person.refresh()
+    if refreshed.status_code == 200:
+        person.keep(refreshed)
+    return [answer.status_code for answer in (*answers, refreshed)]
+
+
+FINE = [200, 201, 200]
+
+
+async def until_fine(person: Person, seconds: float = 30) -> float:
+    """Try until everything works for somebody again; give how long it took."""
+    began = stopwatch()
+    while (await live(person)) != FINE:
+        assert stopwatch() - began < seconds
+        await asyncio.sleep(0.2)
+        again = await person.client.post("/api/auth/signin", json={"email": person.email, "password": person.password})
+        if again.status_code == 200:  # a refresh without an answer may have used the token
+            person.keep(again)
+    return stopwatch() - began
+
+
+def messages(connection: psycopg.Connection, asked: Asked) -> list[str]:
+    """Return what the eighth execution of a prepared statement sends to other nodes, each with its node."""
+    sent: list[str] = []
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        if (said := diagnostic.message_primary or "").startswith("issuing "):
+            sent.append(f"{diagnostic.message_detail} {said.removeprefix('issuing ')}")
+
+    for _ in range(7):
+        connection.execute(asked.statement.sql, asked.params, prepare=True)
+        connection.rollback()
+    connection.add_notice_handler(note)
+    connection.execute(asked.statement.sql, asked.params, prepare=True)
+    connection.remove_notice_handler(note)
+    connection.rollback()
+    return sent
+
+
+# Citus takes an INSERT … SELECT apart: it asks, and then inserts, on the same node and in one transaction there.
+APART = {"create", "refresh", "sign-out"}
+# By the coordinator itself, on its own copy of the accounts.
+HERE = {"sign-in"}
+
+
+async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided: str, tmp_path: Path) -> None:
+    """A request asks one node once, also in its eighth execution, when PostgreSQL has chosen its plan."""
+    async with served(divided, tmp_path) as (_, client):
+        ada = await Person.sign_up(client)
+        task = await ada.add_task()
+    with psycopg.connect(divided) as connection:
+        connection.execute("SET citus.log_remote_commands = on")
+        connection.execute("SET client_min_messages = log")
+        connection.commit()
+        for name in STATEMENTS:
+            asked = ask(name, uuid4(), ada.email, task["id"])
+            asked.params.update(user_id=ada.user["id"], user_ids=[ada.user["id"]])
+            sent = messages(connection, asked)
+            work = [each for each in sent if not re.search(r" (BEGIN|COMMIT|ROLLBACK|PREPARE TRANSACTION)", each)]
+            print(f"{name}: {len(work)} messages")
+            nodes = {each.split(" connectionId")[0] for each in sent}
+            assert len(nodes) == (name not in HERE), f"{name} is sent to {nodes}: {sent}"
+            assert len(work) == (3 if name in APART else 0 if name in HERE else 1), f"{name}: {work}"
+
+
+def test_distributing_keeps_every_row_and_may_be_repeated(citus: Cluster) -> None:
+    """An operator may distribute the tables twice, loses no row, and reads in doctor what it finds."""
+    with new_database(citus.coordinator.url()) as url:
+        dsn = parse_database_url(url)
+        upgrade(dsn)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "INSERT INTO users (id, email, password_hash) "
+                "SELECT gen_random_uuid(), n || '@b.co', 'x' FROM generate_series(1, 1000) n"
+            )
+            connection.execute("INSERT INTO tasks (id, user_id, title) SELECT gen_random_uuid(), id, email FROM users")
+            assert [distribute(dsn), distribute(dsn)] == [True, False]
+            counts = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM tasks)"
+            assert connection.execute(counts).fetchone() == (1000, 1000)
+            by_node = (
+                "SELECT count(DISTINCT nodename || nodeport) FROM citus_shards WHERE table_name = 'tasks'::regclass"
+            )
+            assert connection.execute(by_node).fetchone() == (2,)
+
+
+def test_doctor_names_a_node_that_is_dead(citus: Cluster, divided: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator reads which node is dead."""
+    report(make_settings(divided))
+    assert "the tables are distributed among 2\n" in capsys.readouterr().out
+    citus.workers[0].kill()
+    try:
+        report(make_settings(divided))
+    finally:
+        citus.workers[0].start()
+    assert f"127.0.0.1:{citus.workers[0].port} does not answer" in capsys.readouterr().out
+
+
+async def test_a_killed_node_takes_only_its_own_users_with_it(citus: Cluster, divided: str, tmp_path: Path) -> None:
+    """Users of other nodes notice nothing of a killed one; its own get 503, and are back without a restart."""
+    async with served(divided, tmp_path) as (server, client):
+        theirs, others = await people_by_node(citus, divided, client, 3)
+        citus.workers[0].kill()
+        try:
+            for _ in range(5):
+                for person in others:
+                    assert await live(person) == FINE
+                    person.keep(
+                        await client.post("/api/auth/signin", json={"email": person.email, "password": person.password})
+                    )
+            for person in theirs:
+                assert await live(person) == [503, 503, 503]
+            signed_in = await client.post(
+                "/api/auth/signin", json={"email": theirs[0].email, "password": theirs[0].password}
+            )
+            assert signed_in.status_code == 200
+            signed_up = await client.post(
+                "/api/auth/signup", json={"email": f"{uuid4()}@b.co", "password": "a long password"}
+            )
+            assert signed_up.status_code == 503
+        finally:
+            citus.workers[0].start()
+        took = max([await until_fine(person) for person in theirs])
+        assert server.process.poll() is None
+    print(f"a killed node: its users were back {took:.1f} s after it, without a restart")
+
+
+async def test_a_node_that_hangs_does_not_fill_the_pool(citus: Cluster, divided: str, tmp_path: Path) -> None:
+    """Users of other nodes notice nothing of one that hangs; its own wait and get 503."""
+    async with served(divided, tmp_path) as (_, client):
+        theirs, others = await people_by_node(citus, divided, client, 6)
+        statuses: dict[str, list[tuple[float, int, float]]] = {"theirs": [], "others": []}
+        done = False
+
+        async def read(who: str, person: Person) -> None:
+            while not done:
+                asked = stopwatch()
+                status = (await person.get("/api/tasks")).status_code
+                statuses[who].append((asked, status, stopwatch() - asked))
+                await asyncio.sleep(0.05)
+
+        readers = [asyncio.create_task(read("theirs", p)) for p in theirs]
+        readers += [asyncio.create_task(read("others", p)) for p in others]
+        await asyncio.sleep(1)
+        citus.workers[0].signal(signal.SIGSTOP)
+        hung = stopwatch()
+        try:
+            await asyncio.sleep(15)
+        finally:
+            done = True
+            citus.workers[0].signal(signal.SIGCONT)
+        await asyncio.gather(*readers)
+        took = max([await until_fine(person) for person in theirs])
+    during = [(at - hung, status, seconds) for at, status, seconds in statuses["others"] if at > hung]
+    refused = [round(at, 1) for at, status, _ in during if status != 200]
+    print(
+        f"a hanging node for 15 s: {len(refused)} of {len(during)} reads of others' users refused, at {refused[:20]}; "
+        f"slowest {max(s for _, _, s in during):.1f} s; its own users back after {took:.1f} s"
+    )
+    assert len(refused) <= 0.02 * len(during)
+
+
+async def test_the_coordinator_may_be_killed_while_the_service_asks_a_worker(
+    citus: Cluster, divided: str, tmp_path: Path
+) -> None:
+    """The service works by any node; without the coordinator only accounts cannot be written."""
+    with psycopg.connect(divided) as connection:
+        name = connection.info.dbname
+    async with served(citus.workers[0].url(name), tmp_path) as (_, client):
+        first, second = await people_by_node(citus, divided, client, 2)
+        citus.coordinator.kill()
+        try:
+            for person in (*first, *second):
+                assert await live(person) == FINE
+                assert (await client.get("/health/ready")).status_code == 200
+        finally:
+            citus.coordinator.start()
+        for person in (*first, *second):
+            assert await live(person) == FINE
+
+
+async def test_a_third_node_is_added_under_load(citus: Cluster, divided: str, tmp_path: Path) -> None:
+    """An operator adds a node under load: users' rows move there, and nothing is lost."""
+    known, third = Acknowledged(), citus.add_worker()
+    with psycopg.connect(divided) as connection:
+        name = connection.info.dbname
+    with psycopg.connect(third.url(), autocommit=True) as connection:
+        connection.execute("SET citus.enable_ddl_propagation = off")
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+    def rebalance() -> None:
+        with psycopg.connect(divided, autocommit=True) as admin:
+            admin.execute("SELECT citus_add_node('127.0.0.1', %s)", [third.port])
+            distribute(parse_database_url(divided))
+            admin.execute("SELECT rebalance_table_shards()")
+
+    try:
+        with serving(tmp_path, DATABASE_URL=divided, LOG_LEVEL="WARNING", RATE_LIMITS="on") as server:
+            async with writing(server.url, known):
+                await asyncio.sleep(1)
+                await asyncio.to_thread(rebalance)
+                await asyncio.sleep(1)
+            await check(divided, server.url, known)
+        with psycopg.connect(divided, autocommit=True) as admin:
+            moved = admin.execute("SELECT count(*) FROM citus_shards WHERE nodeport = %s", [third.port]).fetchone()
+            assert moved is not None
+            assert moved[0] > 20
+            print(f"a third node under load: {moved[0]} shards moved there, statuses {dict(known.statuses)}")
+            admin.execute("SELECT citus_drain_node('127.0.0.1', %s)", [third.port])
+            admin.execute("SELECT citus_remove_node('127.0.0.1', %s)", [third.port])
+    finally:
+        citus.workers.remove(third)
+        third.stop()
