@@ -1,7 +1,6 @@
 """What a router needs to know of who is asking: `UserDb` in a signature is all of it."""
 
 from typing import Annotated, Any, ClassVar
-from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request, Security
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +17,7 @@ from app.auth.service import AuthService
 from app.auth.user_database import UserDatabase
 from app.core.errors import InternalError, MalformedBody, ServiceUnavailable
 from app.core.http.client_address import client_address
+from app.core.http.forms import parse_form
 from app.core.http.routing import FORM, ApiRoute, Guard, StrictRequest
 
 BEARER_ERRORS = (NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable)
@@ -75,9 +75,10 @@ class BearerRoute(ApiRoute):
 
 async def refuse_repeated_parameters(request: StrictRequest) -> None:
     """Raise InvalidOAuthRequest if a parameter of a form is sent twice. Source: RFC 6749 3.2."""
-    names = [name for name, _ in parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True)]
-    if request.headers.get("content-type", "").lower().startswith(FORM) and len(names) > len(set(names)):
-        raise InvalidOAuthRequest
+    if request.headers.get("content-type", "").lower().startswith(FORM):
+        names = [name for name, _ in parse_form(await request.body())]
+        if len(names) > len(set(names)):
+            raise InvalidOAuthRequest
 
 
 class OAuthRoute(ApiRoute):

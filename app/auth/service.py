@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
+import msgspec
+
 from app.auth import denylist, repository
 from app.auth.active_session import UserRow
 from app.auth.common_passwords import is_common
@@ -16,7 +18,7 @@ from app.auth.principal import Principal
 from app.auth.tokens import Claims, TokenCodec, TokenPair, TokenType, successor_id
 from app.auth.user_database import UserDatabase
 from app.core.clock import Clock
-from app.core.config import Settings
+from app.core.config import MAX_REFRESH_TOKEN_DAYS, Settings
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.errors import TooManyRequests
 from app.core.logging import get_logger
@@ -31,6 +33,11 @@ DENYLIST_GRACE = timedelta(days=1)
 # One rotation in so many deletes expired rows, more than all of them add, so that they become fewer.
 PRUNE_EVERY = 8
 PRUNE_BATCH_ON_REFRESH = 40
+# As long as a token of the session can be valid under any setting. The refresh lifetime of the moment would not do: a
+# token's life is judged by the setting, so that lowering it, signing out, pruning and raising it again would revive
+# what had been signed out, and nobody knows the lives that the session's other tokens were given. It costs one row a
+# sign-out, where a session that is in use for a day leaves 96 for its refreshes.
+ENDED_SESSION_KEPT = timedelta(days=MAX_REFRESH_TOKEN_DAYS) + DENYLIST_GRACE
 
 
 class NewSession(NamedTuple):
@@ -70,7 +77,8 @@ class AuthService:
         await self.limiter.hit("signup-address", address, self.settings.rate_limit_signup_address)
         if self.settings.common_passwords == "refuse" and is_common(password, email):
             raise CommonPassword
-        password_hash = await self.passwords.hash(password)  # before the insert: a taken e-mail takes as long
+        # Before the insert: a taken e-mail takes as long.
+        password_hash = await self.passwords.hash(password, client=address)
         now = self.clock()
         user = await repository.insert_user(
             self.database, uuid4(), email=email, name=name, password_hash=password_hash, now=now
@@ -90,7 +98,7 @@ class AuthService:
         account = await repository.select_account(self.database, email, dummy_hash=self.passwords.dummy_hash)
         counter = self._attempt_counter(account.id, email, refresh_token)
         await self._count_attempt(address, counter)
-        verified = await self.passwords.verify(password, account.password_hash)
+        verified = await self.passwords.verify(password, account.password_hash, client=address)
         if not account.known or not account.is_active or not verified.correct:
             logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
             self.record_event("sign_in_failed")
@@ -140,9 +148,7 @@ class AuthService:
             return await self._answer_used_token(claims, now)
         if claims.token_id.int % PRUNE_EVERY == 0:
             with suppress(DatabaseUnavailable):  # the token is used: its successor must be sent all the same
-                await denylist.delete_expired_tokens_of(
-                    self.database, claims.user_id, now, batch=PRUNE_BATCH_ON_REFRESH
-                )
+                await denylist.delete_expired_tokens_of(self.database, claims.user_id, batch=PRUNE_BATCH_ON_REFRESH)
         return self._successor(claims, now)
 
     async def _answer_used_token(self, claims: Claims, now: datetime) -> TokenPair:
@@ -155,7 +161,9 @@ class AuthService:
         if leeway:
             used = await denylist.select_used_token(self.database, claims, successor_id=successor_id(claims.token_id))
             if used and not used.successor_used and now - used.used_at <= leeway:
-                return self._successor(claims, used.used_at)
+                pair = self._successor(claims, used.used_at)
+                age = max(0, int(now.timestamp()) - int(used.used_at.timestamp()))
+                return msgspec.structs.replace(pair, expires_in=max(0, pair.expires_in - age))
         if await self._end_session(claims, "reused", now):
             logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
             self.record_event("refresh_reuse_detected")
@@ -191,7 +199,7 @@ class AuthService:
         logger.info("signed_out", extra={"user_id": first.user_id, "everywhere": everywhere})
 
     async def _end_session(self, claims: Claims, reason: denylist.Reason, now: datetime) -> bool:
-        expires_at = now + timedelta(seconds=self.settings.refresh_token_seconds) + DENYLIST_GRACE
+        expires_at = now + ENDED_SESSION_KEPT
         return await denylist.insert_ended_session(self.database, claims, reason, now, expires_at=expires_at)
 
     def _read_expired_too(self, token: str | None, kind: TokenType, now: datetime) -> Claims | None:

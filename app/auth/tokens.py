@@ -41,6 +41,8 @@ class Claims:
     token_version: int
     issued_at: int
     expires_at: int
+    valid_from: int
+    """When it was issued, or its `nbf` if that is later."""
 
 
 class TokenPair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -97,7 +99,7 @@ class TokenCodec:
         except Exception as error:  # whatever the parser meets: RecursionError, OverflowError, UnicodeError…
             raise InvalidToken from error
         seconds = now.timestamp()
-        if claims.issued_at > seconds + 60 or (claims.expires_at <= seconds and not expired_too):
+        if claims.valid_from > seconds + 60 or (claims.expires_at <= seconds and not expired_too):
             raise InvalidToken
         return claims
 
@@ -117,7 +119,10 @@ class TokenCodec:
 
     def _claims(self, said: dict[str, Any], kind: TokenType) -> Claims:
         issued_at, expires_at, version = said["iat"], said["exp"], said["ver"]
-        if not all(type(number) is int for number in (issued_at, expires_at, version)) or version not in _VERSIONS:
+        not_before = said.get("nbf", issued_at)  # ours have none; who shares the secret may add claims
+        if not all(type(n) is int for n in (issued_at, expires_at, not_before, version)) or version not in _VERSIONS:
+            raise InvalidToken
+        if "aud" in said:  # ours have none: it is meant for somebody else
             raise InvalidToken
         if said["iss"] != ISSUER or said["type"] != kind or said["user_id"] != said["sub"]:
             raise InvalidToken
@@ -125,7 +130,8 @@ class TokenCodec:
         if not 0 < expires_at - issued_at <= self._lifetimes[kind]:
             raise InvalidToken
         user_id, session_id, token_id = (_uuid(said[name]) for name in ("sub", "sid", "jti"))
-        return Claims(kind, user_id, session_id, token_id, version, issued_at, expires_at)
+        valid_from = max(issued_at, not_before)
+        return Claims(kind, user_id, session_id, token_id, version, issued_at, expires_at, valid_from)
 
 
 class _Key:

@@ -81,7 +81,7 @@ def prune(settings: Settings) -> None:
 async def _prune(database: Database) -> None:
     now = system_clock()
     for what, deletions in (
-        ("denylist rows", delete_expired_tokens(database, now, batch=PRUNE_BATCH)),
+        ("denylist rows", delete_expired_tokens(database, batch=PRUNE_BATCH)),
         ("counters", prune_counters(database, now)),
     ):
         total = 0

@@ -29,6 +29,24 @@ STRANGERS = f"{CORE}/test_embedded_strangers.py::test"
 RESTARTING = "tests/faults/test_restarting.py::test"
 BACKUP = "app/core/database/backup.py"
 RESTORES = f"{CORE}/test_backup.py::test"
+ROUTING = "app/core/http/routing.py"
+FORMS = "app/core/http/forms.py"
+QUEUE = "app/auth/hash_queue.py"
+
+QUEUE_GUARDS = [
+    Guard(QUEUE, without=without, text=text, tests=f"{AUTH}/test_hash_queue.py")
+    for text, without in {
+        "if sum(map(len, self._lines.values())) < self._longest:": "if True:",
+        "if len(self._lines[crowd]) <= len(self._lines.get(client, ())):": "if True:",
+        "last = self._lines[crowd][-1]": "last = self._lines[crowd][0]",
+        "self._lines[client] = line  # behind": "self._lines = {client: line, **self._lines}  # behind",
+        "if not turn.done():  # else": "if True:  # else",
+        "elif turn.result():": "elif False:",
+        "self._leave(client, turn)": "pass",
+        "if not last.done():": "if True:",
+        "job.add_done_callback(release)": "self._release()",
+    }.items()
+]
 
 GUARDS = [
     Guard(
@@ -41,10 +59,12 @@ GUARDS = [
     Guard(TOKENS, ' or said["user_id"] != said["sub"]', "", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "(claims.expires_at <= seconds and not expired_too)", "False", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "claims.expires_at <= seconds", "claims.expires_at < seconds", f"{AUTH}/test_tokens.py"),
-    Guard(TOKENS, "claims.issued_at > seconds + 60 or ", "", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "claims.valid_from > seconds + 60 or ", "", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "<= self._lifetimes[kind]:", "<= 10**12:", f"{AUTH}/test_tokens.py"),
-    Guard(TOKENS, "type(number) is int", "isinstance(number, int | float)", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "type(n) is int", "isinstance(n, int | float)", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, " or version not in _VERSIONS", "", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, 'if "aud" in said:', "if False:", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "max(issued_at, not_before)", "issued_at", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "if len(members) != len(pairs):", "if False:", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "not isinstance(text, str) or not _UUID.fullmatch(text)", "False", f"{AUTH}/test_tokens.py"),
     Guard(
@@ -66,6 +86,16 @@ GUARDS = [
         f"{AUTH}/test_sign_out.py {AUTH}/test_refresh.py",
     ),
     Guard(ACCOUNTS, ".on_conflict_do_nothing(index_elements=[col(User.email)])", "", f"{AUTH}/test_sign_up.py"),
+    Guard(
+        SERVICE, "replace(pair, expires_in=max(0, pair.expires_in - age))", "replace(pair)", f"{AUTH}/test_lifetimes.py"
+    ),
+    Guard(SERVICE, "timedelta(days=MAX_REFRESH_TOKEN_DAYS)", "timedelta(days=7)", f"{AUTH}/test_lifetimes.py"),
+    Guard(
+        DENYLIST,
+        "col(DeniedToken.expires_at) <= func.now()",
+        "col(DeniedToken.expires_at) <= literal_column(\"'infinity'::timestamptz\")",
+        f"{AUTH}/test_lifetimes.py",
+    ),
     Guard(
         SERVICE,
         "            return await self._answer_used_token(claims, now)\n",
@@ -143,9 +173,16 @@ GUARDS = [
         "        except ZeroDivisionError:  #",
         f"{AUTH}/test_sign_in.py",
     ),
+    Guard("app/auth/passwords.py", "if len(password) > MAX_INPUT_LENGTH:", "if False:", f"{AUTH}/test_passwords.py"),
+    Guard("app/auth/schemas.py", "len(normalise_password(text))", "len(text)", f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/schemas.py", "if length > MAX_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/schemas.py", "if length < MIN_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    *QUEUE_GUARDS,
     Guard(SERVICE, "not account.known or ", "", f"{AUTH}/test_sign_in.py"),
     Guard("app/auth/emails.py", "valid.normalized.casefold()", "valid.normalized", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/emails.py", "text.strip()", "text", f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/emails.py", "if len(text) > MAX_INPUT_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/emails.py", "if len(text.encode()) > EMAIL_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/dependencies.py", "if len(headers) > 1 or ", "if ", f"{TASKS}/test_isolation.py"),
     Guard("app/auth/dependencies.py", "(authenticate,)", "()", f"{TASKS}/test_input.py"),
     Guard(
@@ -216,6 +253,16 @@ GUARDS = [
         f"{TASKS}/test_input.py",
     ),
     Guard("app/core/http/routing.py", "parse_constant=_refuse_constant, ", "", f"{TASKS}/test_input.py"),
+    Guard(ROUTING, 'if len(strict.scope["query_string"]) > MAX_QUERY_BYTES:', "if False:", f"{CORE}/test_requests.py"),
+    Guard(ROUTING, "if len(declared) > MAX_MEDIA_TYPE_LENGTH:", "if False:", f"{CORE}/test_requests.py"),
+    Guard(ROUTING, '.split(";", MAX_COOKIES)[:MAX_COOKIES]', '.split(";")', f"{CORE}/test_requests.py"),
+    Guard(ROUTING, "    def cookies(", "    def ignored(", f"{CORE}/test_requests.py"),
+    Guard(FORMS, "if body.count(", "if False and body.count(", f"{CORE}/test_requests.py"),
+    Guard(FORMS, ", max_num_fields=MAX_FIELDS", "", f"{CORE}/test_requests.py"),
+    Guard("app/tasks/etags.py", "    if len(tags) > MAX_LENGTH:\n        return []\n", "", f"{CORE}/test_requests.py"),
+    Guard(
+        "app/tasks/etags.py", "    if len(tags) > MAX_LENGTH:\n        return False\n", "", f"{CORE}/test_requests.py"
+    ),
     Guard(
         "app/core/http/problems.py",
         "return ValidationFailed([field_error(e) for e in found])",
@@ -234,6 +281,8 @@ GUARDS = [
         "while hops:",
         f"{CORE}/test_client_address.py",
     ),
+    Guard("app/core/http/client_address.py", "[-MAX_HOPS:]", "", f"{CORE}/test_client_address.py"),
+    Guard("app/core/http/client_address.py", "IPV6_PREFIX = 56", "IPV6_PREFIX = 64", f"{CORE}/test_client_address.py"),
     Guard(
         "app/core/http/client_address.py",
         "if client is None or client.port == 0:",

@@ -7,6 +7,7 @@ import httpx
 import psycopg
 import pytest
 
+from app.auth import emails
 from app.auth.emails import normalise_email
 from tests.support.people import PASSWORD, Person, new_email
 from tests.support.server import Service
@@ -84,6 +85,52 @@ async def test_an_email_may_be_254_characters_long(client: httpx.AsyncClient, em
     """An address that is too long is told so, never an error of the database. Source: T-C20."""
     unique = new_email()[:20] + email[20:]
     assert (await sign_up(client, email=unique)).status_code == status
+
+
+def test_an_email_may_be_sent_in_the_longest_of_its_spellings() -> None:
+    """Three code points that become the two bytes of one letter pass as far as 254 bytes go. Source: T-C20."""
+    letter = "\u03b9\u0308\u0301"
+    for count, passes in ((124, True), (125, False)):
+        email = normalise_email(f"  {letter * count}@b.co\n")
+        assert email == ("\u0390" * count + "@b.co" if passes else None)
+
+
+@pytest.mark.parametrize("text", ["a" + "\u0316\u0301" * 20_000, "\ufdfa" * 20_000, "a@" + "b." * 20_000 + "co"])
+def test_an_email_that_is_too_long_is_not_looked_at(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first takes 1.1 s to normalise, the second 0.3 s to validate."""
+    monkeypatch.setattr(emails, "unicodedata", None)
+    assert normalise_email(text) is None
+
+
+def test_an_email_that_grows_too_long_is_not_validated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One code point becomes 18, at each of which the library looks back and forth."""
+    monkeypatch.setattr(emails, "validate_email", None)
+    assert normalise_email("\ufdfa" * 300 + "@b.co") is None
+
+
+@pytest.mark.parametrize(
+    ("password", "refused"),
+    [
+        ("\ufdfa", None),
+        ("\ufdfa" * 7, None),
+        ("\ufdfa" * 8, "string_too_long"),
+        ("e\u0301" * 7, "string_too_short"),
+        ("e\u0301" * 128, None),
+        ("e\u0301" * 129, "string_too_long"),
+        ("\u03b1\u0313\u0300\u0345" * 128, None),
+        ("a" * 513, "string_too_long"),
+        ("\u0316\u0301" * 15_000, "string_too_long"),
+    ],
+)
+async def test_a_passwords_length_is_that_of_its_normal_form(
+    client: httpx.AsyncClient, password: str, refused: str | None
+) -> None:
+    """Whichever keyboard sends it, the same password is long enough or is not. Source: FR-003."""
+    answer = await sign_up(client, password=password)
+    assert [e["code"] for e in answer.json().get("errors", [])] == ([refused] if refused else [])
+    if not refused:
+        again = {"email": answer.json()["user"]["email"], "password": password}
+        assert (await client.post("/api/auth/signin", json=again)).status_code == 200
 
 
 @pytest.mark.parametrize("length", [7, 8, 64, 72, 73, 128, 129])

@@ -100,6 +100,26 @@ def test_times_must_make_sense(tokens: TokenCodec, genuine: str, clock: FrozenCl
     assert tokens.read(changed(genuine, iat=now + 30, exp=now + 90), "access", clock())
 
 
+@pytest.mark.parametrize("audience", ["somebody-else", "", [], ["auth-tasks-api"], None, 5])
+def test_a_token_for_somebody_is_refused(tokens: TokenCodec, genuine: str, clock: FrozenClock, audience: Any) -> None:
+    """RFC 7519 4.1.3: who is not named must refuse it, and nobody is named in ours."""
+    with pytest.raises(InvalidToken):
+        tokens.read(changed(genuine, aud=audience), "access", clock())
+
+
+def test_a_token_for_later_is_refused_until_then(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
+    """RFC 7519 4.1.5; a minute's skew is allowed, and what is kept of a token is not that it was refused or taken."""
+    now = int(clock().timestamp())
+    for allowed in (now - 3600, now, now + 30):
+        assert tokens.read(changed(genuine, nbf=allowed), "access", clock())
+    later = changed(genuine, nbf=now + 300)
+    for refused in (later, *(changed(genuine, nbf=value) for value in (now + 0.5, str(now), None, True, 10**30))):
+        with pytest.raises(InvalidToken):
+            tokens.read(refused, "access", clock())
+    clock.advance(seconds=300)
+    assert tokens.read(later, "access", clock())
+
+
 @pytest.mark.parametrize(
     "payload",
     [

@@ -101,7 +101,7 @@ async def test_everybody_is_signed_out_twice_in_one_second(
     Source: FR-050.
     """
     await Person.sign_up(own_client)
-    keep = b"CREATE TEMP TABLE first AS SELECT token_version FROM users"
+    keep = b"CREATE TEMP TABLE first ON COMMIT DROP AS SELECT token_version FROM users"
     with psycopg.connect(make_conninfo(own_database_url)) as connection:
         # One message to the server, so that its statement_timestamp() is the same for both.
         connection.execute(b"; ".join((END_EVERY_SESSION.sql, keep, END_EVERY_SESSION.sql)))

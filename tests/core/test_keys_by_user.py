@@ -67,7 +67,7 @@ def test_whoever_writes_does_not_wait_behind_the_migration(empty_database_url: s
             began = stopwatch()
             while stopwatch() - began < 2:
                 asked = stopwatch()
-                writer.execute("UPDATE tasks SET title = title || 'x'")
+                writer.execute("UPDATE tasks SET title = 'x'")
                 slowest = max(slowest, stopwatch() - asked)
         assert migrating.is_alive()
         reader.rollback()

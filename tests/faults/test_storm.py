@@ -26,7 +26,7 @@ async def hashes_a_second() -> float:
     """Measure this machine, as the service would use it."""
     passwords = PasswordHasher(cost=12, queue_seconds=60)
     began = stopwatch()
-    await asyncio.gather(*(passwords.hash(PASSWORD) for _ in range(8)))
+    await asyncio.gather(*(passwords.hash(PASSWORD, client="ada") for _ in range(8)))
     passwords.close()
     return 8 / (stopwatch() - began)
 

@@ -162,7 +162,7 @@ def test_distributing_keeps_every_row_and_may_be_repeated(citus: Cluster) -> Non
 
 
 def test_doctor_names_a_node_that_is_dead(citus: Cluster, divided: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """An operator reads which node is dead."""
+    """An operator learns which node does not answer."""
     report(make_settings(divided))
     assert "the tables are distributed among 2\n" in capsys.readouterr().out
     citus.workers[0].kill()
