@@ -247,7 +247,10 @@ def test_every_statement_on_tasks_checks_the_session() -> None:
 
 
 def test_every_statement_can_run_where_its_rows_are() -> None:
-    """What a database that is divided among nodes refuses, or does everywhere; each was seen on Citus 13.2."""
+    """No statement does what a database divided among nodes refuses, or does everywhere.
+
+    Each was seen on Citus 13.2.
+    """
     for name, sql in statements():
         changes = re.findall(r"\b(?:UPDATE|DELETE FROM|INSERT INTO) (\w+)", sql)
         divided = re.findall(r"\b(?:FROM|JOIN|UPDATE|INTO) (tasks|token_denylist)\b", sql)
@@ -266,7 +269,7 @@ def test_every_statement_can_run_where_its_rows_are() -> None:
 
 
 def test_counters_are_changed_by_their_key() -> None:
-    """It says on which node one is."""
+    """A counter is found on one node: every statement on one names its key, which says on which."""
     for name, value in vars(app.core.rate_limits.database).items():
         if isinstance(value, Statement):
             sql = sql_of(value)

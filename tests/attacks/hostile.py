@@ -92,7 +92,7 @@ ANY_HEADERS = [
 
 
 def attacks(document: Any, path: str, operation: Any, bearer: str, known: dict[str, str]) -> Iterator[Attack]:
-    """Give every request of this kind to one operation; `known` has a value for each of the path's parameters."""
+    """Yield every request of this kind to one operation; `known` has a value for each of the path's parameters."""
     here = path.format(**known)
     headers: Headers = ((b"authorization", bearer.encode()),)
     json_headers = (*headers, (b"content-type", b"application/json"))
@@ -125,7 +125,7 @@ def _headers(valid: Attack, names: list[str]) -> Iterator[Attack]:
 
 
 def _body(document: Any, operation: Any) -> tuple[list[str], dict[str, Any]]:
-    """Give the body's fields, and an example of it."""
+    """Return the body's fields, and an example of it."""
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schema = content["schema"]
         for choice in [schema, *schema.get("anyOf", [])]:

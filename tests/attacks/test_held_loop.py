@@ -62,7 +62,7 @@ def operations(document: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 async def held_for(app: FastAPI, method: str, attack: Attack) -> tuple[float, int]:
-    """Give the longest time between two turns of the loop, in CPU time and the best of three: others run here, too."""
+    """Return the longest time between two turns of the loop, in CPU time, the best of three: others run here too."""
     best, status = float("inf"), 0
     for _ in range(TRIES):
         beating = asyncio.create_task(longest_gap())

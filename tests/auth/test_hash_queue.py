@@ -192,7 +192,7 @@ async def test_no_slot_is_lost_or_found_whoever_gives_up_when() -> None:
 
 @asynccontextmanager
 async def at(client: httpx.AsyncClient, address: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of the same service that calls from another address."""
+    """Return a client of the same service that calls from another address."""
     async with client_of(client._transport.app, address) as other:  # type: ignore[attr-defined]  # httpx.ASGITransport's
         yield other
 

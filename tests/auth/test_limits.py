@@ -171,7 +171,7 @@ async def test_another_spelling_of_the_path_is_the_same_limit(limited: Any, path
 async def test_counters_do_not_pile_up(
     limited: Any, clock: FrozenClock, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Attempts delete the counters whose window is over, slice by slice, so that no command has to."""
+    """An operator needs no command to delete counters whose window is over: attempts delete them, slice by slice."""
     monkeypatch.setattr("app.core.rate_limits.database.PRUNE_EVERY", 1)
     async with limited() as client:
         for _ in range(SLICES):  # two attempts each: at every address, and of every account

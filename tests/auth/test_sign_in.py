@@ -148,7 +148,7 @@ async def test_events_are_logged_without_secrets(
 async def test_a_rehash_that_fails_does_not_fail_the_sign_in(
     client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection
 ) -> None:
-    """The old hash is good: where accounts cannot be written, their owners sign in all the same."""
+    """People whose hash is old sign in all the same where accounts cannot be written. Source: T-C32."""
     older = bcrypt.using(rounds=4, ident="2b").hash(PASSWORD)
     connection.execute("UPDATE users SET password_hash = %s WHERE id = %s", [older, ada.user["id"]])
     with psycopg.connect(connection.info.dsn, password=connection.info.password) as other:

@@ -81,7 +81,10 @@ async def fence_off(database: Database) -> None:
 async def test_every_session_that_only_reads_is_left_by_the_first_request(
     own_database_url: str, several: bool, method: str
 ) -> None:
-    """Idle ones too, and the request itself is answered by another: a read of an old server may be out of date."""
+    """Nobody reads what an old server still shows: all connections to it are left at once, idle ones too.
+
+    The request itself is answered by another server.
+    """
     url = with_hosts(own_database_url) if several else own_database_url
     async with running(make_settings(url, database_pool_min=4, database_pool_max=4)) as client:
         ada = await Person.sign_up(client)

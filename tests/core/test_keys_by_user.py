@@ -31,7 +31,10 @@ def at_0002(url: str) -> Dsn:
 
 
 def test_what_an_interrupted_run_has_left_is_cleaned_up(empty_database_url: str) -> None:
-    """An index that is invalid, a table that is done, and the revision still the one before."""
+    """An operator can run an interrupted migration again.
+
+    An invalid index and a finished table are no hindrance. Source: T-G29.
+    """
     dsn = at_0002(empty_database_url)
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
         connection.execute("CREATE UNIQUE INDEX new_pk_tasks ON tasks (user_id, id)")
@@ -50,7 +53,10 @@ def test_what_an_interrupted_run_has_left_is_cleaned_up(empty_database_url: str)
 
 
 def test_whoever_writes_does_not_wait_behind_the_migration(empty_database_url: str) -> None:
-    """Somebody has read the table and not ended: the migration waits, in turns so short that nobody notices."""
+    """People go on writing while the migration waits for somebody who reads without end: it waits in short turns.
+
+    Source: T-G29.
+    """
     dsn = at_0002(empty_database_url)
     with psycopg.connect(empty_database_url) as reader:
         reader.execute("SELECT FROM tasks")
@@ -74,7 +80,10 @@ def test_whoever_writes_does_not_wait_behind_the_migration(empty_database_url: s
 
 
 def test_who_waits_for_the_lock_does_not_stop_the_index(empty_database_url: str) -> None:
-    """CREATE INDEX CONCURRENTLY waits for every statement that runs: one that waited for the lock would end both."""
+    """Machines that wait for the lock do not stop the migration, whose index waits for every running statement.
+
+    Source: T-G28.
+    """
     dsn = at_0002(empty_database_url)
     got_it = threading.Event()
 

@@ -104,7 +104,7 @@ class Node:
         raise AssertionError((self.folder.parent / f"{self.folder.name}.log").read_text()[-2000:])
 
     def processes(self) -> list[int]:
-        """Give its process ids, the first one first."""
+        """Return its process ids, the first one first."""
         assert self.process
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return [self.process.pid, *map(int, children)]
@@ -165,7 +165,7 @@ def cluster(folder: Path, *, workers: int = 2) -> Iterator[Cluster]:
 
 
 def nodes_of(connection: psycopg.Connection) -> list[tuple[str, int]]:
-    """Give the nodes that a database knows, the coordinator first; none if it has not the extension."""
+    """Return the nodes that a database knows, the coordinator first; none if it has not the extension."""
     if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'citus'").fetchone() is None:
         return []
     found = connection.execute("SELECT nodename, nodeport FROM pg_dist_node ORDER BY groupid").fetchall()

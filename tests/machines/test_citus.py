@@ -45,7 +45,7 @@ def divided(citus: Cluster) -> Iterator[str]:
 
 
 def node_of(citus: Cluster, url: str, user_id: str) -> Node:
-    """Give the worker on which a user's rows are."""
+    """Return the worker on which a user's rows are."""
     query = (
         "SELECT nodeport FROM pg_dist_placement JOIN pg_dist_node USING (groupid) "
         "WHERE shardid = get_shard_id_for_distribution_column('tasks', %s::uuid)"
@@ -98,7 +98,7 @@ async def until_fine(person: Person, seconds: float = 30) -> float:
 
 
 def messages(connection: psycopg.Connection, asked: Asked) -> list[str]:
-    """Give what the eighth execution of a prepared statement sends to other nodes, each with its node."""
+    """Return what the eighth execution of a prepared statement sends to other nodes, each with its node."""
     sent: list[str] = []
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -122,7 +122,7 @@ HERE = {"sign-in"}
 
 
 async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided: str, tmp_path: Path) -> None:
-    """In its eighth execution, when PostgreSQL has chosen its plan."""
+    """A request asks one node once, also in its eighth execution, when PostgreSQL has chosen its plan."""
     async with served(divided, tmp_path) as (_, client):
         ada = await Person.sign_up(client)
         task = await ada.add_task()
@@ -142,7 +142,7 @@ async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided
 
 
 def test_distributing_keeps_every_row_and_may_be_repeated(citus: Cluster) -> None:
-    """And doctor says what it finds."""
+    """An operator may distribute the tables twice, loses no row, and reads in doctor what it finds."""
     with new_database(citus.coordinator.url()) as url:
         dsn = parse_database_url(url)
         upgrade(dsn)
@@ -174,7 +174,7 @@ def test_doctor_names_a_node_that_is_dead(citus: Cluster, divided: str, capsys: 
 
 
 async def test_a_killed_node_takes_only_its_own_users_with_it(citus: Cluster, divided: str, tmp_path: Path) -> None:
-    """kill -9: the others go on, also signing in; its own get 503 and are back without a restart."""
+    """Users of other nodes notice nothing of a killed one; its own get 503, and are back without a restart."""
     async with served(divided, tmp_path) as (server, client):
         theirs, others = await people_by_node(citus, divided, client, 3)
         citus.workers[0].kill()
@@ -203,7 +203,7 @@ async def test_a_killed_node_takes_only_its_own_users_with_it(citus: Cluster, di
 
 
 async def test_a_node_that_hangs_does_not_fill_the_pool(citus: Cluster, divided: str, tmp_path: Path) -> None:
-    """SIGSTOP: its users wait and get 503; those of the other node get on."""
+    """Users of other nodes notice nothing of one that hangs; its own wait and get 503."""
     async with served(divided, tmp_path) as (_, client):
         theirs, others = await people_by_node(citus, divided, client, 6)
         statuses: dict[str, list[tuple[float, int, float]]] = {"theirs": [], "others": []}
@@ -240,7 +240,7 @@ async def test_a_node_that_hangs_does_not_fill_the_pool(citus: Cluster, divided:
 async def test_the_coordinator_may_be_killed_while_the_service_asks_a_worker(
     citus: Cluster, divided: str, tmp_path: Path
 ) -> None:
-    """Each node can be asked; only accounts are written by the coordinator."""
+    """The service works by any node; without the coordinator only accounts cannot be written."""
     with psycopg.connect(divided) as connection:
         name = connection.info.dbname
     async with served(citus.workers[0].url(name), tmp_path) as (_, client):
@@ -257,7 +257,7 @@ async def test_the_coordinator_may_be_killed_while_the_service_asks_a_worker(
 
 
 async def test_a_third_node_is_added_under_load(citus: Cluster, divided: str, tmp_path: Path) -> None:
-    """Nothing is lost, and shards move there."""
+    """An operator adds a node under load: users' rows move there, and nothing is lost."""
     known, third = Acknowledged(), citus.add_worker()
     with psycopg.connect(divided) as connection:
         name = connection.info.dbname
