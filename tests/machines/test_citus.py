@@ -201,7 +201,7 @@ async def test_a_killed_node_takes_only_its_own_users_with_it(citus: Cluster, di
 async def test_a_node_that_hangs_does_not_fill_the_pool(citus: Cluster, divided: str, tmp_path: Path) -> None:
     """SIGSTOP: its users wait and get 503; those of the other node get on."""
     async with served(divided, tmp_path) as (_, client):
-        theirs, others = await people_by_node(citus, divided, client, 6)
+        theirs, others = await people_by_node(citus, divided, client, 4)
         statuses: dict[str, list[tuple[float, int, float]]] = {"theirs": [], "others": []}
         done = False
 
@@ -210,9 +210,10 @@ async def test_a_node_that_hangs_does_not_fill_the_pool(citus: Cluster, divided:
                 asked = stopwatch()
                 status = (await person.get("/api/tasks")).status_code
                 statuses[who].append((asked, status, stopwatch() - asked))
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.2)
 
-        readers = [asyncio.create_task(read("theirs", p)) for p in theirs]
+        # Twice as many at once as the pool has connections.
+        readers = [asyncio.create_task(read("theirs", p)) for p in theirs for _ in range(5)]
         readers += [asyncio.create_task(read("others", p)) for p in others]
         await asyncio.sleep(1)
         citus.workers[0].signal(signal.SIGSTOP)
@@ -225,6 +226,12 @@ async def test_a_node_that_hangs_does_not_fill_the_pool(citus: Cluster, divided:
         await asyncio.gather(*readers)
         took = max([await until_fine(person) for person in theirs])
     during = [(at - hung, status, seconds) for at, status, seconds in statuses["others"] if at > hung]
+    before = [seconds for at, _, seconds in statuses["others"] if at < hung]
+    of_theirs = sorted(round(seconds, 1) for at, _, seconds in statuses["theirs"] if at > hung)
+    print(
+        f"others before: {len(before)} reads, slowest {max(before):.2f} s; theirs during: {len(of_theirs)}, "
+        f"{of_theirs[len(of_theirs) // 2]} s in the middle, {of_theirs[-1]} s at most"
+    )
     refused = [round(at, 1) for at, status, _ in during if status != 200]
     print(
         f"a hanging node for 15 s: {len(refused)} of {len(during)} reads of the others' users refused, at {refused[:20]}; "
