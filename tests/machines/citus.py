@@ -93,7 +93,7 @@ class Node:
     def start(self) -> None:
         assert BINARIES
         options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        command = [BINARIES / "postgres", "-D", self.folder, "-p", str(self.port), *options]
+        command = [str(BINARIES / "postgres"), "-D", str(self.folder), "-p", str(self.port), *options]
         log = (self.folder.parent / f"{self.folder.name}.log").open("ab")
         with log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, **self._who)

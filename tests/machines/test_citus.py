@@ -64,8 +64,9 @@ async def people_by_node(citus: Cluster, url: str, client: httpx.AsyncClient, co
 
 
 @asynccontextmanager
-async def served(url: str, folder: Path, **settings: str) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
-    with serving(folder, DATABASE_URL=url, LOG_LEVEL="WARNING", MIGRATE_ON_START="off", **settings) as server:
+async def served(url: str, folder: Path) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
+    """Run the service on this database, with a client of it."""
+    with serving(folder, DATABASE_URL=url, LOG_LEVEL="WARNING", MIGRATE_ON_START="off") as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
             yield server, client
 
@@ -234,7 +235,7 @@ async def test_a_node_that_hangs_does_not_fill_the_pool(citus: Cluster, divided:
     )
     refused = [round(at, 1) for at, status, _ in during if status != 200]
     print(
-        f"a hanging node for 15 s: {len(refused)} of {len(during)} reads of the others' users refused, at {refused[:20]}; "
+        f"a hanging node for 15 s: {len(refused)} of {len(during)} reads of the others refused, at {refused[:20]}; "
         f"slowest {max(s for _, _, s in during):.1f} s; its own users back after {took:.1f} s"
     )
     assert len(refused) <= 0.02 * len(during)
