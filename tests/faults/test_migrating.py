@@ -83,7 +83,7 @@ def test_down_and_up_keeps_every_row_byte_for_byte(own_database_url: str) -> Non
 
 
 async def test_migrating_under_load_fails_nothing(own_database_url: str, tmp_path: Path) -> None:
-    """G29: there and back five times while people write."""
+    """G29: there and back five times while people write; no request fails, not even with a 503."""
     known = Acknowledged()
     dsn = parse_database_url(own_database_url)
     with serving(tmp_path, DATABASE_URL=own_database_url, RATE_LIMITS="on", LOG_LEVEL="WARNING") as server:
@@ -94,4 +94,5 @@ async def test_migrating_under_load_fails_nothing(own_database_url: str, tmp_pat
                 await asyncio.sleep(0.4)
                 await asyncio.to_thread(upgrade, dsn)
         await check(own_database_url, server.url, known)
-    assert known.writes > 500
+    assert known.statuses.keys() <= {200, 201, 204}
+    assert known.writes > 300
