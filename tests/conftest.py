@@ -1,31 +1,28 @@
 """A real PostgreSQL for every test: the embedded one, or the one that TEST_DATABASE_URL names."""
 
-import asyncio
 import logging
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol
-from uuid import uuid4
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings
-from app.core.database.distribution import distribute, has_extension
-from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import upgrade
 from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.core.logging import JsonFormatter
-from tests.machines.citus import join_nodes, nodes_of, on_every_node
-from tests.support import PASSWORD, SECRET, TOKEN, FrozenClock, Person, check_every_response, make_settings, running
+from tests.machines.citus import nodes_of
+from tests.support.checks import TOKEN, check_every_response
+from tests.support.clock import FrozenClock
+from tests.support.databases import bring_to_head, new_database, new_folder
+from tests.support.people import PASSWORD, Person
+from tests.support.server import Service, running
+from tests.support.settings import SECRET, make_settings
 
 
 @pytest.fixture(scope="session")
@@ -48,51 +45,11 @@ def postgres_url() -> Iterator[str]:
             server.stop()
 
 
-@contextmanager
-def new_folder() -> Iterator[Path]:
-    """Make a folder that the server's user can enter, also when root runs the tests."""
-    folder = Path(tempfile.mkdtemp(prefix="auth-tasks-test-"))
-    folder.chmod(0o711)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder for an embedded database."""
     with new_folder() as made:
         yield made
-
-
-@contextmanager
-def new_database(postgres_url: str) -> Iterator[str]:
-    """Make an empty database and give its URL; drop it afterwards."""
-    name = f"test_{uuid4().hex}"
-    nodes = on_every_node(postgres_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    url = make_url(postgres_url, name)
-    try:
-        join_nodes(url, nodes)
-        yield url
-    finally:
-        on_every_node(postgres_url, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def bring_to_head(url: str) -> None:
-    """Migrate, and on a coordinator of Citus distribute."""
-    dsn = parse_database_url(url)
-    upgrade(dsn)
-    with psycopg.connect(url) as connection:
-        several = has_extension(connection)
-    if several:
-        distribute(dsn)
-
-
-def make_url(postgres_url: str, name: str) -> str:
-    """Give the same server's URL with another database."""
-    head, _, query = postgres_url.partition("?")
-    return f"{head.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
 
 
 @pytest.fixture
@@ -123,6 +80,7 @@ def database_url(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def settings(database_url: str) -> Settings:
+    """The settings of `client` and `clocked`."""
     return make_settings(database_url)
 
 
@@ -140,6 +98,7 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def clock() -> FrozenClock:
+    """The clock of `clocked`, and of a `service` that is given it."""
     return FrozenClock()
 
 
@@ -148,12 +107,6 @@ async def clocked(settings: Settings, clock: FrozenClock) -> AsyncIterator[httpx
     """A client of a service whose clock the test moves."""
     async with running(settings, clock=clock) as started:
         yield started
-
-
-class Service(Protocol):
-    """Starts the service with other settings, as `async with service(…) as client`."""
-
-    def __call__(self, *, clock: Clock = ..., **overrides: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]: ...
 
 
 @pytest.fixture
@@ -167,18 +120,14 @@ def service(database_url: str) -> Service:
 
 
 @pytest.fixture
-def gather() -> Callable[..., Any]:
-    """Awaits things at once, in order of their results."""
-    return asyncio.gather
-
-
-@pytest.fixture
 async def ada(client: httpx.AsyncClient) -> Person:
+    """Somebody who has just signed up."""
     return await Person.sign_up(client, name="Ada")
 
 
 @pytest.fixture
 async def bob(client: httpx.AsyncClient) -> Person:
+    """Somebody else."""
     return await Person.sign_up(client, name="Bob")
 
 
@@ -191,7 +140,7 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_secret_in_any_line() -> Iterator[None]:
-    """H1: through the whole suite, at DEBUG: not a password, secret or token in what the service logs."""
+    """Fail if any line that the service logs, through the whole suite and at DEBUG, holds a secret. Source: T-H01."""
     leaked: list[str] = []
     lines = 0
     plain = JsonFormatter.format
@@ -212,7 +161,7 @@ def _no_secret_in_any_line() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _restore_logging() -> Iterator[None]:
-    """A service that starts takes the root logger over; give pytest's own handlers back."""
+    """Put pytest's own handlers back: a service that starts takes the root logger over."""
     handlers = logging.getLogger().handlers[:]
     yield
     logging.getLogger().handlers[:] = handlers

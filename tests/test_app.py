@@ -13,8 +13,9 @@ import pytest
 
 from app.cli import commands
 from app.core.clock import stopwatch
-from tests.conftest import Service
-from tests.support import PASSWORD, ROOT, SECRET, Person, new_email, serving
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import Service, serving
+from tests.support.settings import ROOT, SECRET
 
 
 def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -25,7 +26,7 @@ def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> "subprocess.Co
 
 
 async def test_the_front_page_says_where_to_go(client: httpx.AsyncClient) -> None:
-    """S2: GET /."""
+    """Whoever opens the address finds the documentation and the health check from there. Source: FR-047."""
     about = (await client.get("/")).json()
     assert about.keys() == {"name", "version", "status", "links"}
     for link in ("docs", "redoc", "openapi", "health"):
@@ -34,11 +35,11 @@ async def test_the_front_page_says_where_to_go(client: httpx.AsyncClient) -> Non
 
 
 class TestDocs:
-    """SC-009: Swagger UI and ReDoc, from this server alone."""
+    """Swagger UI and ReDoc, from this server alone. Source: SC-009."""
 
     @pytest.mark.parametrize("path", ["/docs", "/redoc"])
     async def test_the_pages_name_no_other_host(self, client: httpx.AsyncClient, path: str) -> None:
-        """F10."""
+        """The pages work in a closed network: no script comes from another host. Source: T-F10."""
         page = await client.get(path)
         assert page.headers["content-type"].startswith("text/html")
         assert "http" not in page.text.replace("<!doctype html>", "")
@@ -50,7 +51,7 @@ class TestDocs:
         assert (await client.get("/redoc/logo-mini.svg")).status_code == 200
 
     async def test_they_can_be_switched_off(self, service: Service) -> None:
-        """F11."""
+        """An operator can take the documentation off the net. Source: T-F11."""
         async with service(docs_enabled=False) as client:
             for path in ("/docs", "/redoc", "/openapi.json", "/docs/start.js", "/docs/assets/swagger/swagger-ui.css"):
                 assert (await client.get(path)).status_code == 404
@@ -61,17 +62,19 @@ class TestStart:
     """Nothing happens at import; whoever starts it wrongly is told what to do."""
 
     def test_importing_needs_no_settings(self, tmp_path: Path) -> None:
+        """Tools can import the application before anything is set."""
         done = run("-W", "error", "-W", "ignore::DeprecationWarning", "-c", "import app.main", cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_a_bare_uvicorn_without_a_database_says_what_to_set(self, tmp_path: Path) -> None:
+        """Whoever starts `uvicorn app.main:app` reads which setting is missing, and no traceback."""
         done = run("-m", "uvicorn", "app.main:app", cwd=tmp_path, BETTER_AUTH_SECRET=SECRET)
         assert done.returncode != 0
         assert "DATABASE_URL is not set" in done.stderr
         assert "Traceback" not in done.stderr
 
     def test_bad_settings_stop_it_in_one_sentence_each(self, tmp_path: Path) -> None:
-        """H6, H7."""
+        """An operator reads one sentence for each wrong setting, and no value of one. Source: T-H06, T-H07."""
         done = run("-m", "app", "serve", cwd=tmp_path, PORT="x", DATABASE_URL="mysql://u:hunter2@h/d")
         assert done.returncode == 1
         assert {"BETTER_AUTH_SECRET", "PORT", "DATABASE_URL"} <= set(done.stderr.split())
@@ -79,19 +82,21 @@ class TestStart:
         assert "Traceback" not in done.stderr
 
     def test_an_attribute_that_is_not_there_is_not_there(self) -> None:
+        """A misspelled name in `app.main` fails as it does in any module."""
         import app.main
 
         with pytest.raises(AttributeError):
             assert app.main.nothing
 
     def test_a_database_that_is_away_is_named_by_migrate(self, tmp_path: Path) -> None:
+        """An operator reads that the database cannot be reached, and a script gets exit code 1."""
         away = "postgresql://nobody@127.0.0.1:1/none"
         done = run("-m", "app", "migrate", cwd=tmp_path, BETTER_AUTH_SECRET=SECRET, DATABASE_URL=away)
         assert (done.returncode, "cannot be reached" in done.stderr) == (1, True)
 
 
 def test_commands_that_need_no_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    """secret and openapi."""
+    """A secret and the OpenAPI document can be had before anything is set."""
     commands.main(["secret"])
     assert len(capsys.readouterr().out.strip()) == 64
     commands.main(["openapi"])
@@ -102,7 +107,7 @@ def test_commands_that_need_no_settings(capsys: pytest.CaptureFixture[str]) -> N
 def test_pruning_and_migrating_by_hand(
     own_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """B26: what no living token needs, in batches, saying so."""
+    """An operator can delete expired rows by hand, and reads how many went. Source: T-B26."""
     import psycopg
 
     with psycopg.connect(own_database_url, autocommit=True) as admin:
@@ -133,7 +138,7 @@ def test_pruning_and_migrating_by_hand(
 
 
 def test_the_whole_life_of_a_server_with_its_own_database(folder: Path) -> None:
-    """`make run`: in a folder with a space; SIGTERM and Ctrl-C stop everything, the data stays."""
+    """`make run` works in any folder; SIGTERM and Ctrl-C stop everything, and the data stays."""
     home = folder / "my tasks"
     home.mkdir(mode=0o711)
     home.chmod(0o711)
@@ -155,7 +160,10 @@ def test_the_whole_life_of_a_server_with_its_own_database(folder: Path) -> None:
 
 
 async def test_how_long_one_request_takes_is_reported(service: Service) -> None:
-    """NFR-009, NFR-010, SC-007: 500 ms for a sign-in, 200 for a task, 100 for a list of 1,000; a report, no gate."""
+    """The times that users wait for a sign-in, a task and a list of 1,000 are in the report.
+
+    They are no gate: the goals are 500, 200 and 100 ms. Source: NFR-009, NFR-010, SC-007.
+    """
     async with service(password_hash_cost=12) as client:
         ada = await Person.sign_up(client)
         for number in range(1000):

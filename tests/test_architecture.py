@@ -20,7 +20,7 @@ from app.tasks.list_repository import ListShape, list_statement
 from app.tasks.models import Order, Sort
 from app.tasks.repository import update_statement
 from app.tasks.schemas import TaskUpdate
-from tests.support import ROOT
+from tests.support.settings import ROOT
 
 
 def trees(folder: str) -> dict[str, ast.Module]:
@@ -44,7 +44,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def importers(*packages: str) -> set[str]:
-    """Name the files that import one of these, or something in it."""
+    """Return the files that import one of these, or something in it."""
     pattern = re.compile("|".join(rf"{re.escape(p)}(\.|$)" for p in packages))
     return {name for name, tree in TREES.items() if any(pattern.match(module) for module in imports(tree))}
 
@@ -93,13 +93,13 @@ def inside(*folders: str) -> set[str]:
     ],
 )
 def test_each_thing_has_its_room(packages: tuple[str, ...], homes: set[str], remedy: str) -> None:
-    """Who may know whom."""
+    """A developer finds each library and each concern in one place, and no package knows one above it."""
     strangers = importers(*packages) - homes
     assert not strangers, f"{', '.join(packages)} is imported in {sorted(strangers)}: {remedy}"
 
 
 def test_the_client_knows_the_service_only_by_http() -> None:
-    """It is installed where there is no service."""
+    """The client works where it is installed alone, without the service beside it."""
     assert CLIENT_TREES
     for name, tree in CLIENT_TREES.items():
         known = sorted({module for module in imports(tree) if module.split(".")[0] == "app"})
@@ -107,7 +107,7 @@ def test_the_client_knows_the_service_only_by_http() -> None:
 
 
 def test_tasks_know_of_auth_only_who_is_calling() -> None:
-    """The one sideways arrow."""
+    """Tasks can be changed without reading auth: all that they know of it is who is calling."""
     known = {m for name in inside("app/tasks/") for m in imports(TREES[name]) if m.startswith("app.auth.")}
     modules = {".".join(m.split(".")[:3]) for m in known}
     known_to_tasks = {"dependencies", "errors", "user_database", "active_session"}
@@ -123,7 +123,7 @@ def test_tasks_know_of_auth_only_who_is_calling() -> None:
     ],
 )
 def test_arrows_point_down(layer: str, above: tuple[str, ...]) -> None:
-    """main → routers → service → repository → models."""
+    """A developer reads from main to routers, service, repository and models, and never back."""
     for name in allowed(layer):
         wrong = [
             m for m in imports(TREES[name]) if m.startswith("app.") and m.split(".")[2:3] and m.split(".")[2] in above
@@ -132,7 +132,7 @@ def test_arrows_point_down(layer: str, above: tuple[str, ...]) -> None:
 
 
 def test_settings_are_read_in_one_place() -> None:
-    """Nothing else looks at the environment; what starts PostgreSQL's programs hands its own on."""
+    """One file tells everything that can be set. What starts other programs only hands the environment on."""
     homes = allowed(
         "core/config.py",
         "core/embedded_postgres/server.py",
@@ -150,13 +150,13 @@ def test_settings_are_read_in_one_place() -> None:
 
 
 def test_no_room_is_called_after_nothing() -> None:
-    """A name says what is inside."""
+    """A developer can guess from a file's name what is inside."""
     named = {name for name in TREES if Path(name).stem in ("utils", "helpers", "constants", "base", "common")}
     assert not named, f"{sorted(named)}: name it after what it does"
 
 
 def test_files_and_functions_are_short() -> None:
-    """250 lines and 40."""
+    """Every file and every function can be read at once: 250 lines and 40."""
     for name, tree in (TREES | CLIENT_TREES).items():
         length = len((ROOT / name).read_text().splitlines())
         assert length <= 250, f"{name} has {length} lines: is there a second room in it?"
@@ -167,7 +167,7 @@ def test_files_and_functions_are_short() -> None:
 
 
 def test_routers_only_route() -> None:
-    """Each operation is one to four statements, without try: no rules, no SQL."""
+    """A developer finds rules in the services and SQL in the repositories: an operation has one to four statements."""
     for name in allowed("router.py") | inside("app/contracts/"):
         for node in ast.walk(TREES[name]):
             assert not isinstance(node, ast.Try), f"{name}: raise an ApiError in the service instead of catching here"
@@ -199,7 +199,7 @@ def test_everything_public_says_what_it_is() -> None:
 
 
 def statements() -> Iterator[tuple[str, str]]:
-    """Every statement of the service, with those that are compiled when they are first needed."""
+    """Yield every statement of the service, with those that are compiled when they are first needed."""
     for module in (app.tasks.repository, app.auth.repository, app.auth.active_session, app.auth.denylist):
         for name, value in vars(module).items():
             if isinstance(value, Statement | UserStatement):
@@ -219,7 +219,10 @@ def sql_of(statement: Statement[Any] | UserStatement[Any]) -> str:
 
 
 def test_every_statement_on_a_users_rows_names_the_user() -> None:
-    """Once for each time that it names the table after FROM, UPDATE, INTO or JOIN. Source: FR-023."""
+    """No statement reaches another user's rows: it names the user once for each use of a table.
+
+    Uses are counted after FROM, UPDATE, INTO and JOIN. Source: FR-023.
+    """
     seen = 0
     for name, sql in statements():
         for table in ("tasks", "token_denylist"):
@@ -234,7 +237,7 @@ def test_every_statement_on_a_users_rows_names_the_user() -> None:
 
 
 def test_every_statement_on_tasks_checks_the_session() -> None:
-    """The check and the work are one statement. Source: FR-013."""
+    """Nobody reads or changes a task without an active session: the same statement checks it. Source: FR-013."""
     for name, sql in statements():
         if re.search(r"(?:FROM|UPDATE|INTO) tasks\b", sql):
             for condition in ("users.is_active", "users.token_version = %(token_version)s", "NOT (EXISTS (SELECT"):

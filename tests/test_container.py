@@ -17,7 +17,9 @@ import pytest
 import yaml
 
 from app.core.config import Settings
-from tests.support import PASSWORD, ROOT, SECRET, free_port, new_email
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import free_port
+from tests.support.settings import ROOT, SECRET
 
 
 @dataclass
@@ -93,14 +95,14 @@ class Image:
             self._rename_the_environment(self.stages[option])
 
     def _rename_the_environment(self, origin: "Image") -> None:
-        """A virtual environment's scripts name its folder, which is one and the same in a real image's stages."""
+        """Put this folder into the environment's scripts, which name their own: an image has one for both stages."""
         for script in self.root.glob("opt/venv/bin/*"):
             if script.is_file() and not script.is_symlink():
                 script.write_text(script.read_text().replace(str(origin.root), str(self.root)))
 
 
 def build(dockerfile: Path, root: Path) -> Image:
-    """Follow every instruction, and give the last stage."""
+    """Follow every instruction and return the last stage."""
     text = re.sub(r"(?m)^#.*\n", "", dockerfile.read_text())
     image, stages = Image(root), dict[str, Image]()
     for line in re.sub(r"\\\n\s*", "", text).splitlines():
@@ -115,7 +117,7 @@ def build(dockerfile: Path, root: Path) -> Image:
 
 @pytest.mark.slow
 def test_the_image_serves_without_root_and_without_build_tools(folder: Path, own_database_url: str) -> None:
-    """Its own packages and files alone; everybody may read them, and nobody has to write."""
+    """The image runs by itself, as any user and on read-only files, and holds nothing to build with."""
     image = build(ROOT / "Dockerfile", folder)
     files = image.files()
     assert image.user
@@ -148,18 +150,102 @@ def test_the_image_serves_without_root_and_without_build_tools(folder: Path, own
 
 
 def test_the_image_starts_what_this_python_was_tested_with() -> None:
+    """The image runs the version of Python that the tests ran on."""
     assert f"ARG PYTHON={sys.version_info.major}.{sys.version_info.minor}\n" in (ROOT / "Dockerfile").read_text()
 
 
 def test_compose_gives_the_service_what_it_takes() -> None:
-    """Every variable is a setting, no secret is in the file, and the database is healthy first."""
+    """`docker compose up` passes on known settings only, holds no secret, and starts a healthy database first."""
     text = (ROOT / "compose.yaml").read_text()
     api, database = yaml.safe_load(text)["services"].values()
     assert set(api["environment"]) <= Settings.environment_names()
-    assert set(re.findall(r"\$\{(\w+)", text)) <= Settings.environment_names() | {"POSTGRES_PASSWORD"}
+    assert set(re.findall(r"\$\{(\w+)", text)) <= Settings.environment_names() | {
+        "POSTGRES_PASSWORD",
+        "CONTAINER_ENVIRONMENT",
+    }
     for required in ("BETTER_AUTH_SECRET", "POSTGRES_PASSWORD"):
         assert not re.search(rf"{required}(?!:\?|_PREVIOUS)[:\w-]*\}}", text), f"{required} has a default"
     assert api["depends_on"] == {"db": {"condition": "service_healthy"}}
     assert all(port.startswith("127.0.0.1:") for port in api["ports"])
     assert "ports" not in database
     assert database["volumes"] == ["data:/var/lib/postgresql"]
+
+
+def composed(env: Path) -> Any:
+    """Return compose.yaml as it is with the variables of a .env, and none of whoever runs the tests."""
+    variables = dict(line.split("=", 1) for line in env.read_text().splitlines() if re.match(r"\w+=", line))
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        given = variables.get(name, "")
+        assert given or default is not None, f"{name} is required"
+        return given or str(default)
+
+    read = json.dumps(yaml.safe_load((ROOT / "compose.yaml").read_text())["services"])
+    return json.loads(re.sub(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}", value, read))
+
+
+def secrets_made(folder: Path) -> Path:
+    """Follow the README's lines up to the start, in a shell like anybody's, and return the .env."""
+    [block] = [part for part in (ROOT / "README.md").read_text().split("```") if "docker compose up" in part]
+    lines = block.removeprefix("sh\n").partition("docker compose")[0]
+    subprocess.run(["sh", "-ec", f"umask 022\n{lines}"], cwd=folder, check=True, timeout=60)
+    return folder / ".env"
+
+
+def env_of_make_run(folder: Path) -> Path:
+    """Write what `make run` writes."""
+    env = folder / ".env"
+    env.write_text(
+        (ROOT / ".env.example").read_text().replace("BETTER_AUTH_SECRET=\n", f"BETTER_AUTH_SECRET={SECRET}\n")
+    )
+    return env
+
+
+@pytest.mark.parametrize("after_make_run", [False, True])
+def test_the_lines_of_the_readme_make_secrets_that_nobody_else_can_read(tmp_path: Path, after_make_run: bool) -> None:
+    """The README's lines make secrets once: a second time, or after `make run`, they change none.
+
+    The database knows its password by then.
+    """
+    if after_make_run:
+        env_of_make_run(tmp_path).chmod(0o644)
+    env = secrets_made(tmp_path)
+    assert env.stat().st_mode & 0o777 == 0o600
+    before = env.read_text()
+    assert secrets_made(tmp_path).read_text() == before
+    secret = composed(env)["api"]["environment"]["BETTER_AUTH_SECRET"]
+    assert (secret == SECRET) is after_make_run
+
+
+def test_the_service_in_a_container_is_in_production_whatever_make_run_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container is in production, though `make run` wrote ENVIRONMENT=development.
+
+    A variable of its own says otherwise.
+    """
+    env_of_make_run(tmp_path)
+    env = secrets_made(tmp_path)
+    assert "\nENVIRONMENT=development\n" in env.read_text()
+    for added, expected in (("", "production"), ("CONTAINER_ENVIRONMENT=staging\n", "staging")):
+        env.write_text(env.read_text() + added)
+        for name, value in composed(env)["api"]["environment"].items():
+            monkeypatch.setenv(name, value)
+        assert Settings(_env_file=None).environment == expected
+
+
+@pytest.mark.parametrize("name", ["api", "db"])
+def test_a_container_can_write_and_become_no_more_than_it_must(name: str) -> None:
+    """Neither container is root or can become it, and the file systems are read-only."""
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "cap_add" not in service
+    assert "privileged" not in service
+    written = {mount.partition(":")[0] for mount in service["tmpfs"]}
+    # PostgreSQL's image makes its socket in the second, and its start writes here-documents into the first.
+    assert written == ({"/tmp"} if name == "api" else {"/tmp", "/var/run/postgresql"})
+    user = service.get("user") or re.findall(r"(?m)^USER (\S+)$", (ROOT / "Dockerfile").read_text())[-1]
+    assert int(user.partition(":")[0]) > 0

@@ -16,9 +16,11 @@ from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import upgrade
 from app.main import create_app
 from tests.bench.in_process import Ask, profile, sender
-from tests.conftest import new_database
 from tests.growth.grown import ask, fill, touched
-from tests.support import Person, client_of, make_settings, running
+from tests.support.databases import new_database
+from tests.support.people import Person
+from tests.support.server import client_of, running
+from tests.support.settings import make_settings
 
 ROUND_TRIPS = {
     "GET /api/tasks": 1,
@@ -67,7 +69,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 async def test_each_operation_is_so_many_round_trips(
     app: FastAPI, executed: Counter[str], operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One, wherever the design allows it: the sign-in is checked by the statement that does the work."""
+    """A request waits for the database once wherever it can: the statement that does the work checks the session."""
     monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 2**128)  # one rotation in eight has one more
     async with client_of(app) as client:
         ada = await Person.sign_up(client)
@@ -85,7 +87,7 @@ async def test_each_operation_is_so_many_round_trips(
 
 
 async def test_a_forged_token_takes_no_round_trip(app: FastAPI, executed: Counter[str]) -> None:
-    """Contract 2: a refused token costs no connection unless its signature was good."""
+    """Forged tokens cost the database nothing: only a right signature gets that far. Source: T-A37."""
     async with client_of(app) as client:
         assert (await client.get("/api/tasks", headers={"Authorization": "Bearer a.b.c"})).status_code == 401
     assert executed["statements"] == 0
@@ -99,7 +101,7 @@ CALLS = {"get one": 1080, "list of 20": 1560, "create": 1160, "me": 920}
 )
 @pytest.mark.parametrize("operation", CALLS)
 async def test_each_operation_is_so_many_function_calls(app: FastAPI, operation: str) -> None:
-    """A middleware or a dependency more shows here before it shows in a benchmark."""
+    """No request gets slower unseen: one middleware more shows here before it shows in a benchmark."""
     async with client_of(app) as client:
         ada = await Person.sign_up(client)
         made = [await ada.add_task() for _ in range(20)]
@@ -143,7 +145,7 @@ PAGES = {
 
 @pytest.mark.parametrize("name", PAGES)
 def test_each_statement_touches_so_many_pages_among_100_000_rows(grown: str, name: str) -> None:
-    """EXPLAIN (ANALYZE, BUFFERS): flat, because an index makes it flat."""
+    """Requests stay as fast when there are many rows: an index keeps each statement flat."""
     with psycopg.connect(grown) as connection:
         somebody = (
             "SELECT user_id, email, tasks.id FROM tasks JOIN users ON users.id = user_id ORDER BY tasks.id LIMIT 1"
@@ -152,7 +154,7 @@ def test_each_statement_touches_so_many_pages_among_100_000_rows(grown: str, nam
         assert found is not None
         asked = ask(name, *found)
         explain = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + asked.statement.sql
-        for _ in range(2):  # a session's first look at a table reads the catalogue too
+        for _ in range(2):  # a connection's first look at a table reads the catalogue too
             ((plan,),) = connection.execute(explain, asked.params).fetchone()  # type: ignore[misc]  # there is one
             connection.rollback()
     print(f"{name}: {touched(plan)} pages of at most {PAGES[name]}")
@@ -160,7 +162,11 @@ def test_each_statement_touches_so_many_pages_among_100_000_rows(grown: str, nam
 
 
 async def test_a_plan_made_for_small_tables_does_not_read_grown_ones_whole(own_database_url: str) -> None:
-    """A kept plan lives until the next ANALYZE: a minute in which each refresh read 50,000 rows, 20 times as long."""
+    """Requests stay fast while a new service fills up.
+
+    A plan that PostgreSQL kept from small tables would be used until the next ANALYZE: in the minute before it each
+    refresh read 50,000 rows and took 20 times as long.
+    """
     settings = make_settings(own_database_url, rate_limits="on", database_pool_min=1, database_pool_max=1)
     scans = "SELECT relname, seq_scan FROM pg_stat_user_tables"
     with psycopg.connect(own_database_url, autocommit=True) as admin:
@@ -176,7 +182,7 @@ async def test_a_plan_made_for_small_tables_does_not_read_grown_ones_whole(own_d
                 "now() + interval '8 days' FROM generate_series(1, 20000)",
                 (ada.user["id"],),
             )
-            await asyncio.sleep(1.1)  # what a session has counted is seen a second later, at its next statement
+            await asyncio.sleep(1.1)  # what a connection has counted is seen a second later, at its next statement
             await ada.get("/api/tasks")
             before: dict[str, int] = dict(admin.execute(scans).fetchall())
             for _ in range(5):

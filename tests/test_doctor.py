@@ -1,4 +1,4 @@
-"""`python -m app doctor`."""
+"""`python -m app doctor`: what an operator learns about an installation."""
 
 from typing import Any
 
@@ -7,7 +7,9 @@ import pytest
 
 from app.cli import commands
 from app.cli.doctor import examine
-from tests.support import SECRET, make_settings
+from app.core.database.migrations import head_revision
+from tests.core.test_hosts import with_hosts
+from tests.support.settings import SECRET, make_settings
 
 
 def found(url: str, **settings: Any) -> dict[str, tuple[str, str]]:
@@ -17,7 +19,7 @@ def found(url: str, **settings: Any) -> dict[str, tuple[str, str]]:
 def test_a_healthy_service_is_called_so(
     own_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A line for each thing, and exit code 0."""
+    """An operator reads a line for each thing that was examined, and none of them fails."""
     monkeypatch.setenv("DATABASE_URL", own_database_url)
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
     commands.main(["doctor"])
@@ -28,11 +30,18 @@ def test_a_healthy_service_is_called_so(
 
 
 def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each by its own sentence."""
+    """An operator reads what is wrong and what mends it."""
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         name = admin.info.dbname
         admin.execute("UPDATE alembic_version SET version_num = '0001'")
-        assert found(own_database_url)["migration"] == ("fail", "at 0001, not 0003: run python -m app migrate")
+        remedy = f"at 0001, not {head_revision()}: run python -m app migrate"
+        assert found(own_database_url)["migration"] == ("fail", remedy)
+        admin.execute("UPDATE alembic_version SET version_num = '9999'")
+        verdict, how = found(own_database_url)["migration"]
+        assert (verdict, how.partition(":")[0]) == (
+            "warn",
+            f"at 9999, newer than this code, which knows {head_revision()}",
+        )
         admin.execute("DROP TABLE alembic_version")
         assert found(own_database_url)["migration"][0] == "fail"
         admin.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
@@ -47,8 +56,17 @@ def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatc
     assert {verdicts[what][0] for what in ("clock", "hashing", "database")} == {"warn"}
 
 
+def test_of_several_servers_it_says_what_a_failover_loses(own_database_url: str) -> None:
+    """An operator reads what a failover loses, and whether any server takes writes."""
+    several = with_hosts(own_database_url)
+    assert found(several)["failover"][0] == "warn"
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        admin.execute(f'ALTER DATABASE "{admin.info.dbname}" SET default_transaction_read_only = on')
+    assert found(several)["database"] == ("fail", "answers, and none of its servers takes writes: promote one")
+
+
 def test_a_database_that_is_away_ends_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 1."""
+    """Without a database the command fails, names DATABASE_URL and prints no password."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:hunter2@127.0.0.1:1/none")
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
     with pytest.raises(SystemExit) as refused:

@@ -1,4 +1,4 @@
-"""`/metrics`: what an operator's Prometheus reads. Source: H11."""
+"""`/metrics`: what an operator's Prometheus reads. Source: T-H11."""
 
 import os
 import signal
@@ -9,8 +9,9 @@ import httpx
 import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Service
-from tests.support import PASSWORD, Person, Server, make_settings, new_email, running, serving
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import Server, Service, running, serving
+from tests.support.settings import make_settings
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -33,12 +34,12 @@ async def scrape(client: httpx.AsyncClient) -> Samples:
 
 
 async def test_it_is_off_unless_asked_for(client: httpx.AsyncClient) -> None:
-    """E31."""
+    """Nobody sees figures that the operator did not ask for. Source: T-E31."""
     assert (await client.get("/metrics")).status_code == 404
 
 
 async def test_requests_are_counted_by_template_and_status(service: Service) -> None:
-    """Nothing that a client wrote is in a label."""
+    """Figures name routes and never what a client wrote: no id, address or token is in a label. Source: T-H11."""
     async with service(metrics_enabled=True) as client:
         ada = await Person.sign_up(client)
         task = await ada.add_task()
@@ -61,7 +62,7 @@ async def test_requests_are_counted_by_template_and_status(service: Service) -> 
 
 
 async def test_what_happens_to_sign_ins_is_counted(service: Service) -> None:
-    """Failures, locks, and reused refresh tokens, from 0."""
+    """An operator can watch failed sign-ins, locks and reused refresh tokens, from 0 on."""
     async with service(metrics_enabled=True, rate_limits="on", rate_limit_signin_account="2/minute") as client:
         before = await scrape(client)
         ada = await Person.sign_up(client)
@@ -75,6 +76,7 @@ async def test_what_happens_to_sign_ins_is_counted(service: Service) -> None:
 
 
 async def test_the_denylist_and_the_pool_are_looked_at(own_database_url: str) -> None:
+    """An operator sees the size of the denylist and the use of the pool, and a scrape succeeds without them."""
     async with running(make_settings(own_database_url, metrics_enabled=True)) as client:
         ada = await Person.sign_up(client)
         await ada.refresh()
@@ -84,7 +86,7 @@ async def test_the_denylist_and_the_pool_are_looked_at(own_database_url: str) ->
         assert value(samples, "database_connections", state="in_use") == 0
 
         with psycopg.connect(own_database_url, autocommit=True) as connection:
-            # Many are not counted at every scrape; ANALYZE has done it.
+            # So many are not counted at every scrape: ANALYZE's estimate is taken.
             connection.execute("UPDATE pg_class SET reltuples = 1e6 WHERE relname = 'token_denylist'")
             assert value(await scrape(client), "auth_denylist_rows") == 1_000_000
             connection.execute("ALTER TABLE token_denylist RENAME TO elsewhere")
@@ -98,7 +100,7 @@ def total(server: Server, **labels: str) -> float:
 
 
 def test_several_workers_are_added_up(database_url: str, tmp_path: Path) -> None:
-    """Whichever answers the scrape; and what a killed one had counted stays counted."""
+    """Figures are of all workers, whichever answers; what a killed one had counted stays counted."""
     live = {"method": "GET", "route": "/health/live", "status": "200"}
     with serving(tmp_path, DATABASE_URL=database_url, WORKERS="2", METRICS_ENABLED="true") as server:
         began = total(server, **live)
@@ -107,7 +109,7 @@ def test_several_workers_are_added_up(database_url: str, tmp_path: Path) -> None
         assert {total(server, **live) - began for _ in range(6)} == {40}
 
         os.kill(server.workers()[0], signal.SIGKILL)
-        time.sleep(2.5)  # the other one has looked at its pool, and somebody has taken the place
+        time.sleep(2.5)  # until the other has written its pool's figures and a new worker has started
         server.wait_until("/health/live")
         assert total(server, **live) - began >= 40
         samples = read(httpx.get(f"{server.url}/metrics").text)

@@ -7,7 +7,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.main import create_app
-from tests.support import ROOT, make_settings
+from tests.support.settings import ROOT, make_settings
 
 
 def document_of(contracts: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def operations(document: dict[str, Any]) -> list[Operation]:
 
 
 def schema_of(document: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
-    """Give what a body looks like; of an optional one and of a list, that of what is inside."""
+    """Return what a body looks like; of an optional one and of a list, what is inside."""
     schema: dict[str, Any] = next(iter(content.values()))["schema"]
     while "$ref" not in schema:
         schema = schema["items"] if "items" in schema else schema["anyOf"][0]
@@ -39,13 +39,14 @@ def schema_of(document: dict[str, Any], content: dict[str, Any]) -> dict[str, An
 
 @pytest.mark.parametrize("document", WITH_CONTRACTS)
 def test_the_document_is_valid(document: dict[str, Any]) -> None:
-    """OpenAPI 3.1."""
+    """Every tool for OpenAPI 3.1 can read the document."""
     assert document["openapi"] == "3.1.0"
     assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
 
 @pytest.mark.parametrize("document", WITH_CONTRACTS)
 def test_every_operation_is_named_and_described(document: dict[str, Any]) -> None:
+    """A reader finds a name, a summary and a description of every operation, and no name twice."""
     names = [operation.described["operationId"] for operation in operations(document)]
     assert sorted(names) == sorted(set(names))
     assert all(name.replace("_", "").isalnum() for name in names)
@@ -56,7 +57,7 @@ def test_every_operation_is_named_and_described(document: dict[str, Any]) -> Non
 
 
 def test_operation_ids_are_verbs() -> None:
-    """They become the names of a generated client's functions."""
+    """Generated clients have functions with names that one can guess."""
     names = {operation.described["operationId"] for operation in operations(DOCUMENT)}
     tasks = {"list_tasks", "create_task", "get_task", "update_task", "patch_task", "toggle_task", "delete_task"}
     auth = {"sign_up", "sign_in", "refresh", "sign_out", "issue_token", "show_me"}
@@ -66,6 +67,7 @@ def test_operation_ids_are_verbs() -> None:
 
 @pytest.mark.parametrize("document", WITH_CONTRACTS)
 def test_every_refusal_has_its_body_and_an_example_of_each_reason(document: dict[str, Any]) -> None:
+    """A reader finds the body, the headers and an example of every error of every operation."""
     for operation in operations(document):
         for status, answer in operation.described["responses"].items():
             assert answer["description"], operation
@@ -83,12 +85,14 @@ def test_every_refusal_has_its_body_and_an_example_of_each_reason(document: dict
 
 
 def test_the_login_of_a_contract_refuses_in_its_shape() -> None:
+    """The errors of `/api/auth/login` are documented in the shape that they have."""
     responses = WITH_CONTRACTS[1]["paths"]["/api/auth/login"]["post"]["responses"]
     example = responses["401"]["content"]["application/json"]["examples"]["INVALID_CREDENTIALS"]["value"]
     assert (example["error"], example["detail"]) == ("Unauthorized", "The e-mail address or the password is wrong.")
 
 
 def test_every_body_has_an_example() -> None:
+    """A reader finds an example of every body, sent and received."""
     for operation in operations(DOCUMENT):
         bodies = [operation.described[name]["content"] for name in ("requestBody",) if name in operation.described]
         bodies += [a["content"] for s, a in operation.described["responses"].items() if s < "300" and "content" in a]
@@ -98,6 +102,7 @@ def test_every_body_has_an_example() -> None:
 
 
 def test_every_task_operation_asks_for_the_token() -> None:
+    """Swagger UI sends the token with every operation on tasks."""
     for operation in operations(DOCUMENT):
         if operation.path.startswith("/api/tasks"):
             assert {"401", "500", "503"} <= operation.described["responses"].keys()
@@ -105,12 +110,12 @@ def test_every_task_operation_asks_for_the_token() -> None:
 
 
 def test_one_scheme_asks_for_email_and_password() -> None:
-    """Swagger UI's Authorize."""
+    """Swagger UI's Authorize asks for the e-mail address and the password."""
     schemes = DOCUMENT["components"]["securitySchemes"]
     assert [s["flows"]["password"]["tokenUrl"] for s in schemes.values()] == ["api/auth/token"]
 
 
 def test_a_change_of_the_document_shows_in_review() -> None:
-    """Clients are generated from it: whoever changes it sees what they will get."""
+    """A change that generated clients would notice is seen in review."""
     committed = json.loads((ROOT / "docs" / "openapi.json").read_text())
     assert committed == DOCUMENT, "the document has changed: python -m app openapi > docs/openapi.json"

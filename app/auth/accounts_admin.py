@@ -20,7 +20,7 @@ class UserNotFound(OperatorError):
 
 
 async def list_users(database: Database) -> AsyncIterator[ListedUser]:
-    """Give every account in order of its e-mail address, however many there are."""
+    """Yield every account in order of its e-mail address, however many there are."""
     last = ""
     while batch := await repository.select_users(database, after=last, limit=BATCH):
         for user in batch:
@@ -29,7 +29,7 @@ async def list_users(database: Database) -> AsyncIterator[ListedUser]:
 
 
 async def deactivate(database: Database, email: str, now: datetime) -> None:
-    """Let nobody in with this account, and end its sign-ins for good. Raises: UserNotFound."""
+    """Close an account and end its sessions for good. Raises: UserNotFound."""
     _found(await repository.update_active(database, _address(email), is_active=False, now=now), email)
 
 
@@ -39,7 +39,7 @@ async def activate(database: Database, email: str, now: datetime) -> None:
 
 
 async def sign_out(database: Database, email: str, now: datetime) -> None:
-    """End every sign-in of an account, which can be signed in anew. Raises: UserNotFound."""
+    """End every session of an account; its owner can sign in again. Raises: UserNotFound."""
     _found(await repository.end_sessions_of(database, _address(email), now=now), email)
 
 

@@ -13,6 +13,6 @@ def _common() -> frozenset[str]:
 
 
 def is_common(password: str, email: str) -> bool:
-    """Say whether a guesser would try this early: a common password in any case, or the e-mail itself."""
+    """Return whether a guesser would try this early: a common password in any case, or the e-mail itself."""
     folded = normalise_password(password).casefold()
     return folded in _common() or folded in (email, email.partition("@")[0])

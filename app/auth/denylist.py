@@ -86,10 +86,13 @@ ROTATE = Statement(
     Id,
 )
 
+# By the database's clock, which is one for all workers: one whose own runs ahead would delete rows of valid tokens.
+_has_expired = col(DeniedToken.expires_at) <= func.now()
+
 # A rotation's share. Each row by its whole key, as an array: with IN, a plan made for a small table would read it all.
 _expired_of_user = (
     select(col(DeniedToken.id))
-    .where(col(DeniedToken.user_id) == user_id, col(DeniedToken.expires_at) <= _now)
+    .where(col(DeniedToken.user_id) == user_id, _has_expired)
     .order_by(col(DeniedToken.expires_at))
     .limit(bindparam("batch", type_=Integer))
     .with_for_update(skip_locked=True)
@@ -111,9 +114,7 @@ SELECT_USER_IDS = Statement(
 )
 PRUNE = Statement(
     delete(DeniedToken)
-    .where(
-        col(DeniedToken.user_id) == any_(bindparam("user_ids", type_=ARRAY(Uuid))), col(DeniedToken.expires_at) <= _now
-    )
+    .where(col(DeniedToken.user_id) == any_(bindparam("user_ids", type_=ARRAY(Uuid))), _has_expired)
     .returning(col(DeniedToken.id)),
     Id,
 )
@@ -190,14 +191,14 @@ async def count_denied_tokens(database: Database) -> int:
     return found.rows
 
 
-async def delete_expired_tokens_of(database: Database, user_id: UUID, now: datetime, *, batch: int) -> int:
+async def delete_expired_tokens_of(database: Database, user_id: UUID, *, batch: int) -> int:
     """Delete up to `batch` of a user's rows that no valid token needs, and return how many."""
-    return len(await database.fetch_all(PRUNE_USER, user_id=user_id, now=now, batch=batch))
+    return len(await database.fetch_all(PRUNE_USER, user_id=user_id, batch=batch))
 
 
-async def delete_expired_tokens(database: Database, now: datetime, *, batch: int) -> AsyncIterator[int]:
-    """Delete every row that no valid token needs, of `batch` users at a time, and give how many each time."""
+async def delete_expired_tokens(database: Database, *, batch: int) -> AsyncIterator[int]:
+    """Delete every row that no valid token needs, of `batch` users at a time, and yield how many each time."""
     after = _FIRST
     while users := await database.fetch_all(SELECT_USER_IDS, after=after, batch=batch):
         after = users[-1].id
-        yield len(await database.fetch_all(PRUNE, user_ids=[user.id for user in users], now=now))
+        yield len(await database.fetch_all(PRUNE, user_ids=[user.id for user in users]))

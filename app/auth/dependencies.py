@@ -17,6 +17,7 @@ from app.auth.service import AuthService
 from app.auth.user_database import UserDatabase
 from app.core.errors import InternalError, MalformedBody, ServiceUnavailable
 from app.core.http.client_address import client_address
+from app.core.http.forms import parse_form
 from app.core.http.routing import FORM, ApiRoute, Guard, StrictRequest
 
 BEARER_ERRORS = (NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable)
@@ -72,9 +73,18 @@ class BearerRoute(ApiRoute):
             await user_database(request).require_active()
 
 
+async def refuse_repeated_parameters(request: StrictRequest) -> None:
+    """Raise InvalidOAuthRequest if a parameter of a form is sent twice. Source: RFC 6749 3.2."""
+    if request.headers.get("content-type", "").lower().startswith(FORM):
+        names = [name for name, _ in parse_form(await request.body())]
+        if len(names) > len(set(names)):
+            raise InvalidOAuthRequest
+
+
 class OAuthRoute(ApiRoute):
     """A route that takes a form and whose errors are those of RFC 6749 5.2."""
 
+    guards: ClassVar[tuple[Guard, ...]] = (refuse_repeated_parameters,)
     media_type = FORM
 
     async def on_error(self, request: StrictRequest, error: Exception) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     DateTime,
     Integer,
     String,
@@ -13,7 +14,9 @@ from sqlalchemy import (
     cast,
     delete,
     false,
+    func,
     literal,
+    literal_column,
     null,
     select,
     true,
@@ -22,11 +25,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.auth.active_session import SELECT_ACTIVE_USER, UserRow, user_columns, user_id
+from app.auth.active_session import UserRow, user_columns, user_id
 from app.auth.models import User
 from app.auth.tokens import Claims
 from app.core.database.pool import Database
-from app.core.database.statement import Row, Statement
+from app.core.database.statement import NoRow, Row, Statement
 
 _NOBODY = UUID(int=0)
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -57,7 +60,7 @@ class Id(Row):
 
 
 _account_columns = (*user_columns, col(User.password_hash), col(User.is_active), col(User.token_version))
-# As many columns to fetch and to read when there is no such account: the 9 µs that a row takes would show.
+# As many columns to fetch and to read when there is no such account: the 9 µs that a row takes could be measured.
 _dummy_account = (
     cast(bindparam("dummy_id"), Uuid),
     cast(bindparam("email"), String),
@@ -101,19 +104,28 @@ UPDATE_PASSWORD_HASH = Statement(
 _ended: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated_at": bindparam("now")}
 _of_email = col(User.email) == bindparam("which")
 
-# The denylist is asked before: no statement can read what is divided among nodes and change what each has a copy of.
+# Whether the token's own session has ended does not matter: whoever is told of a reuse presses "everywhere" with it.
+# (Nor could one statement read the denylist, which may be divided among nodes, and change what each has a copy of.)
 END_ALL_SESSIONS = Statement(
     update(User)
-    .where(
-        col(User.id) == user_id,
-        col(User.is_active),
-        col(User.token_version) == bindparam("token_version", type_=Integer),
-    )
+    .where(col(User.id) == user_id, col(User.token_version) == bindparam("old_version", type_=Integer))
     .values(**_ended)
     .returning(col(User.id)),
     Id,
 )
-END_EVERY_SESSION = Statement(update(User).values(**_ended).returning(col(User.id)), Id)
+# A version that no earlier token names, whatever moment the rows are from (a dump's, a standby's): other versions grow
+# by one when somebody signs out everywhere, this one by the second since 2020. The column holds it until 2088.
+# Without parameters, so that psql can run the text.
+_seconds: ColumnElement[int] = literal_column(
+    "floor(extract(epoch FROM statement_timestamp() - timestamptz '2020-01-01 00:00Z'))::int"
+)
+END_EVERY_SESSION = Statement(
+    update(User).values(
+        token_version=func.greatest(col(User.token_version) + literal_column("1"), _seconds),
+        updated_at=func.statement_timestamp(),
+    ),
+    NoRow,
+)
 END_SESSIONS_OF = Statement(update(User).where(_of_email).values(**_ended).returning(col(User.id)), Id)
 UPDATE_ACTIVE = Statement(
     update(User).where(_of_email).values(**_ended, is_active=bindparam("active")).returning(col(User.id)), Id
@@ -131,14 +143,14 @@ SELECT_USERS = Statement(
 async def insert_user(
     database: Database, user_id: UUID, *, email: str, name: str | None, password_hash: str, now: datetime
 ) -> UserRow | None:
-    """Give the new account, or None if the e-mail is taken."""
+    """Return the new account, or None if the e-mail is taken."""
     return await database.fetch_one(
         INSERT_USER, id=user_id, email=email, name=name, password_hash=password_hash, now=now
     )
 
 
 async def select_account(database: Database, email: str, *, dummy_hash: str) -> Account:
-    """Find an account by its normalised e-mail; otherwise return a dummy with this hash."""
+    """Return the account of a normalised e-mail; if there is none, a dummy with this hash."""
     account = await database.fetch_one(
         SELECT_ACCOUNT, email=email, dummy_hash=dummy_hash, dummy_id=_NOBODY, dummy_created_at=_NEVER
     )
@@ -154,33 +166,31 @@ async def update_password_hash(database: Database, user_id: UUID, *, old_hash: s
 
 
 async def update_token_version(database: Database, claims: Claims, now: datetime) -> bool:
-    """End every session of the user, if the token's own is active."""
-    user = {"user_id": claims.user_id, "token_version": claims.token_version}
-    if await database.fetch_one(SELECT_ACTIVE_USER, session_id=claims.session_id, **user) is None:
-        return False
-    return await database.fetch_one(END_ALL_SESSIONS, now=now, **user) is not None
-
-
-async def end_every_session(database: Database, now: datetime) -> int:
-    """End every sign-in of everybody, and say of how many."""
-    return len(await database.fetch_all(END_EVERY_SESSION, now=now))
+    """End every session of the user, if the token has the user's version."""
+    ended = await database.fetch_one(
+        END_ALL_SESSIONS,
+        user_id=claims.user_id,
+        old_version=claims.token_version,
+        now=now,
+    )
+    return ended is not None
 
 
 async def end_sessions_of(database: Database, email: str, *, now: datetime) -> bool:
-    """End every sign-in of one account; False if there is none."""
+    """End every session of one account; False if there is no account."""
     return await database.fetch_one(END_SESSIONS_OF, which=email, now=now) is not None
 
 
 async def update_active(database: Database, email: str, *, is_active: bool, now: datetime) -> bool:
-    """Open or close an account and end its sign-ins; False if there is none."""
+    """Open or close an account and end its sessions; False if there is no account."""
     return await database.fetch_one(UPDATE_ACTIVE, which=email, active=is_active, now=now) is not None
 
 
 async def delete_user(database: Database, email: str) -> bool:
-    """Delete an account and all that is its own; False if there is none."""
+    """Delete an account and all that belongs to it; False if there is no account."""
     return await database.fetch_one(DELETE_USER, which=email) is not None
 
 
 async def select_users(database: Database, *, after: str, limit: int) -> list[ListedUser]:
-    """Give the accounts whose e-mail addresses follow, in their order."""
+    """Return the next accounts in order of their e-mail addresses."""
     return await database.fetch_all(SELECT_USERS, after=after, limit=limit)

@@ -87,7 +87,10 @@ async def sign_up(body: SignUpBody, auth: Auth, address: ClientAddress) -> Respo
 )
 async def sign_in(body: SignInBody, auth: Auth, address: ClientAddress) -> Response:
     """Opens a session of its own on this device. A wrong password and an unknown e-mail get the same answer."""
-    return session_response(await auth.sign_in(address, email=body.email, password=body.password.get_secret_value()))
+    password = body.password.get_secret_value()
+    return session_response(
+        await auth.sign_in(address, email=body.email, password=password, refresh_token=body.refresh_token)
+    )
 
 
 @public.post(

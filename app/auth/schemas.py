@@ -5,15 +5,13 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from app.auth.emails import normalise_email
 from app.auth.models import NAME_LENGTH
+from app.auth.passwords import MAX_INPUT_LENGTH, MAX_LENGTH, MIN_LENGTH, normalise_password
 from app.core.fields import NO_NUL, storable
 from app.core.http.error_responses import Problem
-
-PASSWORD_MIN_LENGTH = 8
-PASSWORD_MAX_LENGTH = 128
 
 
 def _email(text: str) -> str:
@@ -23,8 +21,14 @@ def _email(text: str) -> str:
     return email
 
 
-def _storable_secret(secret: SecretStr) -> SecretStr:
-    storable(secret.get_secret_value())
+def _new_password(secret: SecretStr) -> SecretStr:
+    """Count the code points of what is hashed: U+FDFA alone are 18, and an e with its accent is one."""
+    text = storable(secret.get_secret_value())
+    length = len(normalise_password(text)) if len(text) <= MAX_INPUT_LENGTH else len(text)
+    if length < MIN_LENGTH:
+        raise PydanticKnownError("string_too_short", {"min_length": MIN_LENGTH})
+    if length > MAX_LENGTH:
+        raise PydanticKnownError("string_too_long", {"max_length": MAX_LENGTH})
     return secret
 
 
@@ -48,11 +52,15 @@ Email = Annotated[
 NewPassword = Annotated[
     SecretStr,
     Field(
-        min_length=PASSWORD_MIN_LENGTH,
-        max_length=PASSWORD_MAX_LENGTH,
-        json_schema_extra={"format": "password", "pattern": NO_NUL},
+        description="8 to 128 characters, counted in Unicode's normal form NFKC.",
+        json_schema_extra={
+            "format": "password",
+            "minLength": MIN_LENGTH,
+            "maxLength": MAX_LENGTH,
+            "pattern": NO_NUL,
+        },
     ),
-    AfterValidator(_storable_secret),
+    AfterValidator(_new_password),
 ]
 AnyPassword = Annotated[
     SecretStr, PlainValidator(_any_text, json_schema_input_type=str), Field(json_schema_extra={"format": "password"})
@@ -98,6 +106,10 @@ class SignInBody(Body):
 
     email: Email
     password: AnyPassword
+    refresh_token: Annotated[
+        str | None,
+        Field(description="A refresh token of this account, used or expired: this device has failures of its own."),
+    ] = None
 
 
 class RefreshBody(Body):

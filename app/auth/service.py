@@ -4,7 +4,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+import msgspec
 
 from app.auth import denylist, repository
 from app.auth.active_session import UserRow
@@ -16,7 +18,7 @@ from app.auth.principal import Principal
 from app.auth.tokens import Claims, TokenCodec, TokenPair, TokenType, successor_id
 from app.auth.user_database import UserDatabase
 from app.core.clock import Clock
-from app.core.config import Settings
+from app.core.config import MAX_REFRESH_TOKEN_DAYS, Settings
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.errors import TooManyRequests
 from app.core.logging import get_logger
@@ -31,6 +33,11 @@ DENYLIST_GRACE = timedelta(days=1)
 # One rotation in so many deletes expired rows, more than all of them add, so that they become fewer.
 PRUNE_EVERY = 8
 PRUNE_BATCH_ON_REFRESH = 40
+# As long as a token of the session can be valid under any setting. The refresh lifetime of the moment would not do: a
+# token's life is judged by the setting, so that lowering it, signing out, pruning and raising it again would revive
+# what had been signed out, and nobody knows the lives that the session's other tokens were given. It costs one row a
+# sign-out, where a session that is in use for a day leaves 96 for its refreshes.
+ENDED_SESSION_KEPT = timedelta(days=MAX_REFRESH_TOKEN_DAYS) + DENYLIST_GRACE
 
 
 class NewSession(NamedTuple):
@@ -70,7 +77,8 @@ class AuthService:
         await self.limiter.hit("signup-address", address, self.settings.rate_limit_signup_address)
         if self.settings.common_passwords == "refuse" and is_common(password, email):
             raise CommonPassword
-        password_hash = await self.passwords.hash(password)  # before the insert: a taken e-mail takes as long
+        # Before the insert: a taken e-mail takes as long.
+        password_hash = await self.passwords.hash(password, client=address)
         now = self.clock()
         user = await repository.insert_user(
             self.database, uuid4(), email=email, name=name, password_hash=password_hash, now=now
@@ -80,17 +88,22 @@ class AuthService:
         logger.info("signed_up", extra={"user_id": user.id})
         return self._begin_session(user, 0, now)
 
-    async def sign_in(self, address: str, *, email: str, password: str) -> NewSession:
-        """Open a session. Raises: TooManyRequests, InvalidCredentials. Source: FR-006, NFR-005."""
+    async def sign_in(self, address: str, *, email: str, password: str, refresh_token: str | None = None) -> NewSession:
+        """Open a session. Raises: TooManyRequests, InvalidCredentials. Source: FR-006, NFR-005.
+
+        A device that presents a refresh token of the account, used or expired, has signed in before.
+        """
         email = normalise_email(email) or ""
-        await self._count_attempt(address, email)
+        await self.limiter.hit("signin-address", address, self.settings.rate_limit_signin_address)
         account = await repository.select_account(self.database, email, dummy_hash=self.passwords.dummy_hash)
-        verified = await self.passwords.verify(password, account.password_hash)
+        counter = self._attempt_counter(account.id, email, refresh_token)
+        await self._count_attempt(address, counter)
+        verified = await self.passwords.verify(password, account.password_hash, client=address)
         if not account.known or not account.is_active or not verified.correct:
             logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
             self.record_event("sign_in_failed")
             raise InvalidCredentials
-        await self.limiter.clear("signin-account", email)
+        await self.limiter.clear(*counter)
         await self.limiter.give_back("signin-address", address)
         if verified.new_hash:
             with suppress(DatabaseUnavailable):  # the old one is good, and the next sign-in tries again
@@ -101,11 +114,17 @@ class AuthService:
         user = UserRow(account.id, account.email, account.name, account.created_at)
         return self._begin_session(user, account.token_version, self.clock())
 
-    async def _count_attempt(self, address: str, email: str) -> None:
+    def _attempt_counter(self, account_id: UUID, email: str, refresh_token: str | None) -> tuple[str, str]:
+        """Return what failures count for: the account, or a device of its owner, which strangers cannot lock."""
+        claims = self._read_expired_too(refresh_token, "refresh", self.clock())
+        if claims and claims.user_id == account_id:
+            return "signin-device", str(claims.session_id)
+        return "signin-account", email
+
+    async def _count_attempt(self, address: str, counter: tuple[str, str]) -> None:
         """Count before the hash, so that attempts at once cannot slip through together."""
-        await self.limiter.hit("signin-address", address, self.settings.rate_limit_signin_address)
         try:
-            await self.limiter.hit("signin-account", email, self.settings.rate_limit_signin_account)
+            await self.limiter.hit(*counter, self.settings.rate_limit_signin_account)
         except TooManyRequests:
             # No password was tried: one locked account must not lock the office behind this address.
             await self.limiter.give_back("signin-address", address)
@@ -129,9 +148,7 @@ class AuthService:
             return await self._answer_used_token(claims, now)
         if claims.token_id.int % PRUNE_EVERY == 0:
             with suppress(DatabaseUnavailable):  # the token is used: its successor must be sent all the same
-                await denylist.delete_expired_tokens_of(
-                    self.database, claims.user_id, now, batch=PRUNE_BATCH_ON_REFRESH
-                )
+                await denylist.delete_expired_tokens_of(self.database, claims.user_id, batch=PRUNE_BATCH_ON_REFRESH)
         return self._successor(claims, now)
 
     async def _answer_used_token(self, claims: Claims, now: datetime) -> TokenPair:
@@ -144,7 +161,9 @@ class AuthService:
         if leeway:
             used = await denylist.select_used_token(self.database, claims, successor_id=successor_id(claims.token_id))
             if used and not used.successor_used and now - used.used_at <= leeway:
-                return self._successor(claims, used.used_at)
+                pair = self._successor(claims, used.used_at)
+                age = max(0, int(now.timestamp()) - int(used.used_at.timestamp()))
+                return msgspec.structs.replace(pair, expires_in=max(0, pair.expires_in - age))
         if await self._end_session(claims, "reused", now):
             logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
             self.record_event("refresh_reuse_detected")
@@ -180,7 +199,7 @@ class AuthService:
         logger.info("signed_out", extra={"user_id": first.user_id, "everywhere": everywhere})
 
     async def _end_session(self, claims: Claims, reason: denylist.Reason, now: datetime) -> bool:
-        expires_at = now + timedelta(seconds=self.settings.refresh_token_seconds) + DENYLIST_GRACE
+        expires_at = now + ENDED_SESSION_KEPT
         return await denylist.insert_ended_session(self.database, claims, reason, now, expires_at=expires_at)
 
     def _read_expired_too(self, token: str | None, kind: TokenType, now: datetime) -> Claims | None:

@@ -32,7 +32,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a genuine token says. Times are seconds since the epoch."""
+    """What a valid token says. Times are seconds since the epoch."""
 
     token_type: TokenType
     user_id: UUID
@@ -41,6 +41,8 @@ class Claims:
     token_version: int
     issued_at: int
     expires_at: int
+    valid_from: int
+    """When it was issued, or its `nbf` if that is later."""
 
 
 class TokenPair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -53,7 +55,7 @@ class TokenPair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def successor_id(token_id: UUID) -> UUID:
-    """Give the `jti` of the one refresh token that may follow this one."""
+    """Return the `jti` of the one refresh token that may follow this one."""
     return uuid5(token_id, "refresh")
 
 
@@ -64,10 +66,10 @@ class TokenCodec:
         keys = [_Key(text) for text in (secret, previous) if text]
         self._key = keys[0]
         self._lifetimes: dict[TokenType, int] = {"access": access_seconds, "refresh": refresh_seconds}
-        # A genuine token begins with one of these exact texts, so that no header of a stranger is ever parsed.
+        # A valid token begins with one of these exact texts, so that no header that a stranger wrote is ever parsed.
         self._headers = {kind: {key.headers[kind]: key for key in keys} for kind in _TYPES}
-        # What a token says never changes, so that it need not be computed at each request: the same text, the same
-        # secrets, the same claims. A refusal is not kept; the times, and whether its sign-in lives, are asked anew.
+        # The same text and the same secrets give the same claims, so they are computed once. Nothing is kept of a token
+        # that is not valid; the times, and whether the session is active, are checked at each request.
         self._verified = lru_cache(maxsize=CACHED_TOKENS)(partial(self._verify, kind="access"))
 
     def issue(self, user_id: UUID, session_id: UUID, version: int, *, refresh_id: UUID, now: datetime) -> TokenPair:
@@ -88,7 +90,7 @@ class TokenCodec:
         return f"{signed}.{base64url_encode(self._key.key.sign(signed.encode())).decode()}"
 
     def read(self, token: str, kind: TokenType, now: datetime, *, expired_too: bool = False) -> Claims:
-        """Give the claims of a token that we issued and that lives. Raises: InvalidToken, whatever is wrong.
+        """Return the claims of a token that was issued here and has not expired. Raises: InvalidToken.
 
         Source: RFC 7519 4.1, RFC 8725 3, RFC 9068 4.
         """
@@ -97,7 +99,7 @@ class TokenCodec:
         except Exception as error:  # whatever the parser meets: RecursionError, OverflowError, UnicodeError…
             raise InvalidToken from error
         seconds = now.timestamp()
-        if claims.issued_at > seconds + 60 or (claims.expires_at <= seconds and not expired_too):
+        if claims.valid_from > seconds + 60 or (claims.expires_at <= seconds and not expired_too):
             raise InvalidToken
         return claims
 
@@ -105,7 +107,7 @@ class TokenCodec:
         return self._claims(_from_json(self._payload(token, kind).decode()), kind)
 
     def _payload(self, token: str, kind: TokenType) -> bytes:
-        """Give the signed bytes. Exactly one spelling of a token passes."""
+        """Return the signed bytes. Exactly one spelling of a token passes."""
         match = _TOKEN.fullmatch(token) if len(token) <= MAX_TOKEN_LENGTH else None
         if match is None:
             raise InvalidToken
@@ -117,19 +119,23 @@ class TokenCodec:
 
     def _claims(self, said: dict[str, Any], kind: TokenType) -> Claims:
         issued_at, expires_at, version = said["iat"], said["exp"], said["ver"]
-        if not all(type(number) is int for number in (issued_at, expires_at, version)) or version not in _VERSIONS:
+        not_before = said.get("nbf", issued_at)  # ours have none; who shares the secret may add claims
+        if not all(type(n) is int for n in (issued_at, expires_at, not_before, version)) or version not in _VERSIONS:
+            raise InvalidToken
+        if "aud" in said:  # ours have none: it is meant for somebody else
             raise InvalidToken
         if said["iss"] != ISSUER or said["type"] != kind or said["user_id"] != said["sub"]:
             raise InvalidToken
-        # A longer life than configured comes from an older setting or another signer: not ours any more.
+        # A longer life than configured comes from an older setting or another signer: it is no longer accepted.
         if not 0 < expires_at - issued_at <= self._lifetimes[kind]:
             raise InvalidToken
         user_id, session_id, token_id = (_uuid(said[name]) for name in ("sub", "sid", "jti"))
-        return Claims(kind, user_id, session_id, token_id, version, issued_at, expires_at)
+        valid_from = max(issued_at, not_before)
+        return Claims(kind, user_id, session_id, token_id, version, issued_at, expires_at, valid_from)
 
 
 class _Key:
-    """A secret with its `kid`. jose parses a secret that looks like JSON, a ready key it takes as it is."""
+    """A secret with its `kid`. python-jose would parse a secret that looks like JSON; a ready key it takes as it is."""
 
     def __init__(self, secret: str) -> None:
         self.key: Key = jwk.construct(secret, "HS256")

@@ -64,6 +64,12 @@ def _change_user(given: Given) -> None:
     change_user(load_settings(), given.action, given.email)
 
 
+def _sign_everybody_out(given: Given) -> None:
+    from app.cli.users import sign_everybody_out
+
+    sign_everybody_out(load_settings())
+
+
 def _openapi(given: Given) -> None:
     from app.cli.openapi import print_openapi
 
@@ -110,7 +116,11 @@ def make_parser() -> argparse.ArgumentParser:
     for action, text in USER_ACTIONS.items():
         command = actions.add_parser(action, help=text)
         command.set_defaults(run=_change_user)
-        command.add_argument("email")
+        which = command.add_mutually_exclusive_group(required=True) if action == "signout" else command
+        which.add_argument("email", nargs="?" if action == "signout" else None)
+        if action == "signout":
+            everybody = "End every session of every account."
+            which.add_argument("--all", dest="run", action="store_const", const=_sign_everybody_out, help=everybody)
     return parser
 
 

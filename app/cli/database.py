@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from app.auth.denylist import delete_expired_tokens
-from app.auth.repository import end_every_session
+from app.auth.repository import END_EVERY_SESSION
 from app.cli.serve import database_running, echo
 from app.core.clock import system_clock
 from app.core.config import Settings
@@ -18,6 +18,7 @@ from app.core.database.migrations import head_revision, upgrade
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.operator_error import OperatorError
 from app.core.rate_limits.database import prune_counters
+from app.tables import metadata
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ def prune(settings: Settings) -> None:
 async def _prune(database: Database) -> None:
     now = system_clock()
     for what, deletions in (
-        ("denylist rows", delete_expired_tokens(database, now, batch=PRUNE_BATCH)),
+        ("denylist rows", delete_expired_tokens(database, batch=PRUNE_BATCH)),
         ("counters", prune_counters(database, now)),
     ):
         total = 0
@@ -104,10 +105,9 @@ def restore(settings: Settings, file: Path) -> None:
     with reachable_database(settings) as ready:
         echo(f"Restoring {file} …")
         was_distributed = distribution.is_distributed_at(ready.dsn)
-        backup.restore(ready.dsn, file)
+        # The denylist is as old as the dump: tokens that were used or signed out since would be valid again.
+        backup.restore(ready.dsn, file, tables=metadata.tables, then=END_EVERY_SESSION.sql)
         upgrade(ready.dsn)
         if was_distributed:  # pg_restore has made ordinary tables of them
             distribution.distribute(ready.dsn)
-        # The denylist is as old as the dump, so that what has been signed out or used since would be good again.
-        run_with_pool(ready, lambda database: end_every_session(database, system_clock()))
         echo("Restored. Everybody signs in again.")

@@ -10,7 +10,7 @@ from app.cli.serve import database_running
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
 from app.core.database.distribution import find_nodes, has_extension, is_distributed
-from app.core.database.migrations import head_revision
+from app.core.database.migrations import head_revision, is_newer
 from app.core.database.pool import connection_arguments
 
 CLOCK_SECONDS = 5
@@ -21,7 +21,7 @@ Verdict = Literal["ok", "warn", "fail"]
 
 
 class Finding(NamedTuple):
-    """What was looked at, how it is, and what to do if that is not well."""
+    """What was checked, its state, and what to do about it."""
 
     verdict: Verdict
     what: str
@@ -45,21 +45,25 @@ def report(settings: Settings) -> bool:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at everything, one after the other; a database that cannot be reached ends it."""
+    """Yield one finding after the other; a database that cannot be reached is the last."""
     yield from _settings(settings)
     yield _hashing(settings)
     try:
-        # As the service does it, so that what stops the service stops this.
+        # With the arguments of the service, so that whatever keeps it from connecting shows here.
         with psycopg.connect(settings.dsn.conninfo, **connection_arguments(settings.dsn)) as connection:
             yield _reach(connection)
             yield _migration(connection)
             yield _clock(connection)
             yield _durability(connection)
+            if settings.dsn.moves:
+                yield _failover(connection)
             yield _distribution(connection)
             yield _connections(connection, settings)
     except psycopg.OperationalError as error:
         if "startup parameter" in str(error):
             yield Finding("fail", "database", "stands behind a pooler: set DATABASE_POOLER=transaction")
+        elif "session is read-only" in str(error):
+            yield Finding("fail", "database", "answers, and none of its servers takes writes: promote one")
         else:
             yield Finding("fail", "database", "cannot be reached: check DATABASE_URL and that the server runs")
 
@@ -106,6 +110,9 @@ def _migration(connection: psycopg.Connection) -> Finding:
         found = ""
     if found == head_revision():
         return Finding("ok", "migration", f"at {found}")
+    if is_newer(found):
+        how = f"at {found}, newer than this code, which knows {head_revision()}: update the rest of the processes"
+        return Finding("warn", "migration", how)
     return Finding("fail", "migration", f"at {found or 'none'}, not {head_revision()}: run python -m app migrate")
 
 
@@ -126,6 +133,15 @@ def _durability(connection: psycopg.Connection) -> Finding:
     if "off" in (fsync, synchronous_commit):
         return Finding("warn", "durability", "fsync or synchronous_commit is off: a crash loses what was acknowledged")
     return Finding("ok", "durability", "what is acknowledged is on disk")
+
+
+def _failover(connection: psycopg.Connection) -> Finding:
+    settings = ("synchronous_standby_names", "synchronous_commit")
+    standbys, waits = _ask(connection, "SELECT " + ", ".join(f"current_setting('{name}')" for name in settings))
+    if not standbys or waits in ("off", "local"):
+        how = "no standby is waited for (synchronous_standby_names): it would lose what was acknowledged last"
+        return Finding("warn", "failover", how)
+    return Finding("ok", "failover", f"what is acknowledged is at a standby of {standbys} too")
 
 
 def _distribution(connection: psycopg.Connection) -> Finding:

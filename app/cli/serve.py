@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import NoReturn
 
@@ -17,18 +17,20 @@ from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.core.logging import configure_logging
 
 GRACE_SECONDS = 10
-# Longer than balancers keep theirs, 60 seconds as a rule: who closes first breaks the request that is on its way.
+# Longer than balancers keep their connections, 60 seconds as a rule: if this side closes first, a request that the
+# balancer has just sent is lost.
 KEEP_ALIVE_SECONDS = 75
 
 
 def echo(text: str) -> None:
-    """Tell the person at the terminal, at once."""
-    print(text, file=sys.stderr, flush=True)
+    """Print to the terminal at once; a terminal that is gone is no reason to stop."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def database_running(settings: Settings) -> Iterator[Settings]:
-    """Give settings that name a database: the one set, or an embedded one that runs meanwhile."""
+    """Yield settings that name a database: the one that is set, or an embedded one that runs meanwhile."""
     if settings.database_url is not None:
         yield settings
         return
@@ -46,12 +48,19 @@ def database_running(settings: Settings) -> Iterator[Settings]:
 
 
 def _keep_running(postgres: EmbeddedPostgres, done: threading.Event) -> None:
+    said = ""
     while not done.wait(0.5):
+        trouble = ""
         try:
             if postgres.ensure_running():
                 echo("The embedded PostgreSQL had stopped and was started again.")
         except EmbeddedUnavailable as error:
-            echo(str(error))
+            trouble = str(error)
+        except OSError as error:  # too many open files, no memory: that passes, and nobody else would look again
+            trouble = f"The embedded PostgreSQL cannot be looked after ({error.strerror}): trying again …"
+        if trouble and trouble != said:
+            echo(trouble)
+        said = trouble
 
 
 def serve(settings: Settings) -> None:

@@ -1,11 +1,14 @@
 """`users`: list, deactivate, activate, sign out or delete accounts."""
 
 from app.auth import accounts_admin
+from app.auth.repository import END_EVERY_SESSION
 from app.cli.database import reachable_database, run_with_pool
 from app.cli.serve import echo
 from app.core.clock import system_clock
 from app.core.config import Settings
+from app.core.database.maintenance import run_without_timeouts
 from app.core.database.pool import Database
+from app.core.logging import plain
 
 _CHANGES = {
     "deactivate": accounts_admin.deactivate,
@@ -24,7 +27,8 @@ def list_users(settings: Settings) -> None:
 async def _list_users(database: Database) -> None:
     async for user in accounts_admin.list_users(database):
         state = "active" if user.is_active else "inactive"
-        print(f"{user.created_at:%Y-%m-%d}  {state:<8}  {user.email}" + (f"  ({user.name})" if user.name else ""))
+        line = f"{user.created_at:%Y-%m-%d}  {state:<8}  {user.email}" + (f"  ({user.name})" if user.name else "")
+        print(plain(line))
 
 
 def change_user(settings: Settings, action: str, email: str) -> None:
@@ -32,3 +36,10 @@ def change_user(settings: Settings, action: str, email: str) -> None:
     with reachable_database(settings) as ready:
         run_with_pool(ready, lambda database: _CHANGES[action](database, email, system_clock()))
         echo(f"Done: {action} {email}.")
+
+
+def sign_everybody_out(settings: Settings) -> None:
+    """End every session of every account."""
+    with reachable_database(settings) as ready:
+        count = run_without_timeouts(ready.dsn, END_EVERY_SESSION.sql)
+        echo(f"Done: signed out {count:,} accounts.")

@@ -1,7 +1,6 @@
 """`POST /api/auth/login`: sign-in under another name, with JSON or the OAuth form."""
 
 import json
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -13,6 +12,7 @@ from app.auth.router import session_response
 from app.auth.schemas import SignedInRead, SignInBody
 from app.core.errors import BODY_ERRORS, TooManyRequests
 from app.core.http.error_responses import error_responses
+from app.core.http.forms import parse_form
 from app.core.http.problems import ErrorRenderer
 from app.core.http.routing import FORM, ApiRoute, StrictRequest, make_router
 
@@ -20,10 +20,10 @@ from app.core.http.routing import FORM, ApiRoute, StrictRequest, make_router
 async def read_form_as_json(request: StrictRequest) -> None:
     """Replace an OAuth form by the JSON body that it means."""
     if request.headers.get("content-type", "").lower().startswith(FORM):
-        form = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
+        form = dict(parse_form(await request.body()))
         if "username" in form:
             form["email"] = form.pop("username")
-        request.replace_body(json.dumps(form).encode())
+        request.replace_body(json.dumps(form, ensure_ascii=False).encode())  # not escaped, which could make it too long
 
 
 class FormOrJsonRoute(ApiRoute):

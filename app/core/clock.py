@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Gives the present moment as aware UTC."""
+"""Returns the present moment as aware UTC."""
 
 stopwatch = time.perf_counter
 """Seconds from an arbitrary start, for measuring durations."""

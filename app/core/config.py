@@ -17,6 +17,8 @@ from app.core.operator_error import OperatorError
 Network = IPv4Network | IPv6Network
 
 _EXAMPLE_WORDS = ("changeme", "change-me", "example", "your-secret", "secret-key", "password", "replace")
+# A row of the denylist outlives every token that this allows: raise it, and the rows that are there are too short.
+MAX_REFRESH_TOKEN_DAYS = 366
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -53,7 +55,7 @@ def _limit(value: Any) -> Any:
 
 
 def weakness(secret: str) -> str | None:
-    """Say why a secret is too weak for production, or give None."""
+    """Return why a secret is too weak for production, or None."""
     if len(set(secret)) < 10:
         return "repeats few characters"
     if any(word in secret.lower() for word in _EXAMPLE_WORDS):
@@ -85,7 +87,7 @@ class Settings(BaseSettings):
     better_auth_secret_previous: SecretStr | None = None
     frontend_url: Origins = ("http://localhost:3000", "http://localhost:3001")
     access_token_expire_minutes: float = Field(default=15, gt=0, le=24 * 60, allow_inf_nan=False)
-    refresh_token_expire_days: float = Field(default=7, gt=0, le=366, allow_inf_nan=False)
+    refresh_token_expire_days: float = Field(default=7, gt=0, le=MAX_REFRESH_TOKEN_DAYS, allow_inf_nan=False)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
@@ -105,7 +107,7 @@ class Settings(BaseSettings):
     rate_limit_storage: SecretStr | None = None
     rate_limit_signin_account: LimitSetting = Limit(10, 900)
     rate_limit_signin_address: LimitSetting = Limit(100, 900)
-    rate_limit_signup_address: LimitSetting = Limit(600, 60)
+    rate_limit_signup_address: LimitSetting = Limit(60, 60)
     rate_limit_refresh_session: LimitSetting = Limit(120, 60)
     trusted_proxies: Networks = ()
 

@@ -27,13 +27,14 @@ VISIBLE = rf"^[^\x00]*[^{_INVISIBLE}][^\x00]*$"
 """Text that shows something; written so that Python and JavaScript read it alike."""
 
 _VISIBLE = re.compile(VISIBLE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
     """Raises: PydanticCustomError for what cannot be stored as text."""
     if "\0" in text:
         raise PydanticCustomError("own_nul", "must not contain NUL characters")
-    if any("\ud800" <= c <= "\udfff" for c in text):
+    if _SURROGATE.search(text):
         raise PydanticCustomError("own_string_unicode", "must be text without lone surrogates")
     return text
 

@@ -28,7 +28,7 @@ set_request_id = _request_id.set
 
 
 def configure_logging(level: str, log_format: str) -> None:
-    """Send every record to standard error; `auto` is readable on a terminal and JSON elsewhere."""
+    """Write every record to standard error; `auto` is readable on a terminal and JSON elsewhere."""
     readable = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ConsoleFormatter() if readable else JsonFormatter())
@@ -38,11 +38,11 @@ def configure_logging(level: str, log_format: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
         logging.getLogger(name).handlers[:] = []
         logging.getLogger(name).propagate = True
-    logging.getLogger("uvicorn.access").disabled = True  # RequestContext says it better
-    # What no format of ours shows need not be found out for each line (the "Optimization" section of logging's HOWTO).
+    logging.getLogger("uvicorn.access").disabled = True  # RequestContext logs requests
+    # Neither format shows these, so they are not collected for each line ("Optimization" in the HOWTO of logging).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None  # as that section says
-    for name in _QUIET:  # at INFO and below these speak at every request, some of them of its content
+    logging._srcfile = None  # from the same section
+    for name in _QUIET:  # at INFO and below these log every request, some of them its content
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it logs the address at each failed attempt
 
@@ -76,11 +76,11 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        members = " ".join(f"{name}={_plain(value)}" for name, value in _members(record).items())
-        line = f"{time} {record.levelname.lower():<7} {_plain(record.getMessage())} {members}".rstrip()
+        members = " ".join(f"{name}={plain(value)}" for name, value in _members(record).items())
+        line = f"{time} {record.levelname.lower():<7} {plain(record.getMessage())} {members}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def _plain(value: Any) -> str:
-    """Escape what could move the cursor or begin a line of its own."""
+def plain(value: Any) -> str:
+    """Escape what could move the cursor, turn the direction of text or begin a line of its own."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))

@@ -1,4 +1,4 @@
-"""Is it there, is it alive, is it ready? And what is it."""
+"""`/` and `/health`: what the service is, whether the process runs, whether it can serve."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import column, select, table
 
 from app import __version__
-from app.core.database.migrations import head_revision
+from app.core.database.migrations import is_served
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.database.statement import Row, Statement
 from app.core.http.error_responses import error_responses
@@ -24,7 +24,7 @@ SELECT_REVISION = Statement(select(column("version_num")).select_from(table("ale
 
 
 class NotMigrated(DatabaseUnavailable):
-    """The database is reachable, at another revision."""
+    """The database is reachable, at an older revision."""
 
     code = "DATABASE_NOT_MIGRATED"
     message = "The database is not at the version that this service needs."
@@ -58,8 +58,8 @@ async def show_about(request: Request) -> About:
     return About(name=request.app.title, version=__version__, status="ok", links=links)
 
 
-@router.get("/health", summary="Is it alive?")
-@router.get("/health/live", name="show_liveness", summary="Is the process alive?")
+@router.get("/health", summary="Does the process run?")
+@router.get("/health/live", name="show_liveness", summary="Does the process run?")
 async def show_health() -> Health:
     """Answers as long as the process runs, whatever the database does."""
     return Health(status="ok")
@@ -67,7 +67,7 @@ async def show_health() -> Health:
 
 @router.get("/health/ready", summary="Can it serve?", responses=error_responses(DatabaseUnavailable, NotMigrated))
 async def show_readiness(request: Request) -> Health:
-    """Says yes while the database is reachable and at this code's migration: a load balancer's question."""
+    """Says yes while the database is reachable and at this code's migration or a later one: a balancer's question."""
     await require_ready(request.app.state.database)
     return Health(status="ready")
 
@@ -75,5 +75,5 @@ async def show_readiness(request: Request) -> Health:
 async def require_ready(database: Database) -> None:
     """Raises: DatabaseUnavailable, NotMigrated."""
     found = await database.fetch_one(SELECT_REVISION)
-    if found is None or found.version_num != head_revision():
+    if found is None or not is_served(found.version_num):
         raise NotMigrated

@@ -28,7 +28,7 @@ class Metrics:
             buckets=BUCKETS_SECONDS,
             registry=registry,
         )
-        self.events = Counter("auth_events", "What happened to sign-ins.", ["event"], registry=registry)
+        self.events = Counter("auth_events", "What happened to sessions.", ["event"], registry=registry)
         for event in events:
             self.events.labels(event)  # from 0, so that the first one is an increase
         self.denylist_rows = Gauge(
@@ -50,7 +50,7 @@ class Metrics:
         self.durations.labels(method, route).observe(seconds)
 
     def count_event(self, event: str) -> None:
-        """Count something that happened to a sign-in."""
+        """Count something that happened to a session."""
         self.events.labels(event).inc()
 
     async def watch(self, pool: Any) -> NoReturn:
@@ -68,7 +68,7 @@ class Metrics:
         self.connections.labels("waited_for").set(stats.get("requests_waiting", 0))
 
     def exposition(self) -> bytes:
-        """Give everything in Prometheus' text format, added up over the workers if there are several."""
+        """Return everything in Prometheus' text format, added up over the workers if there are several."""
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if not folder:
             return generate_latest(self.registry)

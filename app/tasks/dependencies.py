@@ -18,8 +18,9 @@ def _task_id(text: Any) -> UUID:
 
 
 TaskId = Annotated[UUID, BeforeValidator(_task_id, json_schema_input_type=UUID), Path(description="The task's id.")]
+# Several lines of one header are one list (RFC 9110 5.3): FastAPI hands all of them to a sequence.
 IfMatch = Annotated[
-    Any,  # FastAPI would take a sequence for a header that is sent several times
+    list[int] | None,
     BeforeValidator(versions_to_match, json_schema_input_type=str | None),
     Header(
         alias="If-Match", description="Write only if the task still has this `ETag`; otherwise 412.", examples=['"1"']
@@ -27,7 +28,9 @@ IfMatch = Annotated[
 ]
 """The versions that a write is meant for."""
 IfNoneMatch = Annotated[
-    str | None, Header(description="Answer 304 if the task still has this `ETag`.", examples=['"1"'])
+    list[str] | None,
+    BeforeValidator(list, json_schema_input_type=str | None),
+    Header(description="Answer 304 if the task still has this `ETag`.", examples=['"1"']),
 ]
 IdempotencyKey = Annotated[
     str | None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import Server, serving
+from tests.support.server import Server, serving
 
 
 @pytest.fixture(scope="session")

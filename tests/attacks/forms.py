@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from jose import jwt
 
-from tests.support import SECRET
+from tests.support.settings import SECRET
 
 COMMON_SECRETS = [
     *("secret", "changeme", "password", "123456", "key", "jwt", "token", "admin", "test", "default", "supersecret"),
@@ -33,7 +33,10 @@ def hmac_sign(header: Any, payload: Any, secret: str | bytes = SECRET, digest: s
 
 
 def forged(genuine: str) -> Iterator[tuple[str, str]]:
-    """Give (name, token) pairs, none of which may pass. `genuine` is a living access or refresh token."""
+    """Yield (name, token) pairs, none of which may pass; each name begins with the code of its threat.
+
+    `genuine` is a valid access or refresh token.
+    """
     head, body, signature = genuine.split(".")
     header, claims = jwt.get_unverified_header(genuine), jwt.get_unverified_claims(genuine)
     yield from _headers(header, claims, signature)
@@ -46,49 +49,50 @@ def _headers(header: dict[str, Any], claims: dict[str, Any], signature: str) -> 
     for alg in ("none", "None", "NONE", "nOnE"):
         text = f"{segment(header | {'alg': alg})}.{segment(claims)}"
         for rest in ("", ".", f".{signature}"):
-            yield f"A1 alg {alg} with {rest[:2]!r}", text + rest
+            yield f"T-A01 alg {alg} with {rest[:2]!r}", text + rest
     for alg, digest in (("HS384", "sha384"), ("HS512", "sha512"), ("HS256", "sha512"), ("HS512", "sha256")):
-        yield f"A2 {alg} by {digest}", hmac_sign(header | {"alg": alg}, claims, digest=digest)
+        yield f"T-A02 {alg} by {digest}", hmac_sign(header | {"alg": alg}, claims, digest=digest)
     algorithms: list[Any] = ["hs256", "", None, 0, True, ["HS256"], {}, "RS256", "ES256", "PS256", "EdDSA", "HS256 "]
     for value in algorithms:
-        yield f"A4 alg {value!r}", hmac_sign(header | {"alg": value}, claims)
-    yield "A4 no alg", hmac_sign({"typ": header["typ"]}, claims)
+        yield f"T-A04 alg {value!r}", hmac_sign(header | {"alg": value}, claims)
+    yield "T-A04 no alg", hmac_sign({"typ": header["typ"]}, claims)
     for kid in ("../../../../dev/null", "/dev/null", "", "|sleep 10", "x' UNION SELECT '1';--", None, 5, "other"):
         for secret in (SECRET, "", "1"):
-            yield f"A9 kid {kid!r} by {secret[:1]!r}", hmac_sign(header | {"kid": kid}, claims, secret)
+            yield f"T-A09 kid {kid!r} by {secret[:1]!r}", hmac_sign(header | {"kid": kid}, claims, secret)
     jwk = {"kty": "oct", "k": segment("x")}
     extra: dict[str, Any]
     for extra in ({"jwk": jwk}, {"jku": "http://127.0.0.1:1/"}, {"x5u": "http://127.0.0.1:1/"}, {"x5c": ["MII"]}):
-        yield f"A10 {next(iter(extra))}", hmac_sign(header | extra, claims, "x")
-        yield f"A10 {next(iter(extra))}, right key", hmac_sign(header | extra, claims)
+        yield f"T-A10 {next(iter(extra))}", hmac_sign(header | extra, claims, "x")
+        yield f"T-A10 {next(iter(extra))}, right key", hmac_sign(header | extra, claims)
     for extra in ({"crit": ["exp2"]}, {"crit": ["b64"], "b64": False}, {"zip": "DEF"}, {"enc": "A128GCM"}):
-        yield f"A11 A12 {extra}", hmac_sign(header | extra, claims)
+        yield f"{'T-A11' if 'crit' in extra else 'T-A12'} {extra}", hmac_sign(header | extra, claims)
     for typ in (None, "JWT", "at+JWT", "application/at+jwt", "AT+JWT", "jwt", "", 5):
-        yield f"A15 typ {typ!r}", hmac_sign(header | {"typ": typ}, claims)
-    yield "A26 alg twice", hmac_sign('{"alg":"none","alg":"HS256","typ":"at+jwt"}', claims)
+        yield f"T-A15 typ {typ!r}", hmac_sign(header | {"typ": typ}, claims)
+    yield "T-A26 alg twice", hmac_sign('{"alg":"none","alg":"HS256","typ":"at+jwt"}', claims)
     for depth in (900, 1000, 1400):
-        yield f"A27 header {depth} deep", segment('{"alg":"HS256","x":' + "[" * depth) + ".e30.x"
-    yield "A28 a huge integer", segment('{"alg":"HS256","x":' + "9" * 1000 + "}") + f".e30.{signature}"
+        yield f"T-A27 header {depth} deep", segment('{"alg":"HS256","x":' + "[" * depth) + ".e30.x"
+    yield "T-A28 a huge integer", segment('{"alg":"HS256","x":' + "9" * 1000 + "}") + f".e30.{signature}"
     for raw in ("[1]", '"x"', "null", "", "\xff", "{}"):
-        yield f"A30 header {raw!r}", hmac_sign(raw, claims)
+        yield f"T-A30 header {raw!r}", hmac_sign(raw, claims)
 
 
 def _shapes(genuine: str, head: str, body: str, signature: str) -> Iterator[tuple[str, str]]:
     yield from (
-        (f"A5 {i}", t) for i, t in enumerate((f"{head}.{body}.", f"{head}.{body}", head, "..", "...", "x", "", "a.b.c"))
+        (f"T-A05 {i}", t)
+        for i, t in enumerate((f"{head}.{body}.", f"{head}.{body}", head, "..", "...", "x", "", "a.b.c"))
     )
     serialized = json.dumps({"payload": body, "signatures": [{"protected": head, "signature": signature}]})
     five = f"{head}.{body}.{signature}.{body}.{signature}"
     for i, text in enumerate((f"{genuine}.x", f".{genuine}", five, serialized, f"{genuine},{genuine}")):
-        yield f"A6 {i}", text
+        yield f"T-A06 {i}", text
     for i, text in enumerate((genuine + "=", genuine + "==", genuine[:-1] + "_", genuine + "%3D", genuine + "A")):
-        yield f"A8 {i}", text
+        yield f"T-A08 {i}", text
     for place in (5, len(head) + 5, -5):
         for inserted in ("=", "?", "\u00e9", "+", "/"):
-            yield f"A8 {inserted!r} at {place}", genuine[:place] + inserted + genuine[place:]
-    yield "A8 case", genuine.swapcase()
-    yield "A29 long", genuine + "A" * 5000
-    yield "A7 reversed signature", f"{head}.{body}.{signature[::-1]}"
+            yield f"T-A08 {inserted!r} at {place}", genuine[:place] + inserted + genuine[place:]
+    yield "T-A08 case", genuine.swapcase()
+    yield "T-A29 long", genuine + "A" * 5000
+    yield "T-A07 reversed signature", f"{head}.{body}.{signature[::-1]}"
 
 
 def _keys(header: dict[str, Any], claims: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -96,37 +100,37 @@ def _keys(header: dict[str, Any], claims: dict[str, Any]) -> Iterator[tuple[str,
     private = rsa.generate_private_key(65537, 2048)
     pem = private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     signed = private.sign(text, padding.PKCS1v15(), hashes.SHA256())
-    yield "A3 RS256", f"{text.decode()}.{segment(signed)}"
-    yield "A3 HS256 keyed with a public PEM", hmac_sign(header, claims, pem)
+    yield "T-A03 RS256", f"{text.decode()}.{segment(signed)}"
+    yield "T-A03 HS256 keyed with a public PEM", hmac_sign(header, claims, pem)
     curve = ec.generate_private_key(ec.SECP256R1())
     text = f"{segment(header | {'alg': 'ES256'})}.{segment(claims)}".encode()
-    yield "A3 ES256", f"{text.decode()}.{segment(curve.sign(text, ec.ECDSA(hashes.SHA256())))}"
+    yield "T-A03 ES256", f"{text.decode()}.{segment(curve.sign(text, ec.ECDSA(hashes.SHA256())))}"
     for secret in COMMON_SECRETS:
-        yield f"A35 {secret!r}", hmac_sign(header, claims, secret)
+        yield f"T-A35 {secret!r}", hmac_sign(header, claims, secret)
     for almost in (SECRET[:-1], SECRET + "\n", SECRET.lower(), hashlib.sha256(SECRET.encode()).hexdigest()):
-        yield f"A36 almost the secret {len(almost)}", hmac_sign(header, claims, almost)
+        yield f"T-A36 almost the secret {len(almost)}", hmac_sign(header, claims, almost)
 
 
 def _claims(header: dict[str, Any], claims: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in claims:
-        yield f"A21 without {name}", hmac_sign(header, {n: v for n, v in claims.items() if n != name})
-    for name, values in {
-        "iss": [None, "other", ["auth-tasks-api"], "auth-tasks-api "],
-        "exp": [None, [], {}, True, "9999999999", -1, 1.5, 10**30, claims["iat"] - 5, claims["iat"] + 10**9],
-        "iat": [None, "1", claims["iat"] + 3600, claims["exp"] + 1, -1],
-        "sub": ["", "1", "' OR 1=1--", 5, None, [], f"{{{uuid4()}}}", f"urn:uuid:{uuid4()}", str(uuid4())],
-        "sid": [5, [], None, "x", "y" * 900, claims["sid"].upper() + " "],
-        "jti": [5, [], None, "x", ""],
-        "ver": [None, "0", -1, 1, 2**31, 10**30, 0.5, True],
-        "type": [None, "", "id", "ACCESS", ["access"]],
+        yield f"T-A21 without {name}", hmac_sign(header, {n: v for n, v in claims.items() if n != name})
+    for label, values in {
+        "T-A16 iss": [None, "other", ["auth-tasks-api"], "auth-tasks-api "],
+        "T-A20 exp": [None, [], {}, True, "9999999999", -1, 1.5, 10**30, claims["iat"] - 5, claims["iat"] + 10**9],
+        "T-A22 iat": [None, "1", claims["iat"] + 3600, claims["exp"] + 1, -1],
+        "T-A24 sub": ["", "1", "' OR 1=1--", 5, None, [], f"{{{uuid4()}}}", f"urn:uuid:{uuid4()}", str(uuid4())],
+        "T-A25 sid": [5, [], None, "x", "y" * 900, claims["sid"].upper() + " "],
+        "T-A25 jti": [5, [], None, "x", ""],
+        "T-A25 ver": [None, "0", -1, 1, 2**31, 10**30, 0.5, True],
+        "T-A13 type": [None, "", "id", "ACCESS", ["access"]],
     }.items():
         for value in values:
-            yield f"A16 to A25 {name} {str(value)[:20]!r}", hmac_sign(header, claims | {name: value})
+            yield f"{label} {str(value)[:20]!r}", hmac_sign(header, claims | {label.split()[1]: value})
     other = "refresh" if claims["type"] == "access" else "access"
-    yield "A13 A14 the other type", hmac_sign(header, claims | {"type": other})
+    yield "T-A13 T-A14 the other type", hmac_sign(header, claims | {"type": other})
     for raw in (b"[1]", b'"x"', b"null", b"", b"\xff", b"\xef\xbb\xbf{}", b'{"exp":1e400}', b'{"exp":NaN}'):
         text = f"{segment(header)}.{segment(raw)}"
         mac = hmac.new(SECRET.encode(), text.encode(), "sha256").digest()
-        yield f"A20 A30 payload {raw!r}", f"{text}.{segment(mac)}"
+        yield f"T-A30 payload {raw!r}", f"{text}.{segment(mac)}"
     twice = json.dumps(claims)[:-1] + f', "sub": "{claims["sub"]}"}}'
-    yield "A26 sub twice", hmac_sign(header, twice)
+    yield "T-A26 sub twice", hmac_sign(header, twice)

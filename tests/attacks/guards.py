@@ -12,6 +12,7 @@ class Guard(NamedTuple):
     text: str
     without: str
     tests: str
+    needs_root: bool = False
 
 
 TOKENS = "app/auth/tokens.py"
@@ -21,6 +22,31 @@ CALLER_SQL = "app/auth/active_session.py"
 DENYLIST = "app/auth/denylist.py"
 TASK_SQL = "app/tasks/repository.py"
 LIST_SQL = "app/tasks/list_repository.py"
+OWNERSHIP = "app/core/embedded_postgres/ownership.py"
+SOCKETS = "app/core/embedded_postgres/sockets.py"
+EMBEDDED = "app/core/embedded_postgres/server.py"
+STRANGERS = f"{CORE}/test_embedded_strangers.py::test"
+RESTARTING = "tests/faults/test_restarting.py::test"
+BACKUP = "app/core/database/backup.py"
+RESTORES = f"{CORE}/test_backup.py::test"
+ROUTING = "app/core/http/routing.py"
+FORMS = "app/core/http/forms.py"
+QUEUE = "app/auth/hash_queue.py"
+
+QUEUE_GUARDS = [
+    Guard(QUEUE, without=without, text=text, tests=f"{AUTH}/test_hash_queue.py")
+    for text, without in {
+        "if sum(map(len, self._lines.values())) < self._longest:": "if True:",
+        "if len(self._lines[crowd]) <= len(self._lines.get(client, ())):": "if True:",
+        "last = self._lines[crowd][-1]": "last = self._lines[crowd][0]",
+        "self._lines[client] = line  # behind": "self._lines = {client: line, **self._lines}  # behind",
+        "if not turn.done():  # else": "if True:  # else",
+        "elif turn.result():": "elif False:",
+        "self._leave(client, turn)": "pass",
+        "if not last.done():": "if True:",
+        "job.add_done_callback(release)": "self._release()",
+    }.items()
+]
 
 GUARDS = [
     Guard(
@@ -33,10 +59,12 @@ GUARDS = [
     Guard(TOKENS, ' or said["user_id"] != said["sub"]', "", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "(claims.expires_at <= seconds and not expired_too)", "False", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "claims.expires_at <= seconds", "claims.expires_at < seconds", f"{AUTH}/test_tokens.py"),
-    Guard(TOKENS, "claims.issued_at > seconds + 60 or ", "", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "claims.valid_from > seconds + 60 or ", "", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "<= self._lifetimes[kind]:", "<= 10**12:", f"{AUTH}/test_tokens.py"),
-    Guard(TOKENS, "type(number) is int", "isinstance(number, int | float)", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "type(n) is int", "isinstance(n, int)", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, " or version not in _VERSIONS", "", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, 'if "aud" in said:', "if False:", f"{AUTH}/test_tokens.py"),
+    Guard(TOKENS, "max(issued_at, not_before)", "issued_at", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "if len(members) != len(pairs):", "if False:", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "not isinstance(text, str) or not _UUID.fullmatch(text)", "False", f"{AUTH}/test_tokens.py"),
     Guard(
@@ -59,6 +87,16 @@ GUARDS = [
     ),
     Guard(ACCOUNTS, ".on_conflict_do_nothing(index_elements=[col(User.email)])", "", f"{AUTH}/test_sign_up.py"),
     Guard(
+        SERVICE, "replace(pair, expires_in=max(0, pair.expires_in - age))", "replace(pair)", f"{AUTH}/test_lifetimes.py"
+    ),
+    Guard(SERVICE, "timedelta(days=MAX_REFRESH_TOKEN_DAYS)", "timedelta(days=7)", f"{AUTH}/test_lifetimes.py"),
+    Guard(
+        DENYLIST,
+        "col(DeniedToken.expires_at) <= func.now()",
+        "col(DeniedToken.expires_at) <= literal_column(\"'infinity'::timestamptz\")",
+        f"{AUTH}/test_lifetimes.py",
+    ),
+    Guard(
         SERVICE,
         "            return await self._answer_used_token(claims, now)\n",
         "            pass\n",
@@ -70,6 +108,7 @@ GUARDS = [
         "",
         f"{AUTH}/test_refresh.py {AUTH}/test_sign_out.py",
     ),
+    Guard(SERVICE, "if claims and claims.user_id == account_id:", "if claims:", f"{AUTH}/test_limits.py"),
     Guard(SERVICE, "used and not used.successor_used and now", "used and now", f"{AUTH}/test_refresh.py"),
     Guard(SERVICE, " and now - used.used_at <= leeway", "", f"{AUTH}/test_refresh.py"),
     Guard(
@@ -94,8 +133,8 @@ GUARDS = [
     ),
     Guard(
         SERVICE,
-        'await self.limiter.hit("signin-account"',
-        'False and await self.limiter.hit("signin-account"',
+        "await self.limiter.hit(*counter",
+        "False and await self.limiter.hit(*counter",
         f"{AUTH}/test_limits.py",
     ),
     Guard(
@@ -134,9 +173,16 @@ GUARDS = [
         "        except ZeroDivisionError:  #",
         f"{AUTH}/test_sign_in.py",
     ),
+    Guard("app/auth/passwords.py", "if len(password) > MAX_INPUT_LENGTH:", "if False:", f"{AUTH}/test_passwords.py"),
+    Guard("app/auth/schemas.py", "len(normalise_password(text))", "len(text)", f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/schemas.py", "if length > MAX_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/schemas.py", "if length < MIN_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    *QUEUE_GUARDS,
     Guard(SERVICE, "not account.known or ", "", f"{AUTH}/test_sign_in.py"),
     Guard("app/auth/emails.py", "valid.normalized.casefold()", "valid.normalized", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/emails.py", "text.strip()", "text", f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/emails.py", "if len(text) > MAX_INPUT_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    Guard("app/auth/emails.py", "if len(text.encode()) > EMAIL_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/dependencies.py", "if len(headers) > 1 or ", "if ", f"{TASKS}/test_isolation.py"),
     Guard("app/auth/dependencies.py", "(authenticate,)", "()", f"{TASKS}/test_input.py"),
     Guard(
@@ -144,6 +190,26 @@ GUARDS = [
         "            await user_database(request).require_active()\n",
         "",
         f"{AUTH}/test_sign_out.py",
+    ),
+    Guard(
+        "app/auth/dependencies.py",
+        "guards: ClassVar[tuple[Guard, ...]] = (refuse_repeated_parameters,)",
+        "guards: ClassVar[tuple[Guard, ...]] = ()",
+        f"{AUTH}/test_oauth.py",
+    ),
+    Guard("app/tasks/etags.py", "if not weak and", "if", f"{TASKS}/test_tasks.py"),
+    Guard("app/tasks/etags.py", "([Ww]/)?", "(W/)?", f"{TASKS}/test_tasks.py"),
+    Guard(
+        ACCOUNTS,
+        'col(User.token_version) == bindparam("old_version", type_=Integer)',
+        "true()",
+        f"{AUTH}/test_sign_out.py",
+    ),
+    Guard(
+        "app/core/rate_limits/database.py",
+        "if self._hits % PRUNE_EVERY == 0:",
+        "if False:",
+        f"{AUTH}/test_limits.py",
     ),
     Guard(
         "app/auth/user_database.py",
@@ -187,6 +253,16 @@ GUARDS = [
         f"{TASKS}/test_input.py",
     ),
     Guard("app/core/http/routing.py", "parse_constant=_refuse_constant, ", "", f"{TASKS}/test_input.py"),
+    Guard(ROUTING, 'if len(strict.scope["query_string"]) > MAX_QUERY_BYTES:', "if False:", f"{CORE}/test_requests.py"),
+    Guard(ROUTING, "if len(declared) > MAX_MEDIA_TYPE_LENGTH:", "if False:", f"{CORE}/test_requests.py"),
+    Guard(ROUTING, '.split(";", MAX_COOKIES)[:MAX_COOKIES]', '.split(";")', f"{CORE}/test_requests.py"),
+    Guard(ROUTING, "    def cookies(", "    def ignored(", f"{CORE}/test_requests.py"),
+    Guard(FORMS, "if body.count(", "if False and body.count(", f"{CORE}/test_requests.py"),
+    Guard(FORMS, ", max_num_fields=MAX_FIELDS", "", f"{CORE}/test_requests.py"),
+    Guard("app/tasks/etags.py", "    if len(tags) > MAX_LENGTH:\n        return []\n", "", f"{CORE}/test_requests.py"),
+    Guard(
+        "app/tasks/etags.py", "    if len(tags) > MAX_LENGTH:\n        return False\n", "", f"{CORE}/test_requests.py"
+    ),
     Guard(
         "app/core/http/problems.py",
         "return ValidationFailed([field_error(e) for e in found])",
@@ -205,6 +281,8 @@ GUARDS = [
         "while hops:",
         f"{CORE}/test_client_address.py",
     ),
+    Guard("app/core/http/client_address.py", "[-MAX_HOPS:]", "", f"{CORE}/test_client_address.py"),
+    Guard("app/core/http/client_address.py", "IPV6_PREFIX = 56", "IPV6_PREFIX = 64", f"{CORE}/test_client_address.py"),
     Guard(
         "app/core/http/client_address.py",
         "if client is None or client.port == 0:",
@@ -247,6 +325,208 @@ GUARDS = [
         "with suppress(DatabaseUnavailable):  # the token",
         "if True:  # the token",
         f"{AUTH}/test_refresh.py",
+    ),
+    Guard(EMBEDDED, " -c unix_socket_permissions=0700", "", f"{STRANGERS}_another_user_cannot_connect", True),
+    Guard(
+        EMBEDDED,
+        "return path.lstat().st_uid == owner_of(self._user)",
+        "return True",
+        f"{STRANGERS}_a_socket_of_another_user_is_not_taken_for_the_servers",
+        True,
+    ),
+    Guard(
+        EMBEDDED,
+        "            except BlockingIOError:  # so many wait that no more are let in: alive, not to be started twice\n"
+        "                return True\n",
+        "",
+        f"{RESTARTING}_a_database_whose_queue_is_full_is_not_started_a_second_time",
+    ),
+    Guard(
+        EMBEDDED,
+        'open(open_own_file(lock, owner_of(self._user)), "r+")',
+        'lock.open("r+")',
+        f"{STRANGERS}_a_link_of_another_user_in_the_place_of_a_lock_file_changes_nothing_of_ours",
+        True,
+    ),
+    Guard(
+        EMBEDDED,
+        "            own_folder(self._socket_dir, self._user)\n",
+        "            pass\n",
+        f"{STRANGERS}_a_place_that_another_user_has_taken_since_is_given_up",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        "            if not new:\n                raise _stranger(folder)\n",
+        "",
+        f"{STRANGERS}_what_another_user_put_in_the_place_of_the_data_is_refused",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        "found.st_uid == os.geteuid() and not",
+        "not",
+        f"{STRANGERS}_what_another_user_put_in_the_place_of_the_data_is_refused",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        "            os.fchmod(handle, 0o700)\n",
+        "            pass\n",
+        f"{STRANGERS}_a_mode_that_lets_others_in_is_mended",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        "flags | os.O_NOFOLLOW | os.O_CLOEXEC",
+        "flags | os.O_CLOEXEC",
+        f"{STRANGERS}_a_file_beside_the_data_that_others_can_write_is_refused",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        "found.st_uid != owner or ",
+        "",
+        f"{STRANGERS}_a_file_beside_the_data_that_others_can_write_is_refused",
+        True,
+    ),
+    Guard(
+        OWNERSHIP,
+        " or stat.S_IMODE(found.st_mode) & 0o022:",
+        ":",
+        f"{STRANGERS}_a_file_beside_the_data_that_others_can_write_is_refused",
+        True,
+    ),
+    Guard(
+        SOCKETS,
+        "                own_folder(folder, user)\n",
+        "",
+        f"{STRANGERS}_a_place_that_another_user_has_taken_since_is_given_up",
+        True,
+    ),
+    Guard(
+        "app/cli/serve.py",
+        "except OSError as error:",
+        "except ZeroDivisionError as error:",
+        f"{RESTARTING}_a_database_that_dies_while_files_are_short_is_started_again_afterwards",
+    ),
+    Guard(
+        ACCOUNTS,
+        'func.greatest(col(User.token_version) + literal_column("1"), _seconds)',
+        'col(User.token_version) + literal_column("1")',
+        f"{RESTORES}_no_token_that_was_issued_after_the_dump_is_good_after_its_restoring",
+    ),
+    Guard(
+        ACCOUNTS,
+        'func.greatest(col(User.token_version) + literal_column("1"), _seconds)',
+        "_seconds",
+        f"{AUTH}/test_users.py",
+    ),
+    Guard(
+        "app/core/database/maintenance.py",
+        "            connection.execute(NO_TIMEOUTS)\n",
+        "",
+        f"{AUTH}/test_users.py",
+    ),
+    Guard("app/cli/users.py", "print(plain(line))", "print(line)", f"{AUTH}/test_users.py"),
+    Guard(BACKUP, '\\nBEGIN;\\n" + NO_TIMEOUTS', '\\nBEGIN;\\n" + b"SELECT"', f"{RESTORES}_no_timeout_stops_a_restore"),
+    Guard(BACKUP, 'b"RESET ALL", NO_TIMEOUTS, then', 'b"RESET ALL", then', f"{RESTORES}_no_timeout_stops_a_restore"),
+    Guard(
+        BACKUP,
+        "            reader.finish()\n            psql",
+        "            psql",
+        f"{RESTORES}_a_dump_that_breaks_off_changes_nothing",
+    ),
+    Guard(
+        BACKUP,
+        "if not re.match(",
+        "if False and not re.match(",
+        f"{RESTORES}_programs_that_trust_a_dump_with_this_machine_are_refused",
+    ),
+    Guard(
+        BACKUP,
+        ' + b";\\n" + room',
+        ' + b";\\n"',
+        f"{RESTORES}_a_dump_of_an_older_schema_is_restored_migrated_and_signed_out",
+    ),
+    Guard(
+        BACKUP,
+        "\\nSET transaction_timeout = 0;\\n",
+        "never",
+        f"{RESTORES}_a_restore_sends_nothing_that_servers_before_17_refuse",
+    ),
+    Guard(
+        BACKUP,
+        "_SECRETS & parameters.keys()",
+        '{"password"} & parameters.keys()',
+        f"{RESTORES}_no_secret_is_among_the_arguments_of_a_program",
+    ),
+    Guard(BACKUP, "if not tls:", "if True:", f"{RESTORES}_tls_is_spoken_by_programs_that_can"),
+    Guard(
+        BACKUP,
+        "os.link(building.name, file, follow_symlinks=False)",
+        "os.replace(building.name, file)",
+        f"{RESTORES}_a_dump_goes_nowhere_but_into_its_own_new_file",
+    ),
+    Guard(
+        BACKUP,
+        "--file=/dev/fd/{opened}",
+        "--file={building.name}",
+        f"{RESTORES}_a_dump_goes_nowhere_but_into_its_own_new_file",
+    ),
+    Guard(
+        BACKUP,
+        "if not os.path.samestat(",
+        "if False and not os.path.samestat(",
+        f"{RESTORES}_a_dump_goes_nowhere_but_into_its_own_new_file",
+    ),
+    Guard(
+        "app/core/database/pool.py",
+        "if self._hosts and only_reads(connection):",
+        "if False:",
+        f"{CORE}/test_hosts.py",
+    ),
+    Guard(
+        "app/core/database/pool.py",
+        "                if statement.only_reads:  #",
+        "                if True:  #",
+        f"{CORE}/test_hosts.py",
+    ),
+    Guard(
+        "app/core/database/pool.py",
+        "    errors.ReadOnlySqlTransaction,  # it did nothing; another server may be the one that writes by now\n",
+        "",
+        f"{CORE}/test_hosts.py",
+    ),
+    Guard(
+        "app/core/database/hosts.py",
+        "self._order.sort(key=lambda it: it != where)",
+        "pass",
+        f"{CORE}/test_hosts.py",
+    ),
+    Guard(
+        "app/core/database/dsn.py",
+        'conninfo.setdefault("target_session_attrs"',
+        'conninfo.get("x"',
+        f"{CORE}/test_config.py",
+    ),
+    Guard(
+        "app/status/health.py",
+        " or not is_served(found.version_num):",
+        ":",
+        f"{CORE}/test_rolling_updates.py",
+    ),
+    Guard(
+        "app/core/database/migrations.py",
+        "return revision == head_revision() or is_newer(revision)",
+        "return revision == head_revision()",
+        f"{CORE}/test_rolling_updates.py",
+    ),
+    Guard(
+        "app/core/database/migrations.py",
+        "            if not is_newer(found := _current_revision(dsn)):",
+        "            if True:",
+        f"{CORE}/test_rolling_updates.py",
     ),
     Guard(
         "app/auth/service.py",

@@ -8,13 +8,14 @@ import httpx
 import pytest
 
 from app.core.clock import stopwatch
-from tests.support import Person, new_email, serving
+from tests.support.people import Person, new_email
+from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
 
 
 def auc(first: list[float], second: list[float]) -> float:
-    """Give the chance that one of the first is slower than one of the second: 0.5 tells nothing."""
+    """Return the chance that one of the first is slower than one of the second: 0.5 tells nothing."""
     ranked = sorted([(t, 0) for t in first] + [(t, 1) for t in second])
     ranks = sum(rank for rank, (_, which) in enumerate(ranked, 1) if which == 0)
     return (ranks - len(first) * (len(first) + 1) / 2) / (len(first) * len(second))
@@ -36,7 +37,10 @@ async def pairs(client: httpx.AsyncClient, known: str, count: int) -> tuple[list
 
 
 async def test_2000_pairs_of_timings_cannot_be_told_apart(http: httpx.AsyncClient) -> None:
-    """C2: at low cost, where the hash hides least; the machine is shared, so the best of three counts."""
+    """The time of an answer does not tell whether an account exists.
+
+    Measured at low cost, where the hash hides least; the machine is shared, so the best of three counts. Source: T-C02.
+    """
     ada = await Person.sign_up(http)
     figures = []
     for _ in range(3):
@@ -48,7 +52,10 @@ async def test_2000_pairs_of_timings_cannot_be_told_apart(http: httpx.AsyncClien
 
 
 async def test_at_full_cost_the_medians_agree_from_the_first_request_on(database_url: str, tmp_path: Path) -> None:
-    """C2, C3: passlib's own dummy would make the first unknown e-mail twice as slow."""
+    """The first answer after a start does not tell either whether an account exists.
+
+    By passlib's own dummy it would: that makes the first unknown e-mail address twice as slow. Source: T-C02, T-C03.
+    """
     settings: dict[str, Any] = {"DATABASE_URL": database_url, "PASSWORD_HASH_COST": "12"}
     with serving(tmp_path, **settings) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:

@@ -11,13 +11,13 @@ from queue import Queue
 import pytest
 
 from tests.attacks.guards import GUARDS, Guard
-from tests.support import ROOT
+from tests.support.settings import ROOT
 
 COPIES = 2
 
 
 def test_every_guard_stands_where_the_list_says() -> None:
-    """So that the list is kept up when the code moves."""
+    """A developer who moves guarded code is told to move its row too."""
     for guard in GUARDS:
         found = (ROOT / guard.file).read_text().count(guard.text)
         assert found == 1, f"{guard.text!r} stands {found} times in {guard.file}: mend tests/attacks/guards.py"
@@ -51,10 +51,11 @@ def turns_red(guard: Guard, trees: "Queue[Path]", postgres_url: str) -> bool:
 
 @pytest.mark.slow
 def test_without_any_one_guard_the_suite_turns_red(trees: "Queue[Path]", postgres_url: str) -> None:
-    """H20: removed one at a time, in copies of the tree."""
+    """No guard can be lost unseen: each is removed once, in a copy of the tree. Source: T-H20."""
+    guards = [guard for guard in GUARDS if os.geteuid() == 0 or not guard.needs_root]
     with ThreadPoolExecutor(COPIES) as pool:
-        red = list(pool.map(lambda guard: turns_red(guard, trees, postgres_url), GUARDS))
-    print(f"guards removed: {len(GUARDS)}; suite red: {sum(red)}")
-    green = [f"{g.file}: {g.text}" for g, is_red in zip(GUARDS, red, strict=True) if not is_red]
+        red = list(pool.map(lambda guard: turns_red(guard, trees, postgres_url), guards))
+    print(f"guards removed: {len(guards)}; suite red: {sum(red)}")
+    green = [f"{g.file}: {g.text}" for g, is_red in zip(guards, red, strict=True) if not is_red]
     assert green == [], "\n".join(green)
     assert len(GUARDS) >= 30

@@ -6,7 +6,10 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from tests.support import SECRET, TOKEN, Person, serving
+from tests.support.checks import TOKEN
+from tests.support.people import Person
+from tests.support.server import serving
+from tests.support.settings import SECRET
 
 PASSWORD = "c4nary-Passw0rd"
 DSN_PASSWORD = "c4nary-Dsn-Passw0rd"
@@ -14,7 +17,7 @@ NASTY = 'x\r\n{"level": "error", "event": "forged"}\x1b[31m\u2028'
 
 
 async def use_everything(client: httpx.AsyncClient) -> tuple[Person, list[str]]:
-    """Do all there is, well and badly; give the person and the bodies of all answers without tokens of their own."""
+    """Do all there is, well and badly; return the person and the bodies of all answers without tokens of their own."""
     ada = await Person.sign_up(client, password=PASSWORD, name=NASTY.replace("\x1b", ""))
     bodies = []
     wrong = [{"email": ada.email, "password": PASSWORD + "x"}, {"email": PASSWORD, "password": PASSWORD}]
@@ -36,8 +39,11 @@ async def use_everything(client: httpx.AsyncClient) -> tuple[Person, list[str]]:
 
 
 async def test_nothing_secret_is_logged_answered_or_stored(own_database_url: str, tmp_path: Path) -> None:
-    """H1, H2, B28, G6: at DEBUG, every operation, failing ones included; one JSON object a line."""
-    # PostgreSQL's socket asks for no password; the address carries one all the same.
+    """No secret is in a log, an answer or a row, though everything is tried and DEBUG is on.
+
+    One line of the log is one JSON object. Source: SC-018, T-B28, T-H01, T-H02.
+    """
+    # PostgreSQL's socket asks for no password; the address carries one all the same, so that it could leak.
     url = own_database_url.replace("postgres@", f"postgres:{DSN_PASSWORD}@")
     with serving(tmp_path, DATABASE_URL=url, LOG_LEVEL="DEBUG") as server:
         async with httpx.AsyncClient(base_url=server.url) as client:

@@ -6,8 +6,8 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Service
-from tests.support import Person
+from tests.support.people import Person
+from tests.support.server import Service
 
 STEPS = st.lists(
     st.tuples(
@@ -21,7 +21,7 @@ STEPS = st.lists(
 
 
 class Model:
-    """Each sign-in: its refresh tokens in order, and whether it lives."""
+    """Each session: its refresh tokens in order, and whether it is active."""
 
     def __init__(self) -> None:
         self.chains: list[list[str]] = []
@@ -64,12 +64,15 @@ async def play(client: httpx.AsyncClient, steps: list[tuple[str, int, int]]) -> 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 async def test_rotation_does_what_the_model_says(client: httpx.AsyncClient, steps: Any) -> None:
-    """FR-011, FR-012; B1 to B18: any order of signing in, refreshing, replaying and signing out."""
+    """Only active sessions work, in whatever order one signs in, refreshes, replays and signs out.
+
+    Source: FR-011, FR-012, T-B01, T-B02, T-B03, T-B11, T-B12, T-B16, T-B17.
+    """
     await play(client, steps)
 
 
 async def test_the_model_tells_a_wrong_service(service: Service) -> None:
-    """With a leeway the service is another one, and the model notices."""
+    """The test above would notice a service that is wrong: one with a leeway does not pass it."""
     async with service(refresh_reuse_leeway_seconds=60) as lenient:
         try:
             await play(lenient, [("refresh", 0, 0), ("replay", 0, 0)])

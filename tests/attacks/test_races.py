@@ -10,13 +10,14 @@ import httpx
 import psycopg
 import pytest
 
-from tests.support import PASSWORD, Person, new_email, serving
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
 
 
 async def test_one_email_makes_one_account_in_100_rounds_of_20(http: httpx.AsyncClient) -> None:
-    """G22: case variants too."""
+    """An address has one account, though many sign up with it at once in many spellings. Source: T-G22."""
     for _ in range(100):
         email = new_email()
         spellings = [email, email.upper(), f" {email}", email.title()] * 5
@@ -29,7 +30,7 @@ async def test_one_email_makes_one_account_in_100_rounds_of_20(http: httpx.Async
 async def test_exactly_n_of_5n_attempts_pass_on_two_workers(
     database_url: str, tmp_path: Path, connection: psycopg.Connection
 ) -> None:
-    """C28, C25: whatever the clients write into X-Forwarded-For."""
+    """A limit is exact over all workers, whatever clients write into X-Forwarded-For. Source: T-C25, T-C28."""
     connection.execute("TRUNCATE rate_limit_counters")
     limits: dict[str, Any] = {
         "RATE_LIMITS": "on",
@@ -53,7 +54,10 @@ async def test_exactly_n_of_5n_attempts_pass_on_two_workers(
 
 
 async def test_10000_interleaved_requests_show_no_foreign_row(http: httpx.AsyncClient) -> None:
-    """D15, G12: two users on the same connections; one's own writes are seen at once."""
+    """Users on the same connections never see each other's tasks, and see their own writes at once.
+
+    Source: T-D15, T-G12.
+    """
     people = [await Person.sign_up(http) for _ in range(2)]
     foreign, missed, sent = 0, 0, 0
 
@@ -75,7 +79,10 @@ async def test_10000_interleaved_requests_show_no_foreign_row(http: httpx.AsyncC
 
 
 async def test_100_foreign_ids_answer_like_missing_ones_on_every_verb(http: httpx.AsyncClient) -> None:
-    """D1 to D5: byte for byte, headers included but for the date."""
+    """Somebody else's task cannot be told from one that does not exist, not even by a header.
+
+    Source: T-D01, T-D02, T-D03, T-D04, T-D05.
+    """
     ada, bob = await Person.sign_up(http), await Person.sign_up(http)
     verbs = [("GET", "", None), ("PUT", "", {"title": "x"}), ("PATCH", "", {"completed": True})]
     verbs += [("PATCH", "/toggle", None), ("DELETE", "", None), ("PUT", "", {"title": ""})]

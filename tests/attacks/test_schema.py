@@ -11,7 +11,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.config import SchemathesisConfig
 
-from tests.support import PASSWORD, Server, new_email, serving
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server, serving
 
 
 class Caller(NamedTuple):
@@ -53,7 +54,7 @@ def fuzz(url: str, cases: int, *, signed_in: bool = True, only: str = "", requir
 
 
 def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *, require_own_path: bool) -> None:
-    """Every other request names a task that exists, unconditionally, if it names one."""
+    """Send the requests; every other one names a task that exists, unconditionally, if it names one."""
     statuses = found.statuses[operation.label] = Counter()
 
     @settings(max_examples=cases, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
@@ -76,7 +77,7 @@ def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *,
 
 
 def check(found: Fuzzed, *, signed_in: bool = True) -> None:
-    """Nothing failed, and the requests got through: a service that refuses everybody would prove nothing."""
+    """Assert that nothing failed and requests got through: a service that refuses everybody would prove nothing."""
     assert found.failures == []
     for label, statuses in found.statuses.items():
         if "/tasks" in label or label.endswith("/me"):
@@ -86,7 +87,7 @@ def check(found: Fuzzed, *, signed_in: bool = True) -> None:
 
 @pytest.mark.parametrize("signed_in", [True, False])
 def test_generated_requests_get_what_the_document_says(two_workers: Server, signed_in: bool) -> None:
-    """NFR-019, FR-036: a few hundred in the ordinary suite."""
+    """Clients may rely on the document: a few hundred generated requests get what it says. Source: FR-036, NFR-019."""
     found = fuzz(two_workers.url, 12, signed_in=signed_in)
     print(f"schemathesis, signed in {signed_in}: {found.sent} requests, {len(found.failures)} operations failed")
     check(found, signed_in=signed_in)
@@ -94,7 +95,7 @@ def test_generated_requests_get_what_the_document_says(two_workers: Server, sign
 
 @pytest.mark.slow
 def test_ten_thousand_generated_requests_get_what_the_document_says(two_workers: Server) -> None:
-    """The same, at length."""
+    """Clients may rely on the document at length: thousands of generated requests get what it says. Source: NFR-019."""
     total = 0
     for signed_in in (True, False):
         found = fuzz(two_workers.url, 420, signed_in=signed_in)
@@ -106,7 +107,10 @@ def test_ten_thousand_generated_requests_get_what_the_document_says(two_workers:
 
 @pytest.mark.parametrize("contracts", ["v1,path", "path-enveloped"])
 def test_the_other_shapes_hold_their_documents_too(database_url: str, tmp_path: Path, contracts: str) -> None:
-    """Under one's own path, and under any other."""
+    """Clients of the other contracts may rely on their documents, under one's own path and any other.
+
+    Source: NFR-019.
+    """
     with serving(tmp_path, DATABASE_URL=database_url, API_CONTRACTS=contracts) as server:
         own = fuzz(server.url, 8, only="{user_id}", require_own_path=True)
         any_path = fuzz(server.url, 4, only="{user_id}")

@@ -1,4 +1,4 @@
-"""Limits: by account, by address, by sign-in; exact, honest about when to come again."""
+"""Limits on guessing: by account, by address, by session; exact, and true about when to come again."""
 
 import asyncio
 from typing import Any
@@ -7,8 +7,10 @@ import httpx
 import psycopg
 import pytest
 
-from tests.conftest import Service
-from tests.support import PASSWORD, FrozenClock, Person, client_of, new_email
+from app.core.rate_limits.database import SLICES
+from tests.support.clock import FrozenClock
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import Service, app_of, client_of
 
 
 @pytest.fixture
@@ -33,12 +35,15 @@ async def right(client: httpx.AsyncClient, email: str) -> int:
 
 
 def at(client: httpx.AsyncClient, address: str) -> httpx.AsyncClient:
-    """Give a client of the same service that calls from another address."""
-    return client_of(client._transport.app, address)  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    """Return a client of the same service that calls from another address."""
+    return client_of(app_of(client), address)
 
 
 async def test_an_account_is_locked_after_its_failures_and_opens_in_time(limited: Any, clock: FrozenClock) -> None:
-    """NFR-005; C21, C30: the right password waits too; Retry-After is true to the second."""
+    """A guesser gets so many tries; then the right password waits too, for exactly as long as Retry-After says.
+
+    Source: NFR-005, T-C21, T-C30.
+    """
     async with limited() as client:
         ada = await Person.sign_up(client)
         assert [(await fail(client, ada.email)).status_code for _ in range(4)] == [401, 401, 401, 429]
@@ -55,14 +60,14 @@ async def test_an_account_is_locked_after_its_failures_and_opens_in_time(limited
 
 
 async def test_unknown_emails_are_locked_alike(limited: Any) -> None:
-    """C23."""
+    """The limit does not tell which e-mail addresses have an account. Source: T-C23."""
     async with limited() as client:
         email = new_email()
         assert [(await fail(client, email)).status_code for _ in range(4)] == [401, 401, 401, 429]
 
 
 async def test_a_success_clears_the_count(limited: Any) -> None:
-    """C21."""
+    """Somebody who mistypes a password now and then is never locked out. Source: T-C21."""
     async with limited() as client:
         ada = await Person.sign_up(client)
         for _ in range(3):
@@ -71,7 +76,10 @@ async def test_a_success_clears_the_count(limited: Any) -> None:
 
 
 async def test_an_address_is_limited_over_all_accounts_and_successes_are_free(limited: Any) -> None:
-    """C22."""
+    """One password cannot be tried on all accounts from one address, and correct sign-ins cost nothing.
+
+    Source: T-C22.
+    """
     async with limited(rate_limit_signin_address="5/minute") as client, at(client, "198.51.100.1") as attacker:
         ada = await Person.sign_up(client)
         for _ in range(9):
@@ -83,7 +91,7 @@ async def test_an_address_is_limited_over_all_accounts_and_successes_are_free(li
 
 
 async def test_a_locked_account_does_not_lock_its_office(limited: Any) -> None:
-    """C24: refused attempts at a locked account do not count against the address."""
+    """Colleagues behind one address can sign in while somebody keeps trying a locked account there. Source: T-C24."""
     async with limited(rate_limit_signin_address="6/minute") as client, at(client, "198.51.100.2") as office:
         ada, bob = await Person.sign_up(client), await Person.sign_up(client)
         for _ in range(20):
@@ -92,7 +100,10 @@ async def test_a_locked_account_does_not_lock_its_office(limited: Any) -> None:
 
 
 async def test_refused_attempts_at_once_do_not_use_up_the_address(limited: Any) -> None:
-    """C24, C28: what was refused was not tried, whichever limit refused it."""
+    """An attempt that one limit refuses uses up no other limit, not even when many come at once.
+
+    Source: T-C24, T-C28.
+    """
     async with limited(rate_limit_signin_address="6/minute") as client, at(client, "198.51.100.7") as office:
         ada, bob = await Person.sign_up(client), await Person.sign_up(client)
         answers = await asyncio.gather(*(fail(office, ada.email) for _ in range(30)))
@@ -102,7 +113,7 @@ async def test_refused_attempts_at_once_do_not_use_up_the_address(limited: Any) 
 
 
 async def test_exactly_so_many_of_many_at_once_pass(limited: Any) -> None:
-    """C28: counted before the hash."""
+    """Guessing in parallel gains nothing: an attempt is counted before its password is hashed. Source: T-C28."""
     async with limited(rate_limit_signin_account="7/minute") as client:
         email = new_email()
         answers = await asyncio.gather(*(fail(client, email) for _ in range(35)))
@@ -110,7 +121,7 @@ async def test_exactly_so_many_of_many_at_once_pass(limited: Any) -> None:
 
 
 async def test_sign_ups_are_limited_by_address(limited: Any) -> None:
-    """S0, NFR-005."""
+    """Nobody makes accounts without end from one address. Source: NFR-005."""
     async with limited(rate_limit_signup_address="2/minute") as client, at(client, "198.51.100.3") as somebody:
         body = [{"email": new_email(), "password": PASSWORD} for _ in range(3)]
         answers = [await somebody.post("/api/auth/signup", json=each) for each in body]
@@ -118,7 +129,7 @@ async def test_sign_ups_are_limited_by_address(limited: Any) -> None:
 
 
 async def test_refreshes_are_limited_by_sign_in(limited: Any) -> None:
-    """A loop in one client stops; its other sign-ins go on."""
+    """A client caught in a loop is stopped, and its user's other sessions go on. Source: NFR-005."""
     async with limited(rate_limit_refresh_session="2/minute") as client:
         ada = await Person.sign_up(client)
         other = await ada.sign_in()
@@ -131,7 +142,10 @@ async def test_refreshes_are_limited_by_sign_in(limited: Any) -> None:
 
 
 async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(limited: Any) -> None:
-    """C25, C26: what the client writes itself stands left of what the proxy adds."""
+    """Nobody escapes a limit by writing X-Forwarded-For: what counts is what a trusted proxy added.
+
+    Source: T-C25, T-C26.
+    """
     overrides = {"rate_limit_signin_address": "2/minute"}
     async with limited(**overrides) as client, at(client, "198.51.100.4") as liar:
         headers = [{"X-Forwarded-For": f"192.0.2.{n}"} for n in range(4)]
@@ -145,10 +159,48 @@ async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(limited: Any
 
 @pytest.mark.parametrize("path", ["/api/auth/signin?x=1", "/api/auth/%73ignin"])
 async def test_another_spelling_of_the_path_is_the_same_limit(limited: Any, path: str) -> None:
-    """C29."""
+    """A query or an escaped letter in the path is no way around a limit. Source: T-C29."""
     async with limited() as client:
         email = new_email()
         body = {"email": email, "password": "wrong"}
         statuses = [(await client.post(path, json=body)).status_code for _ in range(4)]
         assert statuses == [401, 401, 401, 429]
         assert (await fail(client, email)).status_code == 429
+
+
+async def test_counters_do_not_pile_up(
+    limited: Any, clock: FrozenClock, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attempts delete the counters whose window is over, slice by slice, so that no command has to."""
+    monkeypatch.setattr("app.core.rate_limits.database.PRUNE_EVERY", 1)
+    async with limited() as client:
+        for _ in range(SLICES):  # two attempts each: at every address, and of every account
+            await fail(client, new_email())
+            clock.advance(minutes=16)
+    ((left,),) = connection.execute("SELECT count(*) FROM rate_limit_counters").fetchall()
+    assert left <= SLICES + 1
+
+
+async def test_a_stranger_cannot_lock_out_a_device_that_has_signed_in_before(limited: Any, clock: FrozenClock) -> None:
+    """Somebody who has signed in here before can do so while a stranger keeps their account locked.
+
+    The device sends a refresh token of the account, which may be used or expired, and has failures of its own. Source:
+    T-C24.
+    """
+    async with limited() as client:
+        ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+        clock.advance(days=8)
+        for _ in range(4):
+            await fail(client, ada.email)
+        assert await right(client, ada.email) == 429
+
+        async def attempt(password: str, refresh_token: str) -> int:
+            body = {"email": ada.email, "password": password, "refresh_token": refresh_token}
+            answer = await client.post("/api/auth/signin", json=body)
+            status: int = answer.status_code
+            return status
+
+        assert await attempt(PASSWORD, bob.refresh_token) == 429, "somebody else's token opens nothing"
+        assert await attempt(PASSWORD, "x.y.z") == 429
+        assert await attempt(PASSWORD, ada.refresh_token) == 200
+        assert [await attempt("wrong password", ada.refresh_token) for _ in range(4)] == [401, 401, 401, 429]

@@ -3,14 +3,14 @@
 import httpx
 import pytest
 
-from tests.conftest import Service
-from tests.support import PASSWORD, Person
+from tests.support.people import PASSWORD, Person
+from tests.support.server import Service
 
 TOKEN = "/api/auth/token"
 
 
 async def test_the_password_grant_signs_in(client: httpx.AsyncClient, ada: Person) -> None:
-    """RFC 6749 4.3.2 and 5.1."""
+    """OAuth libraries sign in with an e-mail address and a password (RFC 6749 4.3.2 and 5.1)."""
     form = {
         "grant_type": "password",
         "username": ada.email.upper(),
@@ -26,7 +26,7 @@ async def test_the_password_grant_signs_in(client: httpx.AsyncClient, ada: Perso
 
 
 async def test_the_refresh_grant_rotates(client: httpx.AsyncClient, ada: Person) -> None:
-    """RFC 6749 6; RFC 9700 4.14.2."""
+    """OAuth libraries refresh, and a token that is used twice ends its session (RFC 6749 6; RFC 9700 4.14.2)."""
     form = {"grant_type": "refresh_token", "refresh_token": ada.refresh_token}
     assert (await client.post(TOKEN, data=form)).status_code == 200
     again = await client.post(TOKEN, data=form)
@@ -49,13 +49,13 @@ async def test_the_refresh_grant_rotates(client: httpx.AsyncClient, ada: Person)
     ],
 )
 async def test_refusals_are_oauths(client: httpx.AsyncClient, form: dict[str, str], error: str) -> None:
-    """RFC 6749 5.2, next to the usual members."""
+    """OAuth libraries find the error where they look for it, beside the members of all our errors (RFC 6749 5.2)."""
     answer = await client.post(TOKEN, data=form)
     assert (answer.status_code, answer.json()["error"], answer.json()["code"]) == (400, error, error.upper())
 
 
 async def test_json_is_not_a_form(client: httpx.AsyncClient) -> None:
-    """C33: nor is a JSON route opened by a form."""
+    """Each route reads one media type, so no form on another site can sign anybody in. Source: T-C33."""
     assert (await client.post(TOKEN, json={"grant_type": "password"})).status_code == 415
     assert (await client.post(TOKEN, files={"grant_type": "password"})).status_code == 415
     form = {"email": "a@b.co", "password": PASSWORD}
@@ -65,8 +65,17 @@ async def test_json_is_not_a_form(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_locked_account_is_429_here_too(service: Service) -> None:
-    """NFR-005."""
+    """Guessing through this endpoint counts like guessing at sign-in. Source: NFR-005."""
     async with service(rate_limits="on", rate_limit_signin_account="1/minute") as client:
         ada = await Person.sign_up(client)
         form = {"grant_type": "password", "username": ada.email, "password": "wrong"}
         assert [(await client.post(TOKEN, data=form)).status_code for _ in range(2)] == [400, 429]
+
+
+async def test_a_parameter_sent_twice_is_an_invalid_request(client: httpx.AsyncClient, ada: Person) -> None:
+    """A parameter that is there twice is refused: two readers could take different ones (RFC 6749 3.2)."""
+    form = f"grant_type=refresh_token&refresh_token={ada.refresh_token}&refresh_token={ada.refresh_token}"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await client.post("/api/auth/token", content=form, headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert (await ada.refresh()).status_code == 200, "nothing was used up"

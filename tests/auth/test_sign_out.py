@@ -1,9 +1,10 @@
-"""Signing out: at once, with any genuine token, as often as one likes."""
+"""Signing out: at once, with any token that was issued here, as often as one likes."""
 
 import httpx
 import pytest
 
-from tests.support import FrozenClock, Person
+from tests.support.clock import FrozenClock
+from tests.support.people import Person
 
 
 async def sign_out(client: httpx.AsyncClient, person: Person | None = None, **body: object) -> httpx.Response:
@@ -12,7 +13,10 @@ async def sign_out(client: httpx.AsyncClient, person: Person | None = None, **bo
 
 
 async def test_signing_out_ends_this_sign_in_at_once_and_no_other(client: httpx.AsyncClient, ada: Person) -> None:
-    """FR-012; B11, B12, B16: the living access token too."""
+    """Signing out ends all tokens of this session at once, and no other session.
+
+    Source: FR-012, T-B11, T-B12, T-B16.
+    """
     other = await ada.sign_in()
     answer = await sign_out(client, ada)
     assert (answer.status_code, answer.json()) == (200, {"detail": "Signed out."})
@@ -24,25 +28,25 @@ async def test_signing_out_ends_this_sign_in_at_once_and_no_other(client: httpx.
 
 
 async def test_the_refresh_token_alone_signs_out(client: httpx.AsyncClient, ada: Person) -> None:
-    """A client whose access token is gone can still leave."""
+    """A client whose access token is gone can still sign out."""
     assert (await sign_out(client, refresh_token=ada.refresh_token)).status_code == 200
     assert (await ada.get("/api/tasks")).status_code == 401
 
 
 async def test_signing_out_needs_no_body(client: httpx.AsyncClient, ada: Person) -> None:
-    """The bearer is enough."""
+    """A client can sign out by its access token alone."""
     assert (await client.post("/api/auth/signout", headers=ada.bearer)).status_code == 200
     assert (await ada.get("/api/tasks")).status_code == 401
 
 
 async def test_signing_out_twice_is_no_error(client: httpx.AsyncClient, ada: Person) -> None:
-    """B14."""
+    """A sign-out may be sent again when its answer was lost. Source: T-B14."""
     for _ in range(3):
         assert (await sign_out(client, ada, refresh_token=ada.refresh_token)).status_code == 200
 
 
 async def test_expired_tokens_still_sign_out(clocked: httpx.AsyncClient, clock: FrozenClock) -> None:
-    """B14: genuine is enough."""
+    """Whoever comes back after the access token has expired can still sign out with it. Source: T-B14."""
     ada = await Person.sign_up(clocked)
     clock.advance(minutes=16)
     assert (await ada.get("/api/auth/me")).status_code == 401
@@ -53,7 +57,10 @@ async def test_expired_tokens_still_sign_out(clocked: httpx.AsyncClient, clock: 
 async def test_everywhere_ends_every_sign_in_even_of_the_same_second(
     clocked: httpx.AsyncClient, clock: FrozenClock
 ) -> None:
-    """B17: the clock stands still, so a comparison of times could not do it."""
+    """After a theft one request ends all sessions, and only those that were active then.
+
+    The clock stands still here, so that a comparison of times could not do it. Source: T-B17.
+    """
     ada = await Person.sign_up(clocked)
     other = await ada.sign_in()
     answer = await sign_out(clocked, ada, everywhere=True)
@@ -68,14 +75,17 @@ async def test_everywhere_ends_every_sign_in_even_of_the_same_second(
 
 
 async def test_somebody_elses_refresh_token_is_ignored(client: httpx.AsyncClient, ada: Person, bob: Person) -> None:
-    """B15."""
+    """Nobody ends another user's session by sending that user's refresh token with their own access token.
+
+    Source: T-B15.
+    """
     assert (await sign_out(client, ada, refresh_token=bob.refresh_token)).status_code == 200
     assert (await ada.get("/api/tasks")).status_code == 401
     assert (await bob.get("/api/tasks")).status_code == 200
 
 
 async def test_both_tokens_of_two_sign_ins_end_both(client: httpx.AsyncClient, ada: Person) -> None:
-    """Each genuine token counts."""
+    """A client that sends tokens of two sessions of one user ends both."""
     other = await ada.sign_in()
     assert (await sign_out(client, ada, refresh_token=other.refresh_token)).status_code == 200
     assert (await other.get("/api/tasks")).status_code == 401
@@ -94,7 +104,7 @@ async def test_both_tokens_of_two_sign_ins_end_both(client: httpx.AsyncClient, a
 async def test_without_a_genuine_token_there_is_nothing_to_end(
     client: httpx.AsyncClient, headers: dict[str, str], body: dict[str, object], challenge: str
 ) -> None:
-    """RFC 6750 3.1: no credentials, no error code."""
+    """Whoever sends no valid token gets a 401 that tells whether one was sent at all (RFC 6750 3.1)."""
     answer = await client.post("/api/auth/signout", headers=headers, json=body)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == challenge
@@ -102,7 +112,7 @@ async def test_without_a_genuine_token_there_is_nothing_to_end(
 
 @pytest.mark.parametrize("body", ['{"everywhere":"yes"}', '{"everywhere":1}', '{"refresh_token":5}'])
 async def test_a_wrong_body_is_422_and_ends_nothing(client: httpx.AsyncClient, ada: Person, body: str) -> None:
-    """E15."""
+    """A sign-out with a mistake in its body is told so, and ends nothing. Source: T-E15."""
     assert (await client.post("/api/auth/signout", headers=ada.bearer, content=body)).status_code == 422
     assert (await ada.get("/api/tasks")).status_code == 200
 
@@ -127,10 +137,28 @@ async def test_a_wrong_body_is_422_and_ends_nothing(client: httpx.AsyncClient, a
 async def test_whoever_signed_out_hears_that_and_nothing_else(
     client: httpx.AsyncClient, ada: Person, method: str, rest: str, body: bytes | None
 ) -> None:
-    """401 comes before 400, 404 and 422, and nothing is done, although one statement asks and does."""
+    """After signing out every request is 401, whatever else is wrong with it, and does nothing.
+
+    One statement checks the session and does the work, yet 401 comes before 400, 404 and 422. Source: T-B12.
+    """
     other, task = await ada.sign_in(), await ada.add_task()
     await sign_out(client, ada)
     for headers in ({}, {"Idempotency-Key": "k"}, {"If-Match": '"9"'}):
         answer = await ada.send(method, f"/api/tasks{rest.format(id=task['id'])}", content=body, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_TOKEN")
     assert (await other.get("/api/tasks")).json() == [task]
+
+
+async def test_everywhere_works_from_a_session_that_has_ended(client: httpx.AsyncClient, ada: Person) -> None:
+    """Whoever is told that a token was reused can sign out everywhere, by the session that the reuse has ended.
+
+    Source: T-B17.
+    """
+    other = await ada.sign_in()
+    first = ada.refresh_token
+    await ada.refresh()
+    assert (await ada.refresh(first)).status_code == 401  # reuse: this session is over, the other goes on
+    assert (await other.get("/api/tasks")).status_code == 200
+    assert (await sign_out(client, ada, everywhere=True)).json() == {"detail": "Signed out everywhere."}
+    assert (await other.get("/api/tasks")).status_code == 401
+    assert (await other.refresh()).status_code == 401

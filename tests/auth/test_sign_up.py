@@ -1,14 +1,16 @@
 """Making an account."""
 
+import asyncio
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
+from app.auth import emails
 from app.auth.emails import normalise_email
-from tests.conftest import Service
-from tests.support import PASSWORD, Person, new_email
+from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import Service
 
 
 async def sign_up(client: httpx.AsyncClient, **body: Any) -> httpx.Response:
@@ -16,7 +18,7 @@ async def sign_up(client: httpx.AsyncClient, **body: Any) -> httpx.Response:
 
 
 async def test_an_account_comes_with_both_tokens_and_nothing_secret(client: httpx.AsyncClient) -> None:
-    """FR-001, FR-040, FR-041; C14."""
+    """Signing up signs in, and shows the account without anything secret. Source: FR-001, FR-040, FR-041, T-C14."""
     email = new_email()
     answer = await sign_up(client, email=email, name="Ada")
     assert answer.status_code == 201
@@ -31,12 +33,12 @@ async def test_an_account_comes_with_both_tokens_and_nothing_secret(client: http
 
 @pytest.mark.parametrize("name", [None, "", "   "])
 async def test_a_name_is_optional_and_null_when_absent(client: httpx.AsyncClient, name: str | None) -> None:
-    """The web form does not ask for it."""
+    """A sign-up form need not ask for a name. Source: FR-001."""
     assert (await sign_up(client, name=name)).json()["user"]["name"] is None
 
 
 async def test_a_taken_email_is_409_in_any_spelling(client: httpx.AsyncClient) -> None:
-    """FR-005, FR-032; C15, C16."""
+    """One mailbox has one account, however its address is written. Source: FR-005, FR-032, T-C15, T-C16."""
     name = new_email().partition("@")[0]
     assert (await sign_up(client, email=f"{name}@example.test")).status_code == 201
     for again in (f"{name.upper()}@Example.TEST", f"  {name}@example.test\t", f"{name}＠example.test"):
@@ -66,7 +68,10 @@ async def test_a_taken_email_is_409_in_any_spelling(client: httpx.AsyncClient) -
     ],
 )
 def test_an_email_has_one_form(given: str, kept: str | None) -> None:
-    """FR-002; C16 to C20."""
+    """All spellings of an address are one account, and what is no address is refused.
+
+    Source: FR-002, T-C16, T-C17, T-C18, T-C19, T-C20.
+    """
     assert normalise_email(given) == kept
     if kept:
         assert normalise_email(kept) == kept, "the form of the form is the form"
@@ -77,21 +82,70 @@ def test_an_email_has_one_form(given: str, kept: str | None) -> None:
     [("x" * 60 + "@" + "y" * 63 + "." + "z" * 63 + "." + "w" * 60 + ".com", 201), ("x" * 300 + "@example.com", 422)],
 )
 async def test_an_email_may_be_254_characters_long(client: httpx.AsyncClient, email: str, status: int) -> None:
-    """C20: never a truncation error of the database."""
+    """An address that is too long is told so, never an error of the database. Source: T-C20."""
     unique = new_email()[:20] + email[20:]
     assert (await sign_up(client, email=unique)).status_code == status
 
 
+def test_an_email_may_be_sent_in_the_longest_of_its_spellings() -> None:
+    """Three code points that become the two bytes of one letter pass as far as 254 bytes go. Source: T-C20."""
+    letter = "\u03b9\u0308\u0301"
+    for count, passes in ((124, True), (125, False)):
+        email = normalise_email(f"  {letter * count}@b.co\n")
+        assert email == ("\u0390" * count + "@b.co" if passes else None)
+
+
+@pytest.mark.parametrize("text", ["a" + "\u0316\u0301" * 20_000, "\ufdfa" * 20_000, "a@" + "b." * 20_000 + "co"])
+def test_an_email_that_is_too_long_is_not_looked_at(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first takes 1.1 s to normalise, the second 0.3 s to validate."""
+    monkeypatch.setattr(emails, "unicodedata", None)
+    assert normalise_email(text) is None
+
+
+def test_an_email_that_grows_too_long_is_not_validated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One code point becomes 18, at each of which the library looks back and forth."""
+    monkeypatch.setattr(emails, "validate_email", None)
+    assert normalise_email("\ufdfa" * 300 + "@b.co") is None
+
+
+@pytest.mark.parametrize(
+    ("password", "refused"),
+    [
+        ("\ufdfa", None),
+        ("\ufdfa" * 7, None),
+        ("\ufdfa" * 8, "string_too_long"),
+        ("e\u0301" * 7, "string_too_short"),
+        ("e\u0301" * 128, None),
+        ("e\u0301" * 129, "string_too_long"),
+        ("\u03b1\u0313\u0300\u0345" * 128, None),
+        ("a" * 513, "string_too_long"),
+        ("\u0316\u0301" * 15_000, "string_too_long"),
+    ],
+)
+async def test_a_passwords_length_is_that_of_its_normal_form(
+    client: httpx.AsyncClient, password: str, refused: str | None
+) -> None:
+    """Whichever keyboard sends it, the same password is long enough or is not. Source: FR-003."""
+    answer = await sign_up(client, password=password)
+    assert [e["code"] for e in answer.json().get("errors", [])] == ([refused] if refused else [])
+    if not refused:
+        again = {"email": answer.json()["user"]["email"], "password": password}
+        assert (await client.post("/api/auth/signin", json=again)).status_code == 200
+
+
 @pytest.mark.parametrize("length", [7, 8, 64, 72, 73, 128, 129])
 async def test_a_password_has_8_to_128_code_points(client: httpx.AsyncClient, length: int) -> None:
-    """FR-003; C11: emoji count once."""
+    """Passphrases may be long, and an emoji counts as one character. Source: FR-003, T-C11."""
     for character in ("a", "😀"):
         answer = await sign_up(client, password=character * length)
         assert answer.status_code == (201 if 8 <= length <= 128 else 422)
 
 
 async def test_every_byte_of_a_long_password_counts(client: httpx.AsyncClient) -> None:
-    """C5, C6: bcrypt alone would drop what follows byte 72."""
+    """The end of a long password counts too, though bcrypt alone would drop what follows byte 72.
+
+    Source: T-C05, T-C06.
+    """
     person = await Person.sign_up(client, password="a" * 72 + "X")
     for wrong in ("a" * 72, "a" * 72 + "Y"):
         answer = await client.post("/api/auth/signin", json={"email": person.email, "password": wrong})
@@ -100,14 +154,17 @@ async def test_every_byte_of_a_long_password_counts(client: httpx.AsyncClient) -
 
 
 async def test_composed_and_decomposed_letters_are_one_password(client: httpx.AsyncClient) -> None:
-    """C8: the keyboards of two systems send é differently."""
+    """A password works on every keyboard, though two systems send é differently. Source: T-C08."""
     person = await Person.sign_up(client, password="caf\u00e9 au lait")
     answer = await client.post("/api/auth/signin", json={"email": person.email, "password": "cafe\u0301 au lait"})
     assert answer.status_code == 200
 
 
 async def test_all_mistakes_are_named_at_once_and_nothing_is_echoed(client: httpx.AsyncClient) -> None:
-    """FR-029, C13: FastAPI's own answer would return the password."""
+    """A form can mark every wrong field at once, and no answer repeats the password, as FastAPI's own would.
+
+    Source: FR-029, T-C13.
+    """
     answer = await sign_up(client, email="no-address-c4nary", password="c4nary", name="c4nary" * 20)
     assert answer.status_code == 422
     assert {(e["field"], e["code"]) for e in answer.json()["errors"]} == {
@@ -124,7 +181,10 @@ async def test_all_mistakes_are_named_at_once_and_nothing_is_echoed(client: http
 @pytest.mark.parametrize("field", ["email", "password", "name"])
 @pytest.mark.parametrize("raw", [r"abcdefgh\u0000@b.co", r"abcdefgh\ud800@b.co", "null", "5", "true", "[]"])
 async def test_nul_surrogates_and_other_types_are_refused(client: httpx.AsyncClient, field: str, raw: str) -> None:
-    """C7, E6, E7, E15."""
+    """Text that cannot be stored, and a wrong type, are told by the field's name.
+
+    Source: T-C07, T-E06, T-E07, T-E15.
+    """
     if (field, raw) == ("name", "null"):
         return  # a name may be null: test_a_name_is_optional_and_null_when_absent
     value = f'"{raw}"' if "@" in raw else raw
@@ -136,7 +196,7 @@ async def test_nul_surrogates_and_other_types_are_refused(client: httpx.AsyncCli
 
 
 async def test_what_the_server_owns_cannot_be_set(client: httpx.AsyncClient, connection: psycopg.Connection) -> None:
-    """D9."""
+    """Nobody chooses an id, a hash or a date of their account by sending more fields. Source: T-D09."""
     forced = {"id": "5" * 8, "is_active": False, "token_version": 7, "password_hash": "x", "created_at": "1999-01-01"}
     user = (await sign_up(client, **forced)).json()["user"]
     row = connection.execute(
@@ -150,7 +210,10 @@ async def test_what_the_server_owns_cannot_be_set(client: httpx.AsyncClient, con
 
 @pytest.mark.parametrize("password", ["password", "PassWord", "12345678", "qwertyui", "the-email", "the-mailbox"])
 async def test_common_passwords_are_turned_away_when_asked_for(service: Service, password: str) -> None:
-    """C10: with the reason, and only with COMMON_PASSWORDS=refuse; C9: no rules of composition."""
+    """An operator may have common passwords refused, with the reason; nothing else is asked of one.
+
+    Source: T-C09, T-C10.
+    """
     async with service(common_passwords="refuse") as client:
         mailbox = new_email().partition("@")[0]
         tried = {"the-email": f"{mailbox}@example.test", "the-mailbox": mailbox}.get(password, password)
@@ -163,8 +226,8 @@ async def test_common_passwords_are_turned_away_when_asked_for(service: Service,
         assert (await sign_up(client, password="12345678")).status_code == 201
 
 
-async def test_one_email_at_once_makes_one_account(client: httpx.AsyncClient, gather: Any) -> None:
-    """G22."""
+async def test_one_email_at_once_makes_one_account(client: httpx.AsyncClient) -> None:
+    """Requests at the same moment do not make two accounts of one address. Source: T-G22."""
     email = new_email()
-    answers = await gather(*(sign_up(client, email=e) for e in [email, email.upper()] * 5))
+    answers = await asyncio.gather(*(sign_up(client, email=e) for e in [email, email.upper()] * 5))
     assert sorted(a.status_code for a in answers) == [201] + [409] * 9

@@ -13,7 +13,9 @@ from jose import jwk, jwt
 
 from app.auth.errors import InvalidToken
 from app.auth.tokens import CACHED_TOKENS, MAX_TOKEN_LENGTH, TokenCodec
-from tests.support import SECRET, FrozenClock, Person
+from tests.support.clock import FrozenClock
+from tests.support.people import Person
+from tests.support.settings import SECRET
 
 Forge = Callable[..., str]
 
@@ -38,14 +40,17 @@ def sign(header: str, payload: bytes, secret: str = SECRET) -> str:
 
 
 def changed(token: str, **claims: Any) -> str:
-    """Give the token with other claims, signed with the right secret; `...` drops one."""
+    """Return the token with other claims, signed with the right secret; `...` drops one."""
     said = jwt.get_unverified_claims(token) | claims
     kept = {name: value for name, value in said.items() if value is not ...}
     return sign(token.partition(".")[0], json.dumps(kept).encode())
 
 
 async def test_any_library_reads_a_token_by_the_secret_alone(client: httpx.AsyncClient, ada: Person) -> None:
-    """FR-007, FR-008; A39: nobody's name or address is in it."""
+    """Any JWT library reads a token by the secret, and finds nobody's name or address in it.
+
+    Source: FR-007, FR-008, T-A39.
+    """
     claims = jwt.decode(ada.access_token, SECRET, ["HS256"])
     assert claims.keys() == {"iss", "type", "sub", "user_id", "sid", "ver", "jti", "iat", "exp"}
     assert claims["sub"] == claims["user_id"] == ada.user["id"]
@@ -56,7 +61,7 @@ async def test_any_library_reads_a_token_by_the_secret_alone(client: httpx.Async
 
 
 def test_a_token_lives_until_its_second_comes(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
-    """A18, A19: RFC 7519 4.1.4 says on or after."""
+    """A token is valid until the second that `exp` names, and not in it (RFC 7519 4.1.4). Source: T-A18, T-A19."""
     expires_at = jwt.get_unverified_claims(genuine)["exp"]
     moment = clock.moment.fromtimestamp(expires_at, clock.moment.tzinfo)
     assert tokens.read(genuine, "access", moment - timedelta(microseconds=1)).expires_at == expires_at
@@ -72,21 +77,47 @@ def test_a_token_lives_until_its_second_comes(tokens: TokenCodec, genuine: str, 
 def test_a_claim_that_is_not_as_we_write_it_is_refused(
     tokens: TokenCodec, genuine: str, clock: FrozenClock, claim: str, value: Any
 ) -> None:
-    """A16, A20 to A25: signed with the right secret all the same."""
+    """A claim of another type or form is refused though the signature is right.
+
+    Source: T-A16, T-A20, T-A21, T-A24, T-A25.
+    """
     if (claim, value) == ("ver", 0):
-        return  # the genuine value
+        return  # the value that it has
     with pytest.raises(InvalidToken):
         tokens.read(changed(genuine, **{claim: value}), "access", clock())
     assert tokens.read(changed(genuine), "access", clock())
 
 
 def test_times_must_make_sense(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
-    """A22, A23: not from the future, not longer-lived than we make them; a minute's skew is allowed."""
+    """A token from the future, or valid for longer than any that we issue, is refused.
+
+    Clocks may differ by a minute. Source: T-A22, T-A23.
+    """
     now = int(clock().timestamp())
     for issued_at, expires_at in ((now + 3600, now + 3700), (now, now + 10**8), (now, now), (now, now - 5)):
         with pytest.raises(InvalidToken):
             tokens.read(changed(genuine, iat=issued_at, exp=expires_at), "access", clock())
     assert tokens.read(changed(genuine, iat=now + 30, exp=now + 90), "access", clock())
+
+
+@pytest.mark.parametrize("audience", ["somebody-else", "", [], ["auth-tasks-api"], None, 5])
+def test_a_token_for_somebody_is_refused(tokens: TokenCodec, genuine: str, clock: FrozenClock, audience: Any) -> None:
+    """RFC 7519 4.1.3: who is not named must refuse it, and nobody is named in ours."""
+    with pytest.raises(InvalidToken):
+        tokens.read(changed(genuine, aud=audience), "access", clock())
+
+
+def test_a_token_for_later_is_refused_until_then(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
+    """RFC 7519 4.1.5; a minute's skew is allowed, and what is kept of a token is not that it was refused or taken."""
+    now = int(clock().timestamp())
+    for allowed in (now - 3600, now, now + 30):
+        assert tokens.read(changed(genuine, nbf=allowed), "access", clock())
+    later = changed(genuine, nbf=now + 300)
+    for refused in (later, *(changed(genuine, nbf=value) for value in (now + 0.5, str(now), None, True, 10**30))):
+        with pytest.raises(InvalidToken):
+            tokens.read(refused, "access", clock())
+    clock.advance(seconds=300)
+    assert tokens.read(later, "access", clock())
 
 
 @pytest.mark.parametrize(
@@ -109,13 +140,16 @@ def test_times_must_make_sense(tokens: TokenCodec, genuine: str, clock: FrozenCl
 def test_a_payload_that_is_no_object_of_claims_is_refused(
     tokens: TokenCodec, genuine: str, clock: FrozenClock, payload: bytes
 ) -> None:
-    """A20, A27, A28, A30."""
+    """A signed payload that is no object of claims is refused, and crashes nothing.
+
+    Source: T-A20, T-A27, T-A28, T-A30.
+    """
     with pytest.raises(InvalidToken):
         tokens.read(sign(genuine.partition(".")[0], payload), "access", clock())
 
 
 def test_a_name_that_stands_twice_is_refused(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
-    """A26: parsers differ in which one they take."""
+    """A claim that is there twice is refused: libraries differ in which one they take. Source: T-A26."""
     said = json.dumps(jwt.get_unverified_claims(genuine))
     with pytest.raises(InvalidToken):
         tokens.read(sign(genuine.partition(".")[0], (said[:-1] + ', "ver": 0}').encode()), "access", clock())
@@ -141,13 +175,13 @@ def test_a_name_that_stands_twice_is_refused(tokens: TokenCodec, genuine: str, c
 def test_a_token_has_exactly_one_spelling(
     tokens: TokenCodec, genuine: str, clock: FrozenClock, respell: Callable[[str], str]
 ) -> None:
-    """A8, B10."""
+    """A used token cannot come back in another spelling. Source: T-A08, T-B10."""
     with pytest.raises(InvalidToken):
         tokens.read(respell(genuine), "access", clock())
 
 
 def test_every_spare_bit_of_the_signature_counts(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
-    """A8: the last of 43 characters has two that decoders drop."""
+    """One of 64 last characters is accepted, though decoders drop two of that character's bits. Source: T-A08."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     accepted = 0
     for character in alphabet:
@@ -160,7 +194,7 @@ def test_every_spare_bit_of_the_signature_counts(tokens: TokenCodec, genuine: st
 
 
 def test_a_token_beyond_the_bound_is_not_parsed(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
-    """A29: not even a genuine one."""
+    """A token above the allowed length is refused unread, even with the right signature. Source: T-A29."""
     long = changed(genuine, more="x" * MAX_TOKEN_LENGTH)
     assert len(long) > MAX_TOKEN_LENGTH
     with pytest.raises(InvalidToken):
@@ -183,7 +217,10 @@ def test_a_token_beyond_the_bound_is_not_parsed(tokens: TokenCodec, genuine: str
 def test_only_our_own_header_is_read(
     tokens: TokenCodec, genuine: str, clock: FrozenClock, header: dict[str, Any]
 ) -> None:
-    """A1 to A4, A9 to A12, A15: signed with the right secret all the same."""
+    """A header that is not ours is refused though the signature is right.
+
+    Source: T-A01, T-A02, T-A09, T-A11, T-A12, T-A15.
+    """
     payload = json.dumps(jwt.get_unverified_claims(genuine)).encode()
     with pytest.raises(InvalidToken):
         tokens.read(sign(segment(json.dumps(header).encode()), payload), "access", clock())
@@ -191,7 +228,7 @@ def test_only_our_own_header_is_read(
 
 @pytest.mark.parametrize("secret", ['"' + "q" * 40 + '"', '["' + "a" * 40 + '"]', '{"k":"' + "b" * 40 + '"}', "ä" * 40])
 def test_a_secret_may_look_like_json(secret: str, clock: FrozenClock) -> None:
-    """python-jose parses a secret given as text."""
+    """Operators may choose any text as the secret, though python-jose parses one that looks like JSON."""
     tokens = TokenCodec(secret, None, access_seconds=900, refresh_seconds=900)
     user_id = uuid4()
     pair = tokens.issue(user_id, uuid4(), 3, refresh_id=uuid4(), now=clock())
@@ -201,7 +238,7 @@ def test_a_secret_may_look_like_json(secret: str, clock: FrozenClock) -> None:
 def test_a_token_that_was_read_before_is_asked_its_time_again(
     tokens: TokenCodec, genuine: str, clock: FrozenClock
 ) -> None:
-    """What is kept of a token are its claims, never that it was accepted."""
+    """A token expires also where it was accepted before: its claims are kept, never the decision."""
     tokens.read(genuine, "access", clock())
     with pytest.raises(InvalidToken):
         tokens.read(genuine, "refresh", clock())
@@ -213,7 +250,7 @@ def test_a_token_that_was_read_before_is_asked_its_time_again(
 
 
 def test_what_is_kept_of_tokens_is_bounded_and_never_a_refusal(tokens: TokenCodec, clock: FrozenClock) -> None:
-    """A flood of forged ones takes no memory, a flood of genuine ones a known amount."""
+    """A flood of forged tokens takes no memory, and one of valid tokens a known amount."""
     for number in range(CACHED_TOKENS + 10):
         pair = tokens.issue(UUID(int=number), UUID(int=1), 0, refresh_id=UUID(int=2), now=clock())
         assert tokens.read(pair.access_token, "access", clock()).user_id == UUID(int=number)

@@ -16,7 +16,7 @@ from app.core.database.migrations import upgrade
 from app.core.embedded_postgres.server import EmbeddedPostgres
 from tests.bench.data import PASSWORD, People, Request, access_token, make_tokens, refresh_requests, seed
 from tests.bench.servers import Target, Window, load, three_servers
-from tests.support import SECRET
+from tests.support.settings import SECRET
 
 # Tokens that nobody has used yet, for one window: more than the fastest can use up.
 REFRESHES_A_SECOND = {"this service": 6000, "usual": 2000, "limit": 14000}
@@ -87,7 +87,10 @@ COLUMNS = ("x usual", "of limit", "less CPU", "req/s", "CPU/1k", "PG CPU/1k", "p
 
 
 def table(work: str, windows: dict[str, list[Window]]) -> str:
-    """Medians over the rounds; the ratios are medians of each round's own. CPU in seconds per 1,000 requests."""
+    """Return the medians over the rounds as a table.
+
+    Ratios are medians of each round's own; CPU is in seconds per 1,000 requests.
+    """
     lines = [f"{work:28}" + "".join(f"{column:>10}" for column in COLUMNS)]
     for name, own in windows.items():
         rates = {other: ratio(own, windows[other], lambda w: w.rate) for other in ("usual", "limit")}
@@ -134,7 +137,7 @@ def main() -> None:
 
 
 def measure(bench: Bench, targets: list[Target], work: str, rounds: int) -> dict[str, list[Window]]:
-    """One window to warm up, then rounds in turns: A B C, C B A, …"""
+    """Measure one window to warm up, then rounds in turns: A B C, C B A, …"""
     windows: dict[str, list[Window]] = {target.name: [] for target in targets}
     for number in range(rounds + 1):
         for target in targets if number % 2 else reversed(targets):

@@ -75,7 +75,7 @@ def access_token(tokens: TokenCodec, person: Person) -> str:
 
 
 def refresh_requests(tokens: TokenCodec, people: list[Person], count: int) -> list[Request]:
-    """Each of another sign-in: the tokens are genuine, and nobody has used them."""
+    """Return refreshes of as many sessions, with valid tokens that nobody has used."""
     now = datetime.now(UTC)
     owners = (people[number % len(people)] for number in range(count))
     pairs = (tokens.issue(person.id, uuid4(), 0, refresh_id=uuid4(), now=now) for person in owners)

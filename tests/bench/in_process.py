@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
-from tests.support import ROOT
+from tests.support.settings import ROOT
 
 Send = Callable[[], Awaitable[int]]
 
@@ -24,7 +24,7 @@ class Ask(NamedTuple):
 
 
 def sender(app: FastAPI, ask: Ask) -> Send:
-    """Give a function that sends the request once and gives the status."""
+    """Return a function that sends the request once and returns the status."""
     headers = [(b"host", b"api.test")]
     if ask.token:
         headers.append((b"authorization", b"Bearer " + ask.token.encode()))
@@ -69,7 +69,7 @@ class Cost(NamedTuple):
 
 
 async def profile(send: Send, times: int) -> Cost:
-    """Send it so often, warmed up, and give the average."""
+    """Send it so often, warmed up, and return the average."""
     for _ in range(20):
         assert await send() < 400
     recorder = cProfile.Profile()

@@ -14,7 +14,7 @@ from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.main import create_app
 from tests.bench.data import make_tokens, refresh_requests, seed
 from tests.bench.in_process import Ask, profile, sender
-from tests.support import SECRET, make_settings
+from tests.support.settings import SECRET, make_settings
 
 
 async def measure(url: str) -> None:

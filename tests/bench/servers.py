@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.support import ROOT, free_port, serving
+from tests.support.server import free_port, serving
+from tests.support.settings import ROOT
 
 MANY = "100000000/minute"
 
@@ -26,17 +27,17 @@ class Target:
     pid: int
 
     def cpu_seconds(self) -> float:
-        """Give the user and system time of the server's processes so far."""
+        """Return the user and system time of the server's processes so far."""
         ticks = os.sysconf("SC_CLK_TCK")
         return sum(sum(map(int, _stat(pid)[11:13])) for pid in self.processes()) / ticks
 
     def memory_mb(self) -> list[int]:
-        """Give the resident memory of each worker."""
+        """Return the resident memory of each worker."""
         pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.processes()]
         return [count * os.sysconf("SC_PAGE_SIZE") // 2**20 for count in pages]
 
     def processes(self) -> list[int]:
-        """Give the process and its descendants."""
+        """Return the process and its descendants."""
         parents = {int(path.name): int(_stat(int(path.name))[1]) for path in Path("/proc").iterdir() if _lives(path)}
         found = [self.pid]
         for pid in found:

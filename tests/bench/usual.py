@@ -2,7 +2,7 @@
 
 Synchronous SQLModel sessions from a dependency, one query for the user and one for the work, `response_model`, jose and
 passlib, uvicorn's own access log. It does less than the service: no rate limits, no request ids, no security headers,
-no check whether the sign-in was ended.
+no check whether the session has ended.
 """
 
 import os

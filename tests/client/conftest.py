@@ -7,7 +7,8 @@ import pytest
 
 from auth_tasks_client import TasksClient, TokenStore
 from tests.client.between import Between
-from tests.support import PASSWORD, Server, new_email, serving
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server, serving
 
 
 @pytest.fixture(scope="module")

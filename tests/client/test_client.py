@@ -16,11 +16,12 @@ import pytest
 
 from auth_tasks_client import ApiError, SignedOut, TasksClient, TokenAuth, TokenStore
 from tests.client.between import Between
-from tests.support import ROOT, Server
+from tests.support.server import Server
+from tests.support.settings import ROOT
 
 
 def expire(store: TokenStore) -> None:
-    """Let the access token be over, as after fifteen minutes."""
+    """Make the access token an expired one, as after fifteen minutes."""
     tokens = store.read()
     assert tokens is not None
     store.write(replace(tokens, access_token="x", expires_at=0))
@@ -58,7 +59,7 @@ class Dying(Losing):
 
 
 def test_tasks_live_through_the_client(client: TasksClient) -> None:
-    """From sign-up to sign-out."""
+    """A program manages tasks by a few methods, from sign-up to sign-out."""
     task = client.add("Water the plants", priority="high")
     assert client.edit(task["id"], completed=True)["status"] == "completed"
     assert [t["id"] for t in client.tasks(status="completed")] == [task["id"]]
@@ -74,14 +75,14 @@ def test_tasks_live_through_the_client(client: TasksClient) -> None:
 
 
 def test_tokens_are_for_their_owner_only(client: TasksClient, store: TokenStore) -> None:
-    """0600 in a folder of 0700."""
+    """Other users of the machine cannot read the tokens: 0600 in a folder of 0700."""
     assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
     assert {p.name for p in store.path.parent.iterdir()} == {"tokens.json", "tokens.json.lock"}
 
 
 def test_an_expired_access_token_is_renewed_before_use(client: TasksClient, store: TokenStore) -> None:
-    """Nobody notices."""
+    """A program works on after fifteen minutes without noticing that its token expired."""
     before = refresh_token(store)
     expire(store)
     assert client.tasks() == []
@@ -89,7 +90,7 @@ def test_an_expired_access_token_is_renewed_before_use(client: TasksClient, stor
 
 
 def test_a_token_that_is_good_no_more_is_renewed_and_sent_again(client: TasksClient, store: TokenStore) -> None:
-    """A 401 though it should live: a changed secret, a clock that is wrong."""
+    """A program works on when its token is refused early: after a changed secret, or with a wrong clock."""
     tokens = store.read()
     assert tokens is not None
     store.write(replace(tokens, access_token="a.b.c"))
@@ -97,7 +98,7 @@ def test_a_token_that_is_good_no_more_is_renewed_and_sent_again(client: TasksCli
 
 
 def test_threads_on_one_expired_token_refresh_once(client: TasksClient, store: TokenStore, server: Server) -> None:
-    """And none is signed out."""
+    """Threads that share an expired token refresh it once, and none is signed out."""
     expire(store)
 
     def look(_: int) -> str:
@@ -111,7 +112,7 @@ def test_threads_on_one_expired_token_refresh_once(client: TasksClient, store: T
 
 
 async def test_tasks_of_one_event_loop_refresh_once(client: TasksClient, store: TokenStore, server: Server) -> None:
-    """httpx.AsyncClient; after a 401 too."""
+    """Tasks of an event loop that share an expired or refused token refresh it once."""
     for stale in ({"access_token": "x", "expires_at": 0}, {"access_token": "a.b.c"}):
         tokens = store.read()
         assert tokens is not None
@@ -125,7 +126,10 @@ async def test_tasks_of_one_event_loop_refresh_once(client: TasksClient, store: 
 def test_ten_processes_on_one_expired_token_refresh_once(
     client: TasksClient, store: TokenStore, tmp_path: Path
 ) -> None:
-    """The lock is a file's; and none of them can import the service."""
+    """Processes that share an expired token refresh it once, by the lock of a file.
+
+    None of them can import the service.
+    """
     expire(store)
     package = str(ROOT / "clients" / "python")
     environment = {**os.environ, "AUTH_TASKS_HOME": str(store.path.parent), "PYTHONPATH": package}
@@ -139,7 +143,7 @@ def test_ten_processes_on_one_expired_token_refresh_once(
 
 
 def test_a_lost_answer_signs_nobody_out(server: Server, store: TokenStore, client: TasksClient) -> None:
-    """With the leeway on the same successor comes again; a lost create makes one task."""
+    """With a leeway a lost answer signs nobody out, and a lost create makes one task."""
     expire(store)
     unlucky = TasksClient(store, transport=Losing(1))
     assert unlucky._auth.current().access_token
@@ -151,14 +155,17 @@ def test_a_lost_answer_signs_nobody_out(server: Server, store: TokenStore, clien
 
 
 def test_an_add_that_was_sent_once_is_not_said_to_be_unsent(client: TasksClient, store: TokenStore) -> None:
-    """Though no later attempt found a server: a ConnectError would mean that nothing was changed."""
+    """A program is not told that nothing was changed when something may have been.
+
+    That is what a ConnectError of a later attempt would mean.
+    """
     with TasksClient(store, transport=Dying(1)) as unlucky, pytest.raises(httpx.ReadError):
         unlucky.add("Once")
     assert [t["title"] for t in client.tasks()] == ["Once"]
 
 
 def test_a_session_that_is_over_is_forgotten(server: Server, store: TokenStore, client: TasksClient) -> None:
-    """And the program is told so."""
+    """A program is told that its session is over, and its tokens are deleted."""
     other = httpx.post(f"{server.url}/api/auth/signout", json={"refresh_token": refresh_token(store)})
     assert other.status_code == 200
     with pytest.raises(SignedOut, match="over"):
@@ -168,7 +175,7 @@ def test_a_session_that_is_over_is_forgotten(server: Server, store: TokenStore, 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"url": 1}'])
 def test_a_broken_file_means_signed_out(store: TokenStore, content: str) -> None:
-    """Not a traceback."""
+    """A broken file of tokens means to sign in again, not a traceback."""
     store.path.parent.mkdir(parents=True)
     store.path.write_text(content)
     assert store.read() is None
@@ -177,7 +184,7 @@ def test_a_broken_file_means_signed_out(store: TokenStore, content: str) -> None
 def test_an_error_of_the_refresh_is_an_error_of_the_api(
     client: TasksClient, store: TokenStore, between: Between
 ) -> None:
-    """Not one of httpx; and the session goes on when the server does."""
+    """A program catches one kind of error, and its session goes on when the server does."""
     expire(store)
     tokens = store.read()
     assert tokens is not None
@@ -196,7 +203,7 @@ def test_an_error_of_the_refresh_is_an_error_of_the_api(
 def test_an_error_of_somebody_else_on_the_way_has_words_too(
     client: TasksClient, store: TokenStore, between: Between, content: object
 ) -> None:
-    """A proxy does not know the API's shape of an error."""
+    """The error page of a proxy becomes an error with a status and a sentence."""
     between.own["GET /api/tasks"] = (502, content)
     with TasksClient(store, between.url) as behind, pytest.raises(ApiError) as error:
         behind.tasks()
@@ -205,6 +212,6 @@ def test_an_error_of_somebody_else_on_the_way_has_words_too(
 
 
 def test_an_error_passes_between_processes() -> None:
-    """As multiprocessing sends it: with all its attributes."""
+    """An error keeps its attributes when multiprocessing passes it on."""
     sent = pickle.loads(pickle.dumps(ApiError(409, "CONFLICT", "Taken.")))
     assert (sent.status, sent.code, sent.detail) == (409, "CONFLICT", "Taken.")

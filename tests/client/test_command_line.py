@@ -9,7 +9,8 @@ import pytest
 
 from auth_tasks_client.__main__ import main
 from tests.client.between import Between
-from tests.support import PASSWORD, Server, free_port, new_email
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server, free_port
 
 Run = Callable[..., tuple[int, str, str]]
 HOSTILE = "a\x1b[2Jb\nc\rd\x07e\x7ff\x9bg\u202eh\u2028i\ud800j\U000e0001k"
@@ -31,7 +32,7 @@ def run(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_a_whole_day(run: Run) -> None:
-    """From the account to the end of all its sessions."""
+    """Somebody manages tasks in a terminal, from the account to the end of all its sessions."""
     email = new_email()
     assert run("list")[0] == 3
     assert run("signup", email, "--name", "Ada")[0] == 0
@@ -52,7 +53,7 @@ def test_a_whole_day(run: Run) -> None:
 
 
 def test_failures_have_their_own_codes_and_clear_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a script branches on, and what a person reads."""
+    """A script branches on the exit code, and a person reads the reason."""
     email = new_email()
     monkeypatch.setattr("getpass.getpass", lambda: "short")
     code, _, said = run("signup", email)
@@ -65,14 +66,14 @@ def test_failures_have_their_own_codes_and_clear_words(run: Run, monkeypatch: py
 
 
 def test_a_password_can_be_piped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scripts have no terminal to ask at."""
+    """A script can sign up without a terminal to ask at."""
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
     assert run("signup", new_email(), "--password-stdin")[0] == 0
 
 
 @pytest.mark.parametrize("url", [f"http://127.0.0.1:{free_port()}", "127.0.0.1", "http://[", "ftp://127.0.0.1"])
 def test_what_was_never_sent_has_changed_nothing(run: Run, url: str) -> None:
-    """No server there, or no such address."""
+    """Somebody who cannot reach the server reads that nothing was changed."""
     for command in (("signin", "ada@example.test"), ("signup", "ada@example.test")):
         assert run(*command, "--url", url) == (4, "", "The server cannot be reached. Nothing was changed.\n")
     run("signup", new_email())
@@ -80,7 +81,7 @@ def test_what_was_never_sent_has_changed_nothing(run: Run, url: str) -> None:
 
 
 class TestAfterALostAnswer:
-    """The server may have done the work: nobody is told that it has not, or that it is safe to repeat what is not."""
+    """The server may have done the work: nobody is told that it has not, nor to repeat what is not safe to repeat."""
 
     UNKNOWN = "Whether the change was made is not known. Look with `list`, then try again.\n"
 
@@ -96,7 +97,7 @@ class TestAfterALostAnswer:
     def test_a_change_may_have_been_made(
         self, run: Run, between: Between, route: str, command: tuple[str, ...], left: list[tuple[str, bool]]
     ) -> None:
-        """Here it was, each time."""
+        """Somebody whose answer was lost is told to look first; here the change was made each time."""
         run("signup", new_email())
         task = json.loads(run("add", "Old", "--json")[1])
         between.lost.add(route)
@@ -105,14 +106,14 @@ class TestAfterALostAnswer:
         assert [(t["title"], t["completed"]) for t in json.loads(run("list", "--json")[1])] == left
 
     def test_a_server_that_fails_may_have_made_it_too(self, run: Run, between: Between) -> None:
-        """A 503 can come after the commit."""
+        """Nobody is told that nothing was changed after a 503, which can come after the commit."""
         run("signup", new_email())
         task = json.loads(run("add", "Old", "--json")[1])
         between.own["DELETE /api/tasks"] = (503, {"detail": "Come again."})
         assert run("rm", task["id"], "--url", between.url) == (4, "", f"Come again. {self.UNKNOWN}")
 
     def test_reading_and_signing_in_may_be_repeated(self, run: Run, between: Between) -> None:
-        """A second session beside a lost one harms nobody."""
+        """Somebody is told to try again where that is safe: a second session beside a lost one harms nobody."""
         email = new_email()
         run("signup", email)
         between.lost |= {"GET /api/tasks", "POST /api/auth/signin"}
@@ -121,7 +122,7 @@ class TestAfterALostAnswer:
             assert run(*command, "--url", between.url) == (4, "", said)
 
     def test_a_lost_sign_out_can_be_repeated(self, run: Run, between: Between) -> None:
-        """The tokens are kept until the server has said that the session is over."""
+        """A sign-out can be repeated: the tokens are kept until the server has said that the session is over."""
         run("signup", new_email())
         between.lost.add("POST /api/auth/signout")
         code, _, said = run("signout", "--url", between.url)
@@ -129,7 +130,7 @@ class TestAfterALostAnswer:
         assert run("signout") == (0, "You are signed out.\n", "")
 
     def test_a_lost_sign_up_leads_to_a_sign_in(self, run: Run, between: Between) -> None:
-        """Signing up again would say that the e-mail is taken."""
+        """Somebody is told to sign in, since signing up again would say that the address is taken."""
         email = new_email()
         between.lost.add("POST /api/auth/signup")
         code, _, said = run("signup", email, "--url", between.url)
@@ -141,19 +142,21 @@ class TestHostileText:
     """What others wrote must not act on the terminal: no cursor, no colour, no turned line, no second line."""
 
     def test_a_title_is_escaped(self, run: Run, between: Between) -> None:
+        """A title that somebody else wrote cannot act on the terminal."""
         run("signup", new_email())
         task = {"id": "0123456789", "status": "pending", "priority": "high", "title": HOSTILE}
         between.own["GET /api/tasks"] = (200, [task])
         assert run("list", "--url", between.url)[1] == f"[ ] 01234567  high    {ESCAPED}\n"
 
     def test_every_other_member_of_a_task_is_escaped(self, run: Run, between: Between) -> None:
+        """Nothing else of a task can act on the terminal either, whatever a server sends."""
         run("signup", new_email())
         between.own["GET /api/tasks"] = (200, [dict.fromkeys(("id", "status", "priority", "title"), "\x1b\n")])
         assert run("list", "--url", between.url)[1].count("\n") == 1
         assert run("list", "--url", between.url)[1].rstrip("\n").isprintable()
 
     def test_json_is_escaped_and_still_says_the_same(self, run: Run, between: Between) -> None:
-        """Readable where it is printable, exact where it is not."""
+        """JSON is readable where it is printable, and exact where it is not."""
         run("signup", new_email())
         tasks = [{"id": "1", "title": HOSTILE + '"\\ 🌱'}]
         between.own["GET /api/tasks"] = (200, tasks)
@@ -164,13 +167,17 @@ class TestHostileText:
 
     @pytest.mark.parametrize("status", [401, 409, 503])
     def test_the_words_of_an_error_are_escaped(self, run: Run, between: Between, status: int) -> None:
+        """The words of an error cannot act on the terminal."""
         between.own["POST /api/auth/signup"] = (status, {"detail": HOSTILE})
         _, shown, said = run("signup", new_email(), "--url", between.url)
         assert (shown, said.startswith(ESCAPED)) == ("", True)
         assert said.rstrip("\n").isprintable()
 
     def test_an_email_address_is_escaped(self, run: Run, between: Between) -> None:
-        """One that was pasted, say; what cannot be sent at all is left out."""
+        """An address that was pasted with hidden characters is shown escaped.
+
+        What cannot be sent at all is left out here.
+        """
         email, escaped = HOSTILE.replace("\ud800", ""), ESCAPED.replace(r"\ud800", "")
         answer = {"user": {"email": email}, "access_token": "a", "refresh_token": "r", "expires_in": 900}
         between.own["POST /api/auth/signin"] = (200, answer)

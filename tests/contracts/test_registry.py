@@ -8,7 +8,7 @@ import pytest
 from app.contracts.registry import CONTRACTS
 from app.core.config import SettingsError
 from app.main import create_app
-from tests.support import ROOT, make_settings
+from tests.support.settings import ROOT, make_settings
 
 URL = "postgresql://localhost/none"
 
@@ -23,14 +23,14 @@ URL = "postgresql://localhost/none"
     ],
 )
 def test_unknown_and_contradicting_names_stop_the_start(names: str, sentence: str) -> None:
-    """With a sentence that says which."""
+    """An operator who asks for an unknown contract, or for two that conflict, reads which."""
     with pytest.raises(SettingsError, match=sentence):
         create_app(make_settings(URL, api_contracts=names))
 
 
 @pytest.mark.parametrize("names", ["", "v1", "path", "path-enveloped", "v1,path", "v1,path-enveloped,v1"])
 def test_what_is_mounted_is_documented_under_its_own_tag(names: str) -> None:
-    """And what is not leaves no trace."""
+    """A reader of the document sees the contracts that are mounted and no trace of the others."""
     document = create_app(make_settings(URL, api_contracts=names)).openapi()
     operations = [op for methods in document["paths"].values() for op in methods.values()]
     tags = {tag for operation in operations for tag in operation["tags"]}
@@ -44,7 +44,7 @@ def test_what_is_mounted_is_documented_under_its_own_tag(names: str) -> None:
 
 
 def test_schemas_have_one_plain_name_whatever_stands_beside_them() -> None:
-    """Generated clients carry these names: they must not change because another contract is mounted."""
+    """Generated clients keep the names of their types when another contract is mounted."""
     alone = {name: schemas(name) for name in ("", *CONTRACTS)}
     both = schemas("v1,path")
     assert all(name.isalnum() for names in alone.values() for name in names)
@@ -54,7 +54,7 @@ def test_schemas_have_one_plain_name_whatever_stands_beside_them() -> None:
 
 
 def test_every_write_on_one_task_documents_its_condition() -> None:
-    """If-Match and the 412 that it may get."""
+    """A reader of the document finds If-Match, and the 412 that it may get, on every write."""
     for names in ("v1,path", "path-enveloped"):
         paths = create_app(make_settings(URL, api_contracts=names)).openapi()["paths"]
         writes = [op for path, ops in paths.items() if "{task_id}" in path for verb, op in ops.items() if verb != "get"]
@@ -71,6 +71,6 @@ def schemas(names: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_a_contract_is_one_short_file(name: str) -> None:
-    """A sixth would be one more, under 150 lines."""
+    """Whoever adds a contract writes one file of less than 150 lines."""
     file = Path(ROOT / "app" / "contracts" / f"{name.replace('-', '_')}.py")
     assert len(file.read_text().splitlines()) < 150

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from app.core.config import Limit, Settings, SettingsError, load_settings
 from app.core.database.dsn import parse_database_url
-from tests.support import ROOT, SECRET
+from tests.support.settings import ROOT, SECRET
 
 URL = "postgresql://me:hunter2@db.example:5433/tasks"
 
@@ -21,7 +21,7 @@ def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
 
 
 def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """FR-009, FR-010, NFR-001."""
+    """Whoever sets nothing more than needed gets the documented values. Source: FR-009, FR-010, NFR-001."""
     settings = load(monkeypatch, UNKNOWN="1", BETTER_AUTH_URL="http://localhost:3001", FRONTEND_URL="")
     assert (settings.access_token_seconds, settings.refresh_token_seconds) == (900, 604800)
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
@@ -32,7 +32,7 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_every_setting_stands_in_the_example_and_the_readme() -> None:
-    """Whoever reads either knows them all."""
+    """Whoever reads the README or .env.example knows every setting."""
     example = (ROOT / ".env.example").read_text()
     readme = (ROOT / "README.md").read_text()
     for name in Settings.environment_names():
@@ -89,7 +89,10 @@ def test_every_setting_stands_in_the_example_and_the_readme() -> None:
 def test_a_bad_value_stops_the_start_with_its_name_and_not_its_value(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    """H6, H7, H8; SC-014, NFR-003."""
+    """An operator reads which setting is wrong, and its value, which may be a secret, is not printed.
+
+    Source: NFR-003, SC-014, T-H06, T-H07, T-H08.
+    """
     with pytest.raises(SettingsError) as stopped:
         load(monkeypatch, **{name: value})
     lines = str(stopped.value).splitlines()
@@ -99,7 +102,7 @@ def test_a_bad_value_stops_the_start_with_its_name_and_not_its_value(
 
 
 def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Production's own rules included."""
+    """An operator reads all mistakes at once, production's own rules included. Source: T-H07."""
     bad = {
         "ENVIRONMENT": "production",
         "BETTER_AUTH_SECRET": "changeme-changeme-changeme-changeme",
@@ -117,7 +120,7 @@ def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_weak_secret_is_refused_in_production_and_warned_of_elsewhere(
     monkeypatch: pytest.MonkeyPatch, secret: str
 ) -> None:
-    """H6."""
+    """Production does not start with a secret that can be guessed; elsewhere there is a warning. Source: T-H06."""
     assert "BETTER_AUTH_SECRET" in load(monkeypatch, BETTER_AUTH_SECRET=secret).warnings()[0]
     with pytest.raises(SettingsError):
         load(monkeypatch, ENVIRONMENT="production", BETTER_AUTH_SECRET=secret, FRONTEND_URL="https://app.example")
@@ -126,7 +129,7 @@ def test_a_weak_secret_is_refused_in_production_and_warned_of_elsewhere(
 
 
 def test_origins_lifetimes_limits_and_proxies_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several, fractions, and the notation of limits."""
+    """An operator writes several origins, fractions of a day, and limits as `5 / 2 hours`."""
     settings = load(
         monkeypatch,
         FRONTEND_URL=" https://App.example/ ,http://localhost:5173",
@@ -140,11 +143,12 @@ def test_origins_lifetimes_limits_and_proxies_are_read(monkeypatch: pytest.Monke
     assert (settings.access_token_seconds, settings.refresh_token_seconds) == (3, 43200)
     assert settings.rate_limit_signin_account == Limit(5, 7200)
     assert settings.rate_limit_refresh_session == Limit(7, 1)
+    assert settings.rate_limit_signup_address == Limit(60, 60), "by default: a class at once, not half of the hashing"
     assert [str(n) for n in settings.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
 
 
 def test_secrets_do_not_show_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """H8."""
+    """Settings that are printed or logged show no secret. Source: T-H08."""
     settings = load(monkeypatch)
     for text in (repr(settings), str(settings), settings.model_dump_json()):
         assert SECRET not in text
@@ -177,24 +181,43 @@ def test_secrets_do_not_show_in_a_representation(monkeypatch: pytest.MonkeyPatch
         ("postgres://h/d?options=endpoint%3Dep-x", {"host": "h", "dbname": "d", "options": "endpoint=ep-x"}, False),
         ("postgres://h/d?pgbouncer=true&connection_limit=1&schema=public", {"host": "h", "dbname": "d"}, True),
         ("postgresql://postgres@/db?host=%2Fa%20b", {"host": "/a b", "dbname": "db", "user": "postgres"}, False),
+        (
+            "postgresql://a:5433,b-pooler.example:5434/d?target_session_attrs=primary",
+            {"host": "a,b-pooler.example", "port": "5433,5434", "dbname": "d", "target_session_attrs": "primary"},
+            True,
+        ),
     ],
 )
 def test_a_database_url_is_taken_as_pasted(url: str, conninfo: dict[str, Any], pooled: bool) -> None:
-    """S0's and S2's Neon, S1's asyncpg spelling, Prisma's parameters."""
+    """An operator pastes the URL that Neon, asyncpg or Prisma shows. Source: FR-049."""
     from psycopg.conninfo import conninfo_to_dict
 
     dsn = parse_database_url(url)
     assert (conninfo_to_dict(dsn.conninfo), dsn.behind_pooler) == (conninfo, pooled)
 
 
+def test_of_several_servers_the_one_that_takes_writes_is_wanted() -> None:
+    """An operator names several servers in any form, and the one that takes writes is used."""
+    for url in (
+        "postgresql://u:p@a:1,b:2/d",
+        "postgresql://u:p@/d?host=a,b&port=1,2",
+        "postgresql://u:p@[::1]:1,b:2/d",
+    ):
+        dsn = parse_database_url(url)
+        assert "target_session_attrs=read-write" in dsn.conninfo
+        assert dsn.moves
+    for url in (URL, "postgresql://u:p@a,b/d?target_session_attrs=any"):
+        assert not parse_database_url(url).moves
+
+
 def test_the_pooler_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Either way, over what the URL shows."""
+    """An operator may say whether there is a pooler, whatever the URL looks like."""
     assert load(monkeypatch, DATABASE_POOLER="transaction").dsn.behind_pooler
     neon = "postgresql://u:p@ep-x-pooler.neon.tech/db"
     assert not load(monkeypatch, DATABASE_URL=neon, DATABASE_POOLER="none").dsn.behind_pooler
 
 
 def test_without_a_database_it_is_said_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bare uvicorn has no embedded one."""
+    """Whoever starts a bare uvicorn, which has no embedded database, reads which setting to set."""
     with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
         assert load(monkeypatch, DATABASE_URL="").dsn

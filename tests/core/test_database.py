@@ -10,7 +10,9 @@ import pytest
 
 from app.core.clock import stopwatch
 from app.core.embedded_postgres.server import EmbeddedPostgres
-from tests.support import Person, make_settings, running
+from tests.support.people import Person
+from tests.support.server import app_of, running
+from tests.support.settings import make_settings
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ async def own(own_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_connections_that_died_in_the_pool_fail_no_request(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """G5: PostgreSQL restarted between two requests; writes included."""
+    """Nobody notices that PostgreSQL restarted between two requests, not even by a write. Source: T-G05."""
     ada = await Person.sign_up(own)
     for attempt in range(3):
         with psycopg.connect(own_database_url, autocommit=True) as admin:
@@ -36,9 +38,9 @@ async def test_connections_that_died_in_the_pool_fail_no_request(own: httpx.Asyn
 
 
 async def test_a_request_that_finds_no_connection_is_503_in_time(own: httpx.AsyncClient) -> None:
-    """G6: and forged tokens, liveness and preflights need none (A37, F4)."""
+    """Nobody waits long when all connections are taken, and what needs none is served. Source: T-A37, T-F04, T-G06."""
     ada = await Person.sign_up(own)
-    pool = own._transport.app.state.database.pool  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    pool = app_of(own).state.database.pool
     taken = [await pool.getconn() for _ in range(2)]
     began = stopwatch()
     answers = await asyncio.gather(*(ada.get("/api/tasks") for _ in range(10)))
@@ -58,7 +60,7 @@ async def test_a_request_that_finds_no_connection_is_503_in_time(own: httpx.Asyn
 
 
 async def test_a_locked_row_is_waited_for_in_bounds(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """G8: lock_timeout, then as before."""
+    """Nobody waits long for a task that is locked elsewhere, and all is as before afterwards. Source: T-G08."""
     ada = await Person.sign_up(own)
     task = await ada.add_task()
     with psycopg.connect(own_database_url) as other:
@@ -72,7 +74,7 @@ async def test_a_locked_row_is_waited_for_in_bounds(own: httpx.AsyncClient, own_
 
 
 async def test_a_denylist_that_cannot_be_read_refuses_everybody(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """G26: it fails closed."""
+    """Nobody gets in while it cannot be known whether they signed out: it fails closed. Source: T-G26."""
     ada = await Person.sign_up(own)
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         admin.execute("ALTER TABLE token_denylist RENAME TO elsewhere")
@@ -83,7 +85,7 @@ async def test_a_denylist_that_cannot_be_read_refuses_everybody(own: httpx.Async
 
 
 async def test_a_database_that_only_reads_still_reads(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """G24."""
+    """People can read their tasks while the database cannot be written. Source: T-G24."""
     ada = await Person.sign_up(own)
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         name = admin.info.dbname
@@ -98,7 +100,7 @@ async def test_a_database_that_only_reads_still_reads(own: httpx.AsyncClient, ow
 
 
 async def test_a_deadlock_is_tried_again(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """G23: the statement was rolled back as a whole, so nothing is done twice."""
+    """Nobody notices a deadlock: the statement was rolled back as a whole, so nothing is done twice. Source: T-G23."""
     ada = await Person.sign_up(own)
     task = await ada.add_task()
     with psycopg.connect(own_database_url, autocommit=True) as admin:
@@ -115,7 +117,7 @@ async def test_a_deadlock_is_tried_again(own: httpx.AsyncClient, own_database_ur
 
 
 async def test_a_statement_that_never_ends_is_cut(own_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """G9: behind a pooler there is no statement_timeout; the socket is shut then."""
+    """Nobody waits for ever behind a pooler, where there is no statement_timeout: the socket is shut. Source: T-G09."""
     monkeypatch.setattr("app.core.database.pool.ABORT_SECONDS", 0.5)
     settings = make_settings(own_database_url, database_pooler="transaction", database_pool_min=1)
     async with running(settings) as client:
@@ -129,7 +131,10 @@ async def test_a_statement_that_never_ends_is_cut(own_database_url: str, monkeyp
 
 
 async def test_the_service_starts_before_its_database_and_is_ready_when_that_is(folder: Path) -> None:
-    """G1, G2, G3: 503 with Retry-After while it is away, liveness yes, the same process recovers."""
+    """An operator may start service and database in any order, and restart the database alone.
+
+    Source: T-G01, T-G02, T-G03.
+    """
     postgres = EmbeddedPostgres(folder / "postgres", durable=False, echo=lambda text: None)
     settings = make_settings(postgres.url, migrate_on_start="on")
     try:
@@ -160,19 +165,14 @@ async def test_the_service_starts_before_its_database_and_is_ready_when_that_is(
         postgres.stop()
 
 
-async def test_a_database_of_another_version_is_not_ready(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """A deployment half done."""
-    assert (await own.get("/health/ready")).json() == {"status": "ready"}
-    with psycopg.connect(own_database_url, autocommit=True) as admin:
-        admin.execute("UPDATE alembic_version SET version_num = 'other'")
-    answer = await own.get("/health/ready")
-    assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_NOT_MIGRATED")
-
-
 async def test_a_migration_that_changes_a_column_fails_no_request(
     own: httpx.AsyncClient, own_database_url: str
 ) -> None:
-    """G29: "cached plan must not change result type" is the database's way to say that it prepares anew."""
+    """People go on working while a column changes.
+
+    PostgreSQL answers "cached plan must not change result type" once, and the statement is prepared anew. Source:
+    T-G29.
+    """
     ada = await Person.sign_up(own)
     task = await ada.add_task()
     for length in (201, 202, 203):
@@ -185,9 +185,12 @@ async def test_a_migration_that_changes_a_column_fails_no_request(
 
 
 async def test_a_thousand_failures_are_a_few_lines(own: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
-    """G7: at most one a second, and each says how many it stands for."""
+    """A failing database does not fill the log: at most one line a second, with how many it stands for.
+
+    Source: T-G07.
+    """
     ada = await Person.sign_up(own)
-    database = own._transport.app.state.database  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    database = app_of(own).state.database
     with pytest.MonkeyPatch.context() as patch:
 
         async def fail(*_: object) -> None:

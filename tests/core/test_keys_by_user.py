@@ -61,7 +61,7 @@ def test_whoever_writes_does_not_wait_behind_the_migration(empty_database_url: s
             began = stopwatch()
             while stopwatch() - began < 2:
                 asked = stopwatch()
-                writer.execute("UPDATE tasks SET title = title || 'x'")
+                writer.execute("UPDATE tasks SET title = 'x'")
                 slowest = max(slowest, stopwatch() - asked)
         assert migrating.is_alive()
         reader.rollback()
@@ -69,7 +69,8 @@ def test_whoever_writes_does_not_wait_behind_the_migration(empty_database_url: s
     assert not migrating.is_alive()
     assert slowest < LOCK_SECONDS, slowest  # the service would give up then
     with psycopg.connect(empty_database_url) as connection:
-        assert ("tasks", "PRIMARY KEY (user_id, id)") in connection.execute(KEYS).fetchall()
+        keys = dict[str, str](connection.execute(KEYS).fetchall())
+        assert keys["tasks"] == "PRIMARY KEY (user_id, id)"
 
 
 def test_who_waits_for_the_lock_does_not_stop_the_index(empty_database_url: str) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.core.logging import ConsoleFormatter, JsonFormatter, configure_logging
-from tests.support import Person
+from tests.support.people import Person
 
 
 @pytest.fixture
@@ -32,7 +32,10 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 async def test_every_request_is_one_line(client: httpx.AsyncClient, ada: Person, stream: io.StringIO) -> None:
-    """S0 7; the route's template, never the raw path."""
+    """An operator finds one line for each request, by the route's template and never by the raw path.
+
+    Source: FR-048.
+    """
     task = await ada.add_task()
     await ada.get(f"/api/tasks/{task['id']}", headers={"X-Request-ID": "mine"})
     await client.get("/nope/c4nary?c4nary")
@@ -56,7 +59,7 @@ async def test_every_request_is_one_line(client: httpx.AsyncClient, ada: Person,
 
 @pytest.mark.parametrize("text", ["two\nlines", 'x", "level": "error', "\x1b[31mred", "\r\n{}", "\u2028"])
 def test_nothing_forges_a_line(text: str) -> None:
-    """H2: JSON and console alike."""
+    """No text of a client begins a line of its own or acts on a terminal, in either format. Source: T-H02."""
     record = logging.makeLogRecord({"msg": text, "levelno": 20, "levelname": "INFO", "user_agent": text})
     line = JsonFormatter().format(record)
     assert json.loads(line)["event"] == json.loads(line)["user_agent"] == text
@@ -67,7 +70,7 @@ def test_nothing_forges_a_line(text: str) -> None:
 
 
 def test_an_exception_is_logged_with_its_traceback() -> None:
-    """NFR-015."""
+    """An operator can find out what went wrong. Source: NFR-015."""
     try:
         raise RuntimeError("boom")
     except RuntimeError as error:
@@ -88,7 +91,7 @@ def test_an_exception_is_logged_with_its_traceback() -> None:
 def test_a_terminal_gets_lines_for_people(
     monkeypatch: pytest.MonkeyPatch, log_format: str, terminal: bool, formatter: type
 ) -> None:
-    """JSON elsewhere."""
+    """Whoever runs the service by hand reads plain lines; what collects logs gets JSON."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
     configure_logging("INFO", log_format)
     assert type(logging.getLogger().handlers[0].formatter) is formatter

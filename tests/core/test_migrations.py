@@ -14,8 +14,10 @@ from sqlmodel import SQLModel
 
 from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import alembic_config, upgrade
-from tests.conftest import new_database
-from tests.support import ROOT, SECRET, Person, make_settings, running
+from tests.support.databases import new_database
+from tests.support.people import Person
+from tests.support.server import running
+from tests.support.settings import ROOT, SECRET, make_settings
 
 CONSTRAINTS = """SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
     WHERE connamespace = 'public'::regnamespace"""
@@ -33,7 +35,10 @@ def document_errors(url: str) -> set[tuple[object, ...]]:
 
 
 def test_the_migrations_make_what_the_models_say(postgres_url: str, own_database_url: str) -> None:
-    """SC-012: constraints, indexes, defaults, and what Alembic's own check does not compare."""
+    """The database has the constraints, indexes and defaults that the models promise.
+
+    Alembic's own check does not compare all of them. Source: SC-012.
+    """
     with new_database(postgres_url) as url:
         conninfo = parse_database_url(url).conninfo
         engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo))
@@ -44,7 +49,7 @@ def test_the_migrations_make_what_the_models_say(postgres_url: str, own_database
 
 
 async def test_down_and_up_again_keeps_the_rows_of_what_stays(own_database_url: str) -> None:
-    """SC-013, G27: from every revision back to the one before."""
+    """An operator can go back from every revision to the one before, and forward again. Source: SC-013, T-G27."""
     dsn = parse_database_url(own_database_url)
     async with running(make_settings(own_database_url)) as client:
         await (await Person.sign_up(client)).add_task()
@@ -57,7 +62,7 @@ async def test_down_and_up_again_keeps_the_rows_of_what_stays(own_database_url: 
 
 
 def test_whoever_waits_for_a_migration_is_told(empty_database_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """On a filled table it takes long. At head nothing is said, and nothing done."""
+    """An operator reads that a long migration is running, and nothing when there is nothing to do."""
     caplog.set_level("INFO")
     for expected in (["migrating", "migrated"], []):
         caplog.clear()
@@ -68,7 +73,7 @@ def test_whoever_waits_for_a_migration_is_told(empty_database_url: str, caplog: 
 
 
 def test_several_machines_at_once_migrate_once(empty_database_url: str) -> None:
-    """G28."""
+    """Machines may start at the same moment: the schema is made once. Source: T-G28."""
     environment = {**os.environ, "DATABASE_URL": empty_database_url, "BETTER_AUTH_SECRET": SECRET}
     started = [
         subprocess.Popen(
@@ -83,7 +88,7 @@ def test_several_machines_at_once_migrate_once(empty_database_url: str) -> None:
 
 
 def test_alembic_itself_works_and_offline_too(empty_database_url: str) -> None:
-    """`alembic upgrade head` reads DATABASE_URL; --sql prints."""
+    """An operator may use Alembic itself: it reads DATABASE_URL, and --sql prints what it would do."""
     environment = {**os.environ, "DATABASE_URL": empty_database_url, "BETTER_AUTH_SECRET": SECRET}
     alembic = [sys.executable, "-m", "alembic", "upgrade", "head"]
     script = subprocess.run([*alembic, "--sql"], cwd=ROOT, env=environment, capture_output=True, check=True).stdout
@@ -105,7 +110,7 @@ def test_alembic_itself_works_and_offline_too(empty_database_url: str) -> None:
 async def test_the_database_checks_too(
     ada: Person, connection: psycopg.Connection, column: str, value: str, constraint: str
 ) -> None:
-    """Whatever writes to it."""
+    """No row breaks the rules, whatever program writes it. Source: SC-012."""
     task = await ada.add_task()
     with pytest.raises(psycopg.errors.IntegrityError) as refused:
         connection.execute(
@@ -117,7 +122,10 @@ async def test_the_database_checks_too(
 
 
 async def test_lists_and_lookups_use_their_indexes(ada: Person, connection: psycopg.Connection) -> None:
-    """NFR-011: SC-007's figure is printed, for 1,000 tasks at the database."""
+    """Lists stay fast as tables grow, since they are read by an index.
+
+    The time of 1,000 tasks at the database is printed. Source: NFR-011, SC-007.
+    """
     connection.execute(
         "INSERT INTO tasks (id, user_id, title) SELECT gen_random_uuid(), %s, 'task ' || n "
         "FROM generate_series(1, 1000) n",

@@ -1,4 +1,4 @@
-"""Counting in Redis."""
+"""Limits that are counted in Redis."""
 
 import asyncio
 import shutil
@@ -12,8 +12,8 @@ import pytest
 from app.core.config import Limit
 from app.core.errors import TooManyRequests
 from app.core.rate_limits.redis import LimitsUnavailable, RedisRateLimiter
-from tests.conftest import Service
-from tests.support import Person, free_port
+from tests.support.people import Person
+from tests.support.server import Service, free_port
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="needs redis-server: apt-get install redis-server"
@@ -42,7 +42,7 @@ async def started(url: str) -> RedisRateLimiter:
 
 
 async def test_exactly_so_many_of_many_at_once_pass(redis: tuple[str, "subprocess.Popen[bytes]"]) -> None:
-    """C28, C30: and Retry-After is the rest of the window."""
+    """Limits are exact in Redis too, and Retry-After is the rest of the window. Source: T-C28, T-C30."""
     limiter = await started(redis[0])
     tries = [limiter.hit("signin", "ada", Limit(7, 60)) for _ in range(35)]
     results = await asyncio.gather(*tries, return_exceptions=True)
@@ -62,7 +62,7 @@ async def test_exactly_so_many_of_many_at_once_pass(redis: tuple[str, "subproces
 async def test_without_redis_nobody_signs_in_uncounted(
     redis: tuple[str, "subprocess.Popen[bytes]"], service: Service
 ) -> None:
-    """503 with Retry-After, tasks go on, and all is well when it is back."""
+    """While Redis is away nobody guesses uncounted, tasks go on, and all is well when it is back."""
     url, process = redis
     await (await started(url)).close()
     async with service(rate_limits="on", rate_limit_storage=url, rate_limit_signin_account="2/minute") as client:

@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 
-from tests.support import PASSWORD, Person, new_email
+from tests.support.people import PASSWORD, Person, new_email
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Writer:
         self.stopped = False
 
     async def send(self, method: str, path: str, **options: object) -> httpx.Response | None:
-        """Give the answer, or None if there was none. Raises: Stopped."""
+        """Return the answer, or None if there was none. Raises: Stopped."""
         if self.stopped:
             raise Stopped
         try:
@@ -104,10 +104,10 @@ class Writer:
             self.known.writes += 1
             self.person.keep(answer)
         elif answer is None or answer.status_code == 401:
-            await self.sign_in()  # the answer was lost with the token: good for one use
+            await self.sign_in()  # the answer that was lost held the new token, and the old one is used up
 
     async def delete(self, task_id: str) -> None:
-        del self.known.versions[task_id]  # nobody knows, until it is answered
+        del self.known.versions[task_id]  # until the answer comes nobody knows whether it is there
         answer = await self.send("DELETE", f"/api/tasks/{task_id}")
         if answer is not None and answer.status_code == 204:
             self.known.deleted.add(task_id)
@@ -125,21 +125,21 @@ async def writing(url: str, known: Acknowledged, *, people: int = 6) -> AsyncIte
             for task in at_work:
                 assert not task.done(), task.exception()
         finally:
-            for writer in writers:  # not cancelled: httpx leaves the socket open of a connection that it was making
+            for writer in writers:  # not cancelled: httpx would leave a half-made connection's socket open
                 writer.stopped = True
             ended = await asyncio.gather(*at_work, return_exceptions=True)
         assert all(isinstance(end, Stopped) for end in ended), ended
 
 
 async def check(database_url: str, service_url: str, known: Acknowledged) -> None:
-    """Nothing acknowledged is lost, nothing is there twice, no used token is good again, no status is unknown."""
+    """Assert that nothing acknowledged is lost or there twice, no used token is valid again, no status is unknown."""
     with psycopg.connect(database_url) as connection:
         found = {str(row[0]): (row[1], row[2]) for row in connection.execute("SELECT id, title, version FROM tasks")}
     lost = [i for i, version in known.versions.items() if found.get(i, ("", 0))[1] < version]
     risen = known.deleted & found.keys()
     twice = [title for title, count in Counter(title for title, _ in found.values()).items() if count > 1]
     async with httpx.AsyncClient(base_url=service_url, timeout=30) as client:
-        # Newest first: the first that counts as reused ends its sign-in, and with it the older ones are refused too.
+        # Newest first: the first one that is reused ends its session, and from then on the older ones are refused too.
         newest_first = reversed(known.used_tokens)
         again = [await client.post("/api/auth/refresh", json={"refresh_token": used}) for used in newest_first]
     not_refused = [answer for answer in again if answer.status_code not in (401, 429)]

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support import free_port
+from tests.support.server import free_port
 
 
 @dataclass
 class Proxy:
-    """What happens to every connection, changed while they live."""
+    """What happens to every connection; it may be changed while they are open."""
 
     target: Path
     port: int = field(default_factory=free_port)

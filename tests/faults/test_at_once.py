@@ -1,4 +1,4 @@
-"""Many at once on one task. Threats G12 and G18 to G21, over HTTP and two workers."""
+"""Many at once on one task, over HTTP and two workers."""
 
 import asyncio
 from pathlib import Path
@@ -6,13 +6,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import Person, serving
+from tests.support.people import Person
+from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
 
 
 async def test_simultaneous_writes_leave_one_whole_task(database_url: str, tmp_path: Path) -> None:
-    """G18, G19, G20, G21; and G12, each reads what it wrote, on whichever worker."""
+    """People who write at once lose no toggle, mix no update, and read what they wrote, on whichever worker.
+
+    Source: T-G12, T-G18, T-G19, T-G20, T-G21.
+    """
     with serving(tmp_path, DATABASE_URL=database_url, WORKERS="2", LOG_LEVEL="WARNING") as server:
         limits = httpx.Limits(max_connections=60)
         async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as client:

@@ -7,13 +7,15 @@ import httpx
 import pytest
 
 from app.core.clock import stopwatch
-from tests.support import Person, make_settings, running, serving
+from tests.support.people import Person
+from tests.support.server import running, serving
+from tests.support.settings import make_settings
 
 pytestmark = pytest.mark.slow
 
 
 async def test_the_first_request_after_a_start_is_not_ten_times_slower(database_url: str, tmp_path: Path) -> None:
-    """Connections are made, code is loaded before it comes."""
+    """Nobody pays for a restart: connections are made and code is loaded before the first request."""
     async with running(make_settings(database_url)) as client:
         ada = await Person.sign_up(client)
         task = await ada.add_task()

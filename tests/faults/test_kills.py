@@ -1,4 +1,4 @@
-"""kill -9 under load: of the server, of the database, of both. Threats G13, G4, G14."""
+"""kill -9 under load: of the server, of the database, of both."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from app.core.embedded_postgres.server import EmbeddedPostgres
 from tests.faults.load import Acknowledged, check, writing
-from tests.support import Server, serving
+from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ def wait_for(postgres: EmbeddedPostgres) -> None:
 
 
 async def test_a_killed_server_loses_nothing_and_does_nothing_twice(folder: Path, tmp_path: Path) -> None:
-    """G13: 25 times, with all of its processes."""
+    """What was acknowledged is kept, and done once, though all processes are killed 25 times. Source: T-G13."""
     known = Acknowledged()
     with embedded(folder) as postgres:
         for cycle in range(CYCLES):
@@ -64,7 +64,10 @@ async def test_a_killed_server_loses_nothing_and_does_nothing_twice(folder: Path
 
 @pytest.mark.parametrize("server_too", [False, True])
 async def test_a_killed_embedded_database_loses_nothing(folder: Path, tmp_path: Path, server_too: bool) -> None:
-    """G13: its first process; the server starts it again, or the next server does."""
+    """What was acknowledged is kept though the embedded database is killed.
+
+    The server starts it again, or the next server does. Source: T-G13.
+    """
     known = Acknowledged()
     settings = {"EMBEDDED_DATA_DIR": str(folder / "postgres"), "LOG_LEVEL": "WARNING"}
     postgres = EmbeddedPostgres(folder / "postgres", echo=lambda text: None)
@@ -91,7 +94,10 @@ async def test_a_killed_embedded_database_loses_nothing(folder: Path, tmp_path: 
 
 
 async def test_a_database_that_restarts_at_once_is_waited_for(folder: Path, tmp_path: Path) -> None:
-    """G1, G2, G4: ten immediate restarts under load, one and the same server process."""
+    """Nobody has to restart the service when the database restarts: it serves again within a second.
+
+    Source: T-G01, T-G02, T-G04.
+    """
     known = Acknowledged()
     slowest = 0.0
     with embedded(folder) as postgres, serving(tmp_path, DATABASE_URL=postgres.url, LOG_LEVEL="WARNING") as server:
@@ -120,7 +126,7 @@ async def test_a_database_that_restarts_at_once_is_waited_for(folder: Path, tmp_
 
 
 async def test_a_killed_worker_is_replaced_and_the_other_goes_on(folder: Path, tmp_path: Path) -> None:
-    """G14."""
+    """A worker that dies costs its own requests and no others. Source: T-G14."""
     known = Acknowledged()
     with embedded(folder) as postgres, serving(tmp_path, DATABASE_URL=postgres.url, WORKERS="2") as server:
         async with writing(server.url, known):

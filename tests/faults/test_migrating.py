@@ -1,4 +1,4 @@
-"""Migrations: by several at once, there and back, and under load. Threats G27 to G29."""
+"""Migrations: by several at once, there and back, and under load."""
 
 import asyncio
 import os
@@ -12,9 +12,10 @@ from alembic import command
 
 from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import alembic_config, upgrade
-from tests.conftest import new_database
 from tests.faults.load import Acknowledged, check, writing
-from tests.support import ROOT, SECRET, serving
+from tests.support.databases import new_database
+from tests.support.server import serving
+from tests.support.settings import ROOT, SECRET
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +23,7 @@ TABLES = ("users", "tasks", "token_denylist", "rate_limit_counters")
 
 
 def fill(url: str) -> None:
-    """A thousand rows in each table."""
+    """Put a thousand rows into each table."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO users (id, email, password_hash) "
@@ -50,7 +51,7 @@ def contents(url: str) -> dict[str, tuple[int, str]]:
 
 
 def test_four_at_once_ten_times_migrate_once(postgres_url: str) -> None:
-    """G28: on an empty and on a filled database, 40 of 40."""
+    """Machines may start at the same moment: the schema is migrated once, also on filled tables. Source: T-G28."""
     codes = []
     for number in range(10):
         with new_database(postgres_url) as url:
@@ -71,7 +72,7 @@ def test_four_at_once_ten_times_migrate_once(postgres_url: str) -> None:
 
 
 def test_down_and_up_keeps_every_row_byte_for_byte(own_database_url: str) -> None:
-    """G27: from each revision to the one before and back, as far as the tables are there."""
+    """An operator can go back a revision and forward again without losing a row. Source: T-G27."""
     dsn = parse_database_url(own_database_url)
     fill(own_database_url)
     before = contents(own_database_url)
@@ -83,7 +84,7 @@ def test_down_and_up_keeps_every_row_byte_for_byte(own_database_url: str) -> Non
 
 
 async def test_migrating_under_load_fails_nothing(own_database_url: str, tmp_path: Path) -> None:
-    """G29: there and back five times while people write; no request fails, not even with a 503."""
+    """People go on writing while the schema is migrated. Source: T-G29."""
     known = Acknowledged()
     dsn = parse_database_url(own_database_url)
     with serving(tmp_path, DATABASE_URL=own_database_url, RATE_LIMITS="on", LOG_LEVEL="WARNING") as server:
@@ -94,5 +95,5 @@ async def test_migrating_under_load_fails_nothing(own_database_url: str, tmp_pat
                 await asyncio.sleep(0.4)
                 await asyncio.to_thread(upgrade, dsn)
         await check(own_database_url, server.url, known)
-    assert known.statuses.keys() <= {200, 201, 204}
+    assert known.statuses.keys() <= {200, 201, 204}  # not even a 503
     assert known.writes > 300

@@ -1,4 +1,4 @@
-"""The way to the database: slow, in slices, cut, silent. Threats G9, G10, G11, G17."""
+"""The way to the database: slow, in slices, cut, silent."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,9 +10,11 @@ import pytest
 
 from app.core.clock import stopwatch
 from app.core.embedded_postgres.server import EmbeddedPostgres
-from tests.conftest import new_database
 from tests.faults.proxy import Proxy, proxied
-from tests.support import Person, make_settings, running
+from tests.support.databases import new_database
+from tests.support.people import Person
+from tests.support.server import app_of, running
+from tests.support.settings import make_settings
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +52,7 @@ def rows(database: str, person: Person) -> list[str]:
 
 
 async def test_a_slow_way_is_only_slow(behind: httpx.AsyncClient, proxy: Proxy) -> None:
-    """G10, latency and slicer: 200 ms each way, one byte at a time."""
+    """A slow network makes answers slow and no more: 200 ms each way, one byte at a time. Source: T-G10."""
     ada = await Person.sign_up(behind)
     proxy.delay_seconds = 0.2
     began = stopwatch()
@@ -62,7 +64,7 @@ async def test_a_slow_way_is_only_slow(behind: httpx.AsyncClient, proxy: Proxy) 
 
 
 async def test_a_silent_database_is_given_up_in_bounds(behind: httpx.AsyncClient, proxy: Proxy) -> None:
-    """G9: connections that are accepted and never answered, old ones and new ones."""
+    """Nobody waits for ever on a database that accepts connections and never answers. Source: T-G09."""
     ada = await Person.sign_up(behind)
     proxy.swallow = True
     began = stopwatch()
@@ -82,7 +84,10 @@ async def test_a_silent_database_is_given_up_in_bounds(behind: httpx.AsyncClient
 async def test_an_answer_cut_at_any_byte_is_503_and_a_retry_does_nothing_twice(
     behind: httpx.AsyncClient, proxy: Proxy, database: str
 ) -> None:
-    """G10, limit_data: the statement and its answer broken off after each of the first 600 bytes."""
+    """A client whose create got a 503 may send it again: one task is made, wherever the connection broke.
+
+    Source: T-G10.
+    """
     ada = await Person.sign_up(behind)
     refused = 0
     for count in range(1, 600, 3):
@@ -92,7 +97,7 @@ async def test_an_answer_cut_at_any_byte_is_503_and_a_retry_does_nothing_twice(
         proxy.cut_after_bytes = None
         refused += first.status_code == 503
         assert first.status_code in (200, 201, 503)
-        for _ in range(3):  # the cut may meet a connection that is just being made in the place of the last
+        for _ in range(3):  # the cut may hit the new connection that replaces the last one
             again = await ada.send("POST", "/api/tasks", json={"title": str(count)}, headers=headers)
             if again.status_code != 503:
                 break
@@ -105,7 +110,7 @@ async def test_an_answer_cut_at_any_byte_is_503_and_a_retry_does_nothing_twice(
 
 
 async def test_what_fails_at_commit_is_never_acknowledged(behind: httpx.AsyncClient, database: str) -> None:
-    """G11: a constraint that is checked at commit only; 0 of 500 acknowledged."""
+    """A client is never told 201 for what the database refuses at commit. Source: T-G11."""
     ada = await Person.sign_up(behind)
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(
@@ -127,7 +132,7 @@ async def test_what_fails_at_commit_is_never_acknowledged(behind: httpx.AsyncCli
 async def test_a_connection_reset_at_commit_is_never_acknowledged_unless_it_is_there(
     behind: httpx.AsyncClient, proxy: Proxy, database: str
 ) -> None:
-    """G11: the answer is cut while the row may be durable; then 503, and a retry finds it."""
+    """What a client was told is there, though connections are cut at commit. Source: T-G11."""
     ada = await Person.sign_up(behind)
     acknowledged = []
     for number in range(200):
@@ -143,7 +148,7 @@ async def test_a_connection_reset_at_commit_is_never_acknowledged_unless_it_is_t
 
 
 async def test_clients_that_leave_take_no_connection_with_them(behind: httpx.AsyncClient, database: str) -> None:
-    """G17: 500 requests given up at some moment, writes among them."""
+    """Clients that give up their requests, writes among them, leave the service as it was. Source: T-G17."""
     ada = await Person.sign_up(behind)
     left = 0
     for number in range(500):
@@ -152,7 +157,7 @@ async def test_clients_that_leave_take_no_connection_with_them(behind: httpx.Asy
         await asyncio.sleep(0.0002 * (number % 11))
         left += sent.cancel()
         await asyncio.gather(sent, return_exceptions=True)
-    pool = behind._transport.app.state.database.pool  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    pool = app_of(behind).state.database.pool
     await asyncio.sleep(1)
     stats = pool.get_stats()
     print(f"500 requests, {left} given up: {stats['pool_size'] - stats['pool_available']} connections missing")
@@ -165,7 +170,7 @@ async def test_clients_that_leave_take_no_connection_with_them(behind: httpx.Asy
 
 
 async def test_a_slow_statement_is_ended(behind: httpx.AsyncClient, database: str) -> None:
-    """G8: by statement_timeout, and what it had begun is undone."""
+    """A statement that takes too long is ended, and what it had begun is undone. Source: T-G08."""
     ada = await Person.sign_up(behind)
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(

@@ -1,4 +1,4 @@
-"""Five minutes of everything. Threat G30."""
+"""Five minutes of everything."""
 
 import asyncio
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from tests.bench.servers import Target
 from tests.faults.load import Acknowledged, check, writing
 from tests.faults.test_stop import sessions
-from tests.support import serving
+from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def denied(url: str, condition: str = "true") -> int:
 
 
 async def test_nothing_grows_but_the_data(own_database_url: str, tmp_path: Path) -> None:
-    """Memory, files and sessions stay; the denylist shrinks to what lives; access tokens expire all the time."""
+    """A server runs for long without growing, and its denylist shrinks to what can still be used. Source: T-G30."""
     known = Acknowledged()
     settings = {"WORKERS": "2", "ACCESS_TOKEN_EXPIRE_MINUTES": "0.1", "RATE_LIMITS": "on", "LOG_LEVEL": "WARNING"}
     limits = {f"RATE_LIMIT_{name}": "1000000/minute" for name in ("REFRESH_SESSION", "SIGNIN_ADDRESS")}

@@ -1,4 +1,4 @@
-"""SIGTERM: what is in flight is answered, nothing new is begun, nothing is left. Threats G15, G16."""
+"""SIGTERM: what is in flight is answered, nothing new is begun, nothing is left."""
 
 import asyncio
 import socket
@@ -10,13 +10,14 @@ import pytest
 
 from app.cli.serve import GRACE_SECONDS
 from app.core.clock import stopwatch
-from tests.support import PASSWORD, Person, Server, serving
+from tests.support.people import PASSWORD, Person
+from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.slow
 
 
 def sessions(url: str) -> int:
-    """Count the service's sessions in its database."""
+    """Return how many connections the service has to its database."""
     with psycopg.connect(url) as connection:
         found = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s",
@@ -28,7 +29,7 @@ def sessions(url: str) -> int:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_what_is_in_flight_is_answered(own_database_url: str, tmp_path: Path, workers: str) -> None:
-    """G15: 100 sign-ins that are waiting for their hash when the signal comes."""
+    """A restart costs nobody an answer: 100 sign-ins that wait for their hash at SIGTERM get theirs. Source: T-G15."""
     settings = {"DATABASE_URL": own_database_url, "WORKERS": workers, "PASSWORD_HASH_COST": "10"}
     with serving(tmp_path, wait=True, **settings) as server:
         limits = httpx.Limits(max_connections=110)
@@ -69,7 +70,7 @@ def stuck(server: Server) -> socket.socket:
 async def test_an_idle_connection_and_a_stuck_request_do_not_keep_it(
     own_database_url: str, tmp_path: Path, workers: str
 ) -> None:
-    """G16: gone within the grace time and a little, with nothing left in the database."""
+    """A stop ends within its grace time, whatever clients do, and leaves nothing in the database. Source: T-G16."""
     with serving(tmp_path, wait=True, DATABASE_URL=own_database_url, WORKERS=workers) as server:
         async with httpx.AsyncClient(base_url=server.url) as idle:
             await Person.sign_up(idle)
@@ -84,7 +85,7 @@ async def test_an_idle_connection_and_a_stuck_request_do_not_keep_it(
 
 
 def test_the_embedded_database_stops_with_the_service(folder: Path, tmp_path: Path) -> None:
-    """Nothing of it runs on, and its data is there the next time."""
+    """Stopping the service stops its database, and the data is there the next time."""
     for expected in (201, 409):
         with serving(tmp_path, EMBEDDED_DATA_DIR=str(folder / "postgres")) as server:
             body = {"email": "ada@example.test", "password": PASSWORD}

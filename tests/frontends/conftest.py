@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.support import ROOT
+from tests.support.settings import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WITHOUT_A_SANDBOX = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

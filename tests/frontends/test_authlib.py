@@ -8,11 +8,12 @@ import pytest
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
-from tests.support import PASSWORD, new_email, serving
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import serving
 
 
 def test_it_signs_in_and_refreshes_by_itself(database_url: str, tmp_path: Path) -> None:
-    """The password grant, then a refresh for every access token that has run out, one use each."""
+    """A program with Authlib signs in once and stays signed in, by a refresh for every expired token."""
     with serving(tmp_path, DATABASE_URL=database_url, ACCESS_TOKEN_EXPIRE_MINUTES="0.5") as server:
         email, endpoint = new_email(), f"{server.url}/api/auth/token"
         httpx.post(f"{server.url}/api/auth/signup", json={"email": email, "password": PASSWORD})

@@ -9,14 +9,15 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.support import PASSWORD, Server, new_email, serving
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server, serving
 
 LIFE_SECONDS = 3
 
 
 @pytest.fixture
 def api(own_database_url: str, origin: str, tmp_path: Path) -> Iterator[Server]:
-    """Access tokens live three seconds."""
+    """The service, with access tokens that expire after three seconds."""
     with serving(
         tmp_path,
         DATABASE_URL=own_database_url,
@@ -60,7 +61,7 @@ def expect_said(page: Page, text: str | re.Pattern[str]) -> None:
 def test_a_person_signs_up_and_works_past_the_life_of_a_token(
     context: BrowserContext, origin: str, api: Server
 ) -> None:
-    """Sign up, create, toggle, list, an expired access token, sign out, sign in."""
+    """A person signs up and works on in a page though the access token expires in between."""
     page, email = open_page(context, origin, api), new_email()
     enter(page, "signUp", email)
     expect_said(page, f"Hello {email}")
@@ -88,7 +89,7 @@ def test_a_person_signs_up_and_works_past_the_life_of_a_token(
 def test_the_page_reads_why_it_was_refused(
     context: BrowserContext, origin: str, api: Server, own_database_url: str
 ) -> None:
-    """401, 409, 422, 429 and 500, each with its sentence, across origins."""
+    """A page of another origin can show why something was refused: 401, 409, 422, 429 and 500 by their sentence."""
     with psycopg.connect(own_database_url, autocommit=True) as connection:
         connection.execute("ALTER TABLE tasks ADD CHECK (title <> 'what nobody foresaw')")
     page, email = open_page(context, origin, api), new_email()
@@ -108,7 +109,7 @@ def test_the_page_reads_why_it_was_refused(
 
 
 def test_a_page_of_another_origin_reads_nothing(context: BrowserContext, origin: str, api: Server) -> None:
-    """The same page, by a name that FRONTEND_URL does not have."""
+    """A page that FRONTEND_URL does not name reads nothing and makes no account."""
     page, email = open_page(context, origin.replace("127.0.0.1", "localhost"), api), new_email()
     enter(page, "signUp", email)
     expect_said(page, "undefined undefined: Failed to fetch")
@@ -118,7 +119,7 @@ def test_a_page_of_another_origin_reads_nothing(context: BrowserContext, origin:
 
 
 def at_once(pages: list[Page], script: str) -> list[object]:
-    """Run a script in several tabs at the same moment, and give what each returns."""
+    """Run a script in several tabs at the same moment, and return what each returns."""
     moment = time.time() * 1000 + 300
     for page in pages:
         page.evaluate(
@@ -130,7 +131,7 @@ def at_once(pages: list[Page], script: str) -> list[object]:
 
 
 def test_two_tabs_share_one_refresh(context: BrowserContext, origin: str, api: Server) -> None:
-    """Without the leeway: a second refresh of the same token would sign both out."""
+    """Two tabs share one refresh, so that without a leeway neither is signed out."""
     refreshes: list[str] = []
     context.on(
         "request", lambda r: refreshes.append(r.url) if r.url.endswith("/refresh") and r.method == "POST" else None
@@ -149,7 +150,7 @@ def test_two_tabs_share_one_refresh(context: BrowserContext, origin: str, api: S
 def test_two_tabs_that_know_nothing_of_each_other(
     context: BrowserContext, origin: str, own_database_url: str, tmp_path: Path
 ) -> None:
-    """With the leeway both may refresh the same token at the same moment: neither is signed out."""
+    """With a leeway two tabs may refresh the same token at the same moment, and neither is signed out."""
     leeway = {"DATABASE_URL": own_database_url, "FRONTEND_URL": origin, "REFRESH_REUSE_LEEWAY_SECONDS": "10"}
     with serving(tmp_path, wait=True, **leeway) as api:
         tabs = [open_page(context, origin, api) for _ in range(2)]

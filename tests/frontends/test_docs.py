@@ -8,7 +8,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
-from tests.support import PASSWORD, Server, new_email, serving
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server, serving
 
 
 @dataclass
@@ -42,7 +43,7 @@ def explorer(browser: Browser, database_url: str, tmp_path: Path) -> Iterator[Ex
 
 
 def try_out(page: Page, operation: str) -> str:
-    """Open an operation, press Execute, and give what the page shows as its answer."""
+    """Open an operation, press Execute, and return what the page shows as its answer."""
     page.click(f"#{operation} .opblock-summary-control")
     page.click(f"#{operation} .execute")
     answer = page.locator(f"#{operation} .live-responses-table")
@@ -51,7 +52,7 @@ def try_out(page: Page, operation: str) -> str:
 
 
 def test_somebody_tries_it_in_swagger_ui(explorer: Explorer) -> None:
-    """Authorize with e-mail and password, create a task, list it; no other host, no policy broken."""
+    """Somebody authorizes with e-mail and password and tries the API, and no other host is asked. Source: T-F10."""
     page, email = explorer.page, new_email()
     httpx.post(f"{explorer.server.url}/api/auth/signup", json={"email": email, "password": PASSWORD})
     page.goto(f"{explorer.server.url}/docs")
@@ -69,6 +70,7 @@ def test_somebody_tries_it_in_swagger_ui(explorer: Explorer) -> None:
 
 
 def test_redoc_shows_every_operation(explorer: Explorer) -> None:
+    """A reader finds the operations in ReDoc, and no other host is asked. Source: T-F10."""
     page = explorer.page
     page.goto(f"{explorer.server.url}/redoc")
     for summary in ("Create a task", "Refresh the tokens", "OAuth 2 token endpoint", "Can it serve?"):

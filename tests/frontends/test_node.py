@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from app.auth.tokens import TokenCodec
-from tests.support import PASSWORD, ROOT, SECRET, Server, new_email, serving
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server, serving
+from tests.support.settings import ROOT, SECRET
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,7 +60,7 @@ def run(folder: Path, *command: str) -> str:
 
 
 def test_a_generated_client_passes_strict_types_and_works(project: Path, server: Server) -> None:
-    """openapi-typescript and openapi-fetch."""
+    """A TypeScript program with a generated client compiles and works (openapi-typescript, openapi-fetch)."""
     run(project, "npx", "tsc", *OPTIONS, "program.ts")
     assert run(project, "node", "program.js", server.url, new_email(), PASSWORD) == "done\n"
 
@@ -73,7 +75,7 @@ def test_a_generated_client_passes_strict_types_and_works(project: Path, server:
     ],
 )
 def test_a_wrong_use_of_the_generated_client_does_not_compile(project: Path, right: str, wrong: str) -> None:
-    """The types say what is required and what is allowed."""
+    """A developer learns from the compiler what is required and what is allowed."""
     source = (project / "program.ts").read_text()
     assert right in source
     (project / "wrong.ts").write_text(source.replace(right, wrong))
@@ -84,7 +86,7 @@ def test_a_wrong_use_of_the_generated_client_does_not_compile(project: Path, rig
 
 
 def test_jose_reads_the_user_from_an_access_token(project: Path, server: Server) -> None:
-    """The shared secret verifies; what is expired, forged, or a refresh token is refused."""
+    """Another service reads the user from an access token by the shared secret, and accepts nothing else."""
     account = {"email": new_email(), "password": PASSWORD}
     signed_up = httpx.post(f"{server.url}/api/auth/signup", json=account).json()
 

@@ -45,7 +45,10 @@ def fill(connection: psycopg.Connection, *, users: int, tasks_each: int, denied:
 
 @contextmanager
 def _without_indexes(connection: psycopg.Connection, *tables: str) -> Iterator[None]:
-    """Sorting a table once is many times faster than putting its rows into indexes one by one."""
+    """Drop the indexes, and make them anew at the end.
+
+    Sorting a table once is many times faster than inserting into them row by row.
+    """
     constraints = connection.execute(
         "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
         "WHERE conrelid = ANY (%s::regclass[]) AND contype IN ('p', 'u', 'f') ORDER BY contype = 'f'",

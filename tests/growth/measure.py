@@ -17,9 +17,9 @@ from app.core.database.pool import connection_arguments
 from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.tasks.list_repository import list_statement
 from app.tasks.pages import BATCH
-from tests.conftest import new_database, new_folder
 from tests.growth.grown import STATEMENTS, Asked, ask, fill, list_shape, touched
-from tests.support import ROOT
+from tests.support.databases import new_database, new_folder
+from tests.support.settings import ROOT
 
 USERS = (1_000, 100_000, 1_000_000)
 TASKS_EACH = 20
@@ -100,7 +100,7 @@ def _add_somebody_with_many_tasks(connection: psycopg.Connection) -> UUID:
 
 
 def _deep_pages(connection: psycopg.Connection, heavy: UUID) -> dict[str, list[Asked]]:
-    """The same page in the middle of a very long list, both ways, and a batch of it when it is read as a whole."""
+    """Return the page in the middle of a very long list, both ways, and a batch of it when it is read as a whole."""
     found = connection.execute(
         "SELECT created_at, id FROM tasks WHERE user_id = %s ORDER BY created_at DESC, id DESC OFFSET %s LIMIT 1",
         (heavy, DEPTH - 1),

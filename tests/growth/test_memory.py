@@ -8,7 +8,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.support import PASSWORD, Server, new_email, serving
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +25,7 @@ def peak_mb(server: Server) -> float:
 
 
 def read_slowly(url: str, token: str) -> tuple[int, int]:
-    """Give how many bytes and tasks there were."""
+    """Return how many bytes and tasks there were."""
     size = tasks = 0
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.stream("GET", url, headers=headers, timeout=60) as answer:
@@ -38,7 +39,7 @@ def read_slowly(url: str, token: str) -> tuple[int, int]:
 
 @pytest.mark.parametrize(("contract", "path"), [("", ""), ("path", "/{id}"), ("path-enveloped", "/{id}")])
 def test_a_long_list_does_not_grow_the_server(own_database_url: str, tmp_path: Path, contract: str, path: str) -> None:
-    """Some 20 to 30 MB, read at leisure, several times."""
+    """A client may read a list of 20 to 30 MB as slowly as it likes: it takes no memory of the server."""
     with serving(tmp_path, DATABASE_URL=own_database_url, LOG_LEVEL="WARNING", API_CONTRACTS=contract) as server:
         account = {"email": new_email(), "password": PASSWORD}
         signed_up = httpx.post(f"{server.url}/api/auth/signup", json=account).json()

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.support import free_port
+from tests.support.server import free_port
 
 
 def _binaries() -> Path | None:
@@ -72,9 +72,19 @@ class Node:
         self.folder.mkdir()
         if "user" in self._who:
             os.chown(self.folder, self._who["user"], self._who["group"])
-        command = [str(BINARIES / "initdb"), "-D", str(self.folder), "-U", "postgres", "-A", "trust", "--no-sync"]
-        command += ["-E", "UTF8", "--locale=C.UTF-8"]
-        subprocess.run(command, check=True, capture_output=True, **self._who)
+        command = [
+            str(BINARIES / "initdb"),
+            "-D",
+            str(self.folder),
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        ]
+        subprocess.run([*command, "-N"], check=True, capture_output=True, **self._who)
         self.start()
         for database in ("template1", "postgres"):
             with psycopg.connect(self.url(database), autocommit=True) as connection:

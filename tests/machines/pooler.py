@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.support import free_port
+from tests.support.server import free_port
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 needs_pgbouncer = pytest.mark.skipif(
@@ -40,7 +40,7 @@ pidfile = {folder}/pgbouncer.pid
 
 @contextmanager
 def pooled(folder: Path, postgres_url: str) -> Iterator[str]:
-    """Give the URL of the same server through PgBouncer."""
+    """Yield the URL of the same server through PgBouncer."""
     assert PGBOUNCER
     there = conninfo_to_dict(postgres_url)
     port = free_port()

@@ -16,7 +16,8 @@ import pytest
 from tests.core.test_rate_limit_redis import redis  # noqa: F401  # a fixture
 from tests.faults.load import Acknowledged, check, writing
 from tests.machines.balancer import balanced, needs_nginx
-from tests.support import ROOT, Person, new_email
+from tests.support.people import Person, new_email
+from tests.support.settings import ROOT
 
 pytestmark = [pytest.mark.slow, needs_nginx]
 
@@ -30,7 +31,7 @@ NOT_THROUGH_A_BALANCER = (
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_the_tests_of_the_api_pass_through_it(own_database_url: str, tmp_path: Path, count: int) -> None:
-    """Rotation, reuse, sign-out, idempotency, isolation, races: the same tests, each request to any process."""
+    """Clients need not be sent to the same process twice: the tests pass with each request to any of them."""
     with balanced(tmp_path, count, DATABASE_URL=own_database_url) as service:
         passed = run_tests(
             *("tests/auth/test_refresh.py", "tests/auth/test_sign_out.py", "tests/auth/test_sign_up.py"),
@@ -45,7 +46,7 @@ def test_the_tests_of_the_api_pass_through_it(own_database_url: str, tmp_path: P
 
 
 def run_tests(*paths: str, without: tuple[str, ...] = (), **environment: str) -> int:
-    """Run tests in a process of their own, slow ones too, and give how many passed."""
+    """Run tests in a process of their own, slow ones too, and return how many passed."""
     chosen = " and ".join(f"not {name}" for name in without)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "slow or not slow", "-k", chosen, *paths],
@@ -68,7 +69,7 @@ def storage(request: pytest.FixtureRequest) -> str:
 
 
 async def test_a_limit_is_exact_over_four_processes(own_database_url: str, tmp_path: Path, storage: str) -> None:
-    """20 of 100 guesses at once, from as many addresses."""
+    """More processes give a guesser no more tries: 20 of 100 at once, from as many addresses. Source: T-C28."""
     settings = {"RATE_LIMITS": "on", "RATE_LIMIT_SIGNIN_ACCOUNT": "20/15minutes", "RATE_LIMIT_STORAGE": storage}
     with balanced(tmp_path, 4, DATABASE_URL=own_database_url, **settings) as service:
         async with httpx.AsyncClient(base_url=service.url, timeout=60) as client:
@@ -83,7 +84,7 @@ async def test_a_limit_is_exact_over_four_processes(own_database_url: str, tmp_p
 
 
 async def test_a_killed_process_takes_only_its_own_requests_with_it(own_database_url: str, tmp_path: Path) -> None:
-    """kill -9 under load: nothing acknowledged is lost, the others go on."""
+    """A machine that dies costs the requests in flight there, and nothing acknowledged."""
     known, people = Acknowledged(), 12
     with balanced(tmp_path, 4, DATABASE_URL=own_database_url) as service:
         async with writing(service.url, known, people=people):
@@ -101,7 +102,7 @@ async def test_a_killed_process_takes_only_its_own_requests_with_it(own_database
 
 
 async def test_one_process_signs_out_what_another_signed_in(own_database_url: str, tmp_path: Path) -> None:
-    """At once: the token that a process has verified before is refused by it in the next request."""
+    """Signing out holds at once on every machine, also on one that has just verified the token."""
     with balanced(tmp_path, 2, DATABASE_URL=own_database_url) as service:
         first, second = [httpx.AsyncClient(base_url=server.url) for server in service.servers]
         async with first, second:
@@ -117,7 +118,7 @@ async def test_one_process_signs_out_what_another_signed_in(own_database_url: st
 
 
 async def test_an_idle_connection_outlives_that_of_the_balancer(own_database_url: str, tmp_path: Path) -> None:
-    """Balancers keep theirs for 60 seconds: a server that closes first breaks the request that is just being sent."""
+    """No request fails because the server closes an idle connection first. Balancers keep theirs for 60 seconds."""
     with balanced(tmp_path, 1, DATABASE_URL=own_database_url) as service:
         where = service.servers[0].url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(where[0], int(where[1]))
@@ -131,7 +132,7 @@ async def test_an_idle_connection_outlives_that_of_the_balancer(own_database_url
 
 
 def test_a_stopped_process_leaves_the_balancer_without_a_trace(own_database_url: str, tmp_path: Path) -> None:
-    """SIGTERM to one of two, as a rolling update does, while somebody reads: every answer is a 200."""
+    """A rolling update is not noticed: one of two gets SIGTERM, and every answer is a 200."""
     statuses: Counter[int] = Counter()
     with balanced(tmp_path, 2, DATABASE_URL=own_database_url) as service, httpx.Client() as client:
         for number in range(400):

@@ -1,4 +1,4 @@
-"""PgBouncer between server and database: the session of one statement is not that of the next."""
+"""PgBouncer between server and database: two statements may run on two connections."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import pytest
 from app.cli.doctor import report
 from tests.machines.pooler import needs_pgbouncer, pooled
 from tests.machines.test_balancer import run_tests
-from tests.support import make_settings
+from tests.support.settings import make_settings
 
 pytestmark = [pytest.mark.slow, needs_pgbouncer]
 
 
 def test_the_tests_of_the_api_pass_through_it(folder: Path, postgres_url: str) -> None:
-    """Accounts, tasks, the other shapes, migrations and races, in transaction mode."""
+    """The service works behind a transaction pooler: accounts, tasks, contracts, migrations and races."""
     with pooled(folder, postgres_url) as url:
         passed = run_tests(
             *("tests/auth", "tests/tasks", "tests/contracts"),
@@ -28,7 +28,7 @@ def test_the_tests_of_the_api_pass_through_it(folder: Path, postgres_url: str) -
 def test_doctor_says_which_setting_is_missing(
     folder: Path, postgres_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without it PgBouncer refuses every connection of the service."""
+    """An operator whose pooler refuses every connection reads which setting is missing."""
     with pooled(folder, postgres_url) as url:
         assert not report(make_settings(url))
         assert "set DATABASE_POOLER=transaction" in capsys.readouterr().out

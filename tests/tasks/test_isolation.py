@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from app.main import create_app
-from tests.support import Person, make_settings
+from tests.support.people import Person
+from tests.support.settings import make_settings
 
 VERBS: list[tuple[str, str, Any]] = [
     ("GET", "", None),
@@ -33,7 +34,10 @@ async def test_a_foreign_task_answers_like_a_missing_one(
     body: Any,
     headers: dict[str, str],
 ) -> None:
-    """FR-019, FR-023; D1 to D5: byte for byte and header for header, and the row is untouched."""
+    """Nobody can change somebody else's task, or tell it from one that does not exist.
+
+    Source: FR-019, FR-023, T-D01, T-D02, T-D03, T-D04, T-D05.
+    """
     task = await ada.add_task("Ada's secret")
     query = "SELECT t::text FROM tasks t WHERE id = %s"
     before = connection.execute(query, [task["id"]]).fetchone()
@@ -47,7 +51,7 @@ async def test_a_foreign_task_answers_like_a_missing_one(
 
 
 async def test_lists_hold_ones_own_tasks_only(ada: Person, bob: Person) -> None:
-    """FR-017; D6: whatever the filters and cursors of others."""
+    """A list holds one's own tasks, whatever filter or other user's cursor is used. Source: FR-017, T-D06."""
     for number in range(4):
         await ada.add_task(f"Ada {number}")
     await bob.add_task("Bob's")
@@ -60,7 +64,7 @@ async def test_lists_hold_ones_own_tasks_only(ada: Person, bob: Person) -> None:
 
 
 async def test_the_user_comes_from_the_token_and_nowhere_else(ada: Person, bob: Person) -> None:
-    """D13, A34."""
+    """Nobody becomes somebody else by a header, a query or a cookie. Source: T-A34, T-D13."""
     await ada.add_task("Ada's")
     claims = {"X-User-ID": ada.user["id"], "Cookie": f"access_token={ada.access_token}; user_id={ada.user['id']}"}
     query = f"?user_id={ada.user['id']}&access_token={ada.access_token}"
@@ -74,7 +78,10 @@ async def test_the_user_comes_from_the_token_and_nowhere_else(ada: Person, bob: 
 async def test_a_user_who_is_gone_is_refused_on_every_verb(
     ada: Person, connection: psycopg.Connection, change: str
 ) -> None:
-    """D12, D14: with a token that still lives; tasks go with their owner."""
+    """A deleted or deactivated user is out at once with every token, and tasks go with their owner.
+
+    Source: T-D12, T-D14.
+    """
     task = await ada.add_task()
     await ada.refresh()
     connection.execute(change, [ada.user["id"]])
@@ -96,7 +103,7 @@ def routes_of_tasks() -> Iterator[tuple[str, str]]:
 
 
 def test_the_walk_below_meets_every_operation() -> None:
-    """Six operations, one of them with two verbs."""
+    """The test below forgets no operation on tasks: there are six, one of them with two verbs."""
     assert len(list(routes_of_tasks())) == 7
 
 
@@ -120,7 +127,10 @@ def test_the_walk_below_meets_every_operation() -> None:
 async def test_no_operation_opens_without_a_token(
     client: httpx.AsyncClient, ada: Person, method: str, path: str, headers: list[tuple[str, str]], challenge: str
 ) -> None:
-    """FR-013, FR-030, FR-037; A32, A33."""
+    """Every operation on tasks asks for a bearer token, and takes it in one form.
+
+    Source: FR-013, FR-030, FR-037, T-A32, T-A33.
+    """
     sent = [(name, value.format(token=ada.access_token)) for name, value in headers]
     answer = await client.request(method, path.replace("{task_id}", str(uuid4())), headers=sent)
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, challenge)
@@ -128,13 +138,13 @@ async def test_no_operation_opens_without_a_token(
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer "])
 async def test_the_scheme_may_be_spelled_freely(client: httpx.AsyncClient, ada: Person, scheme: str) -> None:
-    """A32: RFC 9110 11.1."""
+    """Clients may write Bearer in any case (RFC 9110 11.1). Source: T-A32."""
     headers = {"Authorization": f"{scheme} {ada.access_token}"}
     assert (await client.get("/api/tasks", headers=headers)).status_code == 200
 
 
 async def test_requests_at_once_are_not_mixed_up(ada: Person, bob: Person) -> None:
-    """D15."""
+    """Everybody gets their own tasks, however many ask at once. Source: T-D15."""
     for person in (ada, bob):
         for number in range(3):
             await person.add_task(f"{person.email} {number}")

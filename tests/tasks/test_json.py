@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +16,9 @@ from app.core.config import Settings
 from app.tasks import list_repository
 from app.tasks.pages import BATCH
 from app.tasks.schemas import TaskRead
-from tests.support import Person, make_settings, running
+from tests.support.people import Person
+from tests.support.server import app_of, running
+from tests.support.settings import make_settings
 
 AS_THE_SCHEMA_WRITES = TypeAdapter(list[TaskRead])
 COLUMNS = "id, user_id, title, description, status, priority, version, created_at, updated_at"
@@ -34,11 +35,6 @@ TASK = st.tuples(
     MOMENT | st.just(datetime(2026, 1, 7, 10, tzinfo=UTC)),
     MOMENT,
 )
-
-
-@pytest.fixture
-async def ada(client: httpx.AsyncClient) -> Person:
-    return await Person.sign_up(client)
 
 
 @pytest.fixture
@@ -67,13 +63,16 @@ def stored(configured: Settings, user_id: str, order: str = "created_at DESC, id
 async def test_every_text_and_moment_is_written_as_the_schema_does(
     ada: Person, configured: Settings, tasks: list[Any]
 ) -> None:
-    """Byte for byte: quotes, control characters, emoji, whole seconds."""
+    """A client reads the same JSON from a list as from a single task, byte for byte.
+
+    Quotes, control characters, emoji and whole seconds are where writers differ.
+    """
     store(configured, ada.user["id"], tasks)
     assert (await ada.get("/api/tasks")).content == stored(configured, ada.user["id"])
 
 
 async def test_the_list_is_utf_8_whatever_the_url_says(database_url: str) -> None:
-    """As pasted from a tool that wanted another encoding."""
+    """Lists are UTF-8, though a pasted database URL asks for another encoding."""
     url = f"{database_url}{'&' if '?' in database_url else '?'}client_encoding=latin1"
     async with running(make_settings(url)) as client:
         ada = await Person.sign_up(client)
@@ -82,13 +81,13 @@ async def test_the_list_is_utf_8_whatever_the_url_says(database_url: str) -> Non
 
 
 async def test_a_list_is_not_kept_with_its_connection(database_url: str) -> None:
-    """Ten megabytes for each connection of the pool, otherwise."""
+    """Long lists do not stay in memory: otherwise ten megabytes for each connection of the pool."""
     async with running(make_settings(database_url, database_pool_min=1, database_pool_max=1)) as client:
         ada = await Person.sign_up(client)
         await ada.add_task("x" * 200, description="long " * 400)
         await ada.get("/api/tasks")
         await ada.get("/api/auth/me")
-        pool = client._transport.app.state.database.pool  # type: ignore[attr-defined]  # httpx.ASGITransport's
+        pool = app_of(client).state.database.pool
         connection = await pool.getconn()
         cursors = [
             found for found in gc.get_objects() if isinstance(found, AsyncCursor) and found.connection is connection
@@ -98,7 +97,7 @@ async def test_a_list_is_not_kept_with_its_connection(database_url: str) -> None
 
 
 async def test_a_list_longer_than_a_batch_is_whole_and_in_order(ada: Person, configured: Settings) -> None:
-    """Streamed, and not to be told from one that was not."""
+    """A client cannot tell a list that was read in batches from one that was not."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     for count in (BATCH - 1, BATCH, BATCH + 1, 2 * BATCH, 2 * BATCH + 7):
         moments = (start + timedelta(seconds=number // 3) for number in range(count))
@@ -111,7 +110,7 @@ async def test_a_list_longer_than_a_batch_is_whole_and_in_order(ada: Person, con
 
 
 async def test_a_sign_in_that_ends_while_its_list_is_read_stops_the_list(ada: Person, configured: Settings) -> None:
-    """The rest of it is not given, and the client can tell that it is not whole."""
+    """A client gets no more of a list when its session ends, and can tell that it is not whole."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     store(configured, ada.user["id"], [("t", None, "pending", "low", 1, moment, moment)] * (BATCH + 1))
     select_tasks, calls = list_repository.select_tasks, 0

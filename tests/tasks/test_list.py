@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.tasks import pages
-from tests.support import Person
+from tests.support.people import Person
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def titles(person: Person, query: str = "") -> list[str]:
 
 
 async def test_nobody_has_tasks_at_first(ada: Person) -> None:
-    """S2: 200 with an empty array."""
+    """A new user gets an empty list and no error. Source: FR-017."""
     answer = await ada.get("/api/tasks")
     assert (answer.json(), "x-total-count" in answer.headers, "link" in answer.headers) == ([], False, False)
     limited = await ada.get("/api/tasks?limit=5")
@@ -47,7 +47,7 @@ async def test_nobody_has_tasks_at_first(ada: Person) -> None:
 
 
 async def test_the_newest_comes_first(rich: Person) -> None:
-    """FR-017: the whole list, without a limit."""
+    """Without a limit a client gets the whole list, newest first. Source: FR-017."""
     tasks = (await rich.get("/api/tasks")).json()
     assert [task["description"] for task in tasks] == list("76543210")
 
@@ -73,14 +73,14 @@ async def test_the_newest_comes_first(rich: Person) -> None:
     ],
 )
 async def test_filters_combine(rich: Person, query: str, found: int) -> None:
-    """S0: optional, and silent unless asked for."""
+    """A client chooses by several filters at once, and the total counts what is left. Source: FR-043."""
     assert len(await titles(rich, f"?{query}")) == found
     answer = await rich.get(f"/api/tasks?{query}&limit=100")
     assert answer.headers["x-total-count"] == str(found)
 
 
 async def test_each_sort_has_its_order(rich: Person) -> None:
-    """Priority goes by rank, title without regard to case; later changes come first by updated_at."""
+    """Priority sorts by rank, title without regard to case, and updated_at by the latest change. Source: FR-044."""
     high_first = [t["priority"] for t in (await rich.get("/api/tasks?sort=priority")).json()]
     assert high_first == ["high"] * 2 + ["medium"] * 3 + ["low"] * 3
     by_title = await titles(rich, "?sort=title&order=asc")
@@ -97,7 +97,7 @@ async def test_each_sort_has_its_order(rich: Person) -> None:
 @pytest.mark.parametrize("sort", ["created_at", "updated_at", "priority", "title"])
 @pytest.mark.parametrize("extra", ["", "&completed=false&q=a"])
 async def test_a_walk_by_cursor_meets_each_task_once(rich: Person, sort: str, order: str, extra: str) -> None:
-    """In the order of the whole list, though others come and go."""
+    """A client that reads page by page meets each task once, in the order of the whole list. Source: FR-045."""
     query = f"sort={sort}&order={order}{extra}"
     expected = [t["id"] for t in (await rich.get(f"/api/tasks?{query}")).json()]
     url: str | None = f"/api/tasks?limit=3&offset=0&{query}"
@@ -116,7 +116,7 @@ async def test_a_walk_by_cursor_meets_each_task_once(rich: Person, sort: str, or
 async def test_a_list_read_in_batches_is_in_order(
     rich: Person, monkeypatch: pytest.MonkeyPatch, sort: str, order: str
 ) -> None:
-    """The same bytes as in one piece, whatever it is sorted by."""
+    """A client gets the same bytes in batches as in one piece, whatever the order."""
     whole = await rich.get(f"/api/tasks?sort={sort}&order={order}")
     assert len(whole.json()) == 8
     monkeypatch.setattr(pages, "BATCH", 1)
@@ -124,7 +124,7 @@ async def test_a_list_read_in_batches_is_in_order(
 
 
 async def test_a_page_removed_under_the_cursor_does_not_stop_the_walk(rich: Person) -> None:
-    """The cursor needs no row to be there still."""
+    """A client can read on though all that it has read was deleted. Source: FR-045."""
     first = await rich.get("/api/tasks?limit=3")
     for task in first.json():
         await rich.send("DELETE", f"/api/tasks/{task['id']}")
@@ -135,7 +135,7 @@ async def test_a_page_removed_under_the_cursor_does_not_stop_the_walk(rich: Pers
 
 
 async def test_an_offset_leaves_out_so_many(rich: Person) -> None:
-    """S0's paging."""
+    """A client may page by offset, and reads how many tasks there are. Source: FR-045."""
     answer = await rich.get("/api/tasks?limit=3&offset=6")
     assert [t["description"] for t in answer.json()] == list("10")
     assert (answer.headers["x-total-count"], "link" in answer.headers) == ("8", False)
@@ -158,7 +158,7 @@ async def test_an_offset_leaves_out_so_many(rich: Person) -> None:
     ],
 )
 async def test_a_bad_query_is_422(ada: Person, query: str) -> None:
-    """E20, E21: the last of a repeated parameter counts."""
+    """A client is told which parameter is wrong; of a repeated one the last counts. Source: T-E20, T-E21."""
     answer = await ada.get(f"/api/tasks?{query}")
     assert answer.status_code == 422, answer.text
     assert [e["field"] for e in answer.json()["errors"]] == [query.partition("=")[0]]
@@ -166,7 +166,7 @@ async def test_a_bad_query_is_422(ada: Person, query: str) -> None:
 
 @pytest.mark.parametrize("query", ["q=%ED%A0%80", "q=%ff", "limit=x&limit=5", "cursor=&limit=1"])
 async def test_an_odd_query_is_no_error_of_ours(ada: Person, query: str) -> None:
-    """E7, E21."""
+    """Odd bytes and repetitions in a query are never an error of the server. Source: T-E07, T-E21."""
     assert (await ada.get(f"/api/tasks?{query}")).status_code in (200, 422)
 
 
@@ -202,13 +202,13 @@ NOW = "2026-01-07T10:00:00+00:00"
     ],
 )
 async def test_a_made_up_cursor_is_422(ada: Person, value: str) -> None:
-    """Never an error of the database."""
+    """A client that makes a cursor up is told so, and the database is not troubled. Source: FR-045."""
     answer = await ada.get(f"/api/tasks?limit=2&cursor={quote(value)}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "cursor")
 
 
 async def test_a_cursor_after_no_priority_is_422(ada: Person) -> None:
-    """It would be taken for the lowest, and the page be another one."""
+    """A client gets no wrong page: an unknown priority in a cursor would be taken for the lowest. Source: FR-045."""
     answer = await ada.get(f"/api/tasks?sort=priority&cursor={quote(cursor(['priority', 'desc', '3', UUID]))}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "cursor")
 
@@ -226,7 +226,7 @@ async def test_a_cursor_after_no_priority_is_422(ada: Person) -> None:
     ],
 )
 async def test_a_made_up_key_is_no_error_of_ours(ada: Person, sort: str, key: str) -> None:
-    """NUL, surrogates and numbers beyond the column."""
+    """NUL, surrogates and numbers too large, in a cursor, are never an error of the server. Source: FR-045."""
     answer = await ada.get(f"/api/tasks?sort={sort}&cursor={quote(cursor([sort, 'desc', key, UUID]))}")
     assert answer.status_code in (200, 422)
 
@@ -234,6 +234,6 @@ async def test_a_made_up_key_is_no_error_of_ours(ada: Person, sort: str, key: st
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sort=st.sampled_from(["title", "priority", "created_at"]), key=st.text(), last=st.text() | st.just(UUID))
 async def test_no_cursor_breaks_the_list(ada: Person, sort: str, key: str, last: str) -> None:
-    """Whatever it holds."""
+    """Whatever is in a cursor, the list or an error of the client comes back. Source: FR-045."""
     value = quote(cursor([sort, "asc", key, last]))
     assert (await ada.get(f"/api/tasks?sort={sort}&order=asc&cursor={value}")).status_code in (200, 422)

@@ -9,7 +9,9 @@ import httpx
 import psycopg
 import pytest
 
-from tests.support import Person, make_settings, running
+from tests.support.people import Person
+from tests.support.server import running
+from tests.support.settings import make_settings
 
 FIELDS = {
     "id",
@@ -26,7 +28,10 @@ FIELDS = {
 
 
 async def test_a_task_needs_only_a_title(ada: Person) -> None:
-    """FR-015, FR-016, FR-026, FR-027, FR-042; F13."""
+    """A title is enough, and the task is found where Location says.
+
+    Source: FR-015, FR-016, FR-026, FR-027, FR-042, T-F13.
+    """
     answer = await ada.send("POST", "/api/tasks", json={"title": "Water the plants"})
     assert answer.status_code == 201
     task = answer.json()
@@ -56,7 +61,7 @@ async def test_a_task_needs_only_a_title(ada: Person) -> None:
 async def test_completed_and_status_are_one_fact(
     ada: Person, given: dict[str, Any], status: str, completed: bool
 ) -> None:
-    """S0's status and S2's completed."""
+    """`completed` and `status` never disagree, whichever of them a client sends. Source: FR-046."""
     task = await ada.add_task(**given)
     assert (task["status"], task["completed"]) == (status, completed)
 
@@ -65,7 +70,7 @@ async def test_completed_and_status_are_one_fact(
     "given", [{"status": "completed", "completed": False}, {"status": "pending", "completed": True}]
 )
 async def test_a_contradiction_is_422(ada: Person, given: dict[str, Any]) -> None:
-    """On create and on update."""
+    """A client that sends both, and they disagree, is told so on create and on update. Source: FR-046."""
     task = await ada.add_task()
     for method, url in (("POST", "/api/tasks"), ("PATCH", f"/api/tasks/{task['id']}")):
         answer = await ada.send(method, url, json={"title": "x", **given})
@@ -93,7 +98,7 @@ async def test_a_contradiction_is_422(ada: Person, given: dict[str, Any]) -> Non
 async def test_what_is_not_sent_stays_as_it_is(
     ada: Person, method: str, before: str, change: dict[str, Any], after: dict[str, Any] | None
 ) -> None:
-    """FR-020, FR-028; E19."""
+    """An update changes what was sent, and nothing else. Source: FR-020, FR-028, T-E19."""
     task = await ada.add_task(description="First the fern", status=before)
     answer = await ada.send(method, f"/api/tasks/{task['id']}", json=change)
     assert answer.status_code == 200
@@ -110,7 +115,7 @@ async def test_what_is_not_sent_stays_as_it_is(
     "body", [{}, {"other": 1}, {"title": None}, {"status": None}, {"priority": None}, {"completed": None}]
 )
 async def test_an_update_that_says_nothing_is_422(ada: Person, body: dict[str, Any]) -> None:
-    """FR-029: and changes nothing."""
+    """A client whose update has nothing in it is told so, and nothing changes. Source: FR-029."""
     task = await ada.add_task()
     assert (await ada.send("PUT", f"/api/tasks/{task['id']}", json=body)).status_code == 422
     assert (await ada.get(f"/api/tasks/{task['id']}")).json() == task
@@ -120,14 +125,14 @@ async def test_an_update_that_says_nothing_is_422(ada: Person, body: dict[str, A
     ("before", "after"), [("pending", "completed"), ("in_progress", "completed"), ("completed", "pending")]
 )
 async def test_toggling_goes_between_completed_and_pending(ada: Person, before: str, after: str) -> None:
-    """FR-021."""
+    """One request completes a task, the next opens it again. Source: FR-021."""
     task = await ada.add_task(status=before)
     answer = await ada.send("PATCH", f"/api/tasks/{task['id']}/toggle")
     assert (answer.status_code, answer.json()["status"], answer.json()["version"]) == (200, after, 2)
 
 
 async def test_a_deleted_task_is_gone_on_every_verb(ada: Person) -> None:
-    """FR-022; F14, D17."""
+    """A deleted task is gone for good. Source: FR-022, T-D17, T-F14."""
     task = await ada.add_task()
     url = f"/api/tasks/{task['id']}"
     answer = await ada.send("DELETE", url)
@@ -145,7 +150,7 @@ async def test_a_deleted_task_is_gone_on_every_verb(ada: Person) -> None:
 
 
 async def test_a_body_is_judged_before_the_task_is_looked_for(ada: Person) -> None:
-    """422 before 404 before 412, so that validation tells nothing of foreign ids (D5)."""
+    """Validation tells nothing about other users' ids: 422 comes before 404, and 404 before 412. Source: T-D05."""
     url = f"/api/tasks/{uuid4()}"
     stale = {"If-Match": '"9"'}
     assert (await ada.send("PUT", url, json={}, headers=stale)).status_code == 422
@@ -155,7 +160,7 @@ async def test_a_body_is_judged_before_the_task_is_looked_for(ada: Person) -> No
 
 
 async def test_many_updates_at_once_leave_one_whole(ada: Person) -> None:
-    """G18: versions count up, the time never runs backwards."""
+    """Updates at once are not mixed; versions count up, and time never runs backwards. Source: T-G18."""
     task = await ada.add_task()
     url = f"/api/tasks/{task['id']}"
     bodies = [{"title": f"title {n}", "description": f"description {n}"} for n in range(30)]
@@ -168,14 +173,14 @@ async def test_many_updates_at_once_leave_one_whole(ada: Person) -> None:
 
 
 async def test_toggles_at_once_are_none_lost(ada: Person) -> None:
-    """G19."""
+    """Every toggle counts, also when many come at once. Source: T-G19."""
     task = await ada.add_task()
     await asyncio.gather(*(ada.send("PATCH", f"/api/tasks/{task['id']}/toggle") for _ in range(21)))
     assert (await ada.get(f"/api/tasks/{task['id']}")).json()["completed"] is True
 
 
 async def test_update_against_delete_is_no_error(ada: Person) -> None:
-    """G20."""
+    """An update that races a deletion is done or finds nothing, and is never an error of the server. Source: T-G20."""
     for _ in range(10):
         url = f"/api/tasks/{(await ada.add_task())['id']}"
         put, gone = await asyncio.gather(ada.send("PUT", url, json={"title": "x"}), ada.send("DELETE", url))
@@ -184,9 +189,10 @@ async def test_update_against_delete_is_no_error(ada: Person) -> None:
 
 
 class TestConditions:
-    """Entity tags. Source: RFC 9110 8.8.3 and 13.1."""
+    """Entity tags (RFC 9110 8.8.3 and 13.1)."""
 
     async def test_the_tag_changes_with_the_task(self, ada: Person) -> None:
+        """A client knows by its tag whether a task has changed."""
         task = await ada.add_task()
         url = f"/api/tasks/{task['id']}"
         assert (await ada.get(url)).headers["etag"] == '"1"'
@@ -197,6 +203,7 @@ class TestConditions:
         [('"1"', 304), ('W/"1"', 304), ('"0", "1"', 304), ("*", 304), ('"2"', 200), ("1", 200), ("", 200)],
     )
     async def test_an_unchanged_task_is_not_sent_again(self, ada: Person, tag: str, status: int) -> None:
+        """A client that has the task already is not sent it again."""
         task = await ada.add_task()
         answer = await ada.get(f"/api/tasks/{task['id']}", headers={"If-None-Match": tag})
         assert (answer.status_code, answer.headers["etag"]) == (status, '"1"')
@@ -207,6 +214,7 @@ class TestConditions:
         [('"1"', True), ("*", True), ('"7","1"', True), ('"2"', False), ('W/"1"', False), ("garbage", False)],
     )
     async def test_a_write_may_be_meant_for_one_version(self, ada: Person, tag: str, passes: bool) -> None:
+        """A client does not overwrite what it has not seen."""
         for method, suffix, body in (("PUT", "", {"title": "x"}), ("PATCH", "/toggle", None), ("DELETE", "", None)):
             task = await ada.add_task()
             url = f"/api/tasks/{task['id']}"
@@ -216,7 +224,7 @@ class TestConditions:
                 assert (await ada.get(url)).json() == task
 
     async def test_of_two_writers_with_one_tag_one_passes(self, ada: Person) -> None:
-        """G21."""
+        """Of two people who change the same version, one is told so. Source: T-G21."""
         task = await ada.add_task()
         options: dict[str, Any] = {"headers": {"If-Match": '"1"'}}
         answers = await asyncio.gather(
@@ -233,6 +241,7 @@ class TestIdempotency:
         return await person.send("POST", "/api/tasks", json={"title": title}, headers=headers)
 
     async def test_a_retry_gives_the_same_task(self, ada: Person) -> None:
+        """A client whose answer was lost sends the create again and gets the task that it made."""
         key = "a" * 254 + "~"
         first, again, other = [await self.send(ada, key, title) for title in ("Once", "Once", "Another")]
         assert (first.status_code, again.status_code, other.status_code) == (201, 200, 200)
@@ -241,22 +250,25 @@ class TestIdempotency:
         assert len((await ada.get("/api/tasks")).json()) == 1
 
     async def test_many_at_once_make_one(self, ada: Person) -> None:
+        """A create that is sent many times at once makes one task."""
         answers = await asyncio.gather(*(self.send(ada, "key") for _ in range(20)))
         assert sorted(a.status_code for a in answers) == [200] * 19 + [201]
         assert len({a.content for a in answers}) == 1
 
     async def test_a_key_is_its_owners_own(self, ada: Person, bob: Person) -> None:
+        """Two users may choose the same key."""
         assert (await self.send(ada, "key", "Ada's")).status_code == 201
         answer = await self.send(bob, "key", "Bob's")
         assert (answer.status_code, answer.json()["title"]) == (201, "Bob's")
 
     async def test_after_a_deletion_it_is_made_anew(self, ada: Person) -> None:
+        """A key may be used again once its task is deleted."""
         task = (await self.send(ada, "key")).json()
         await ada.send("DELETE", f"/api/tasks/{task['id']}")
         assert (await self.send(ada, "key")).status_code == 201
 
     async def test_a_task_that_keeps_vanishing_is_503(self, own_database_url: str) -> None:
-        """Inserted by nobody and found by nobody: the loop ends."""
+        """A request ends, though a task is neither inserted nor found, again and again."""
         async with running(make_settings(own_database_url)) as client:
             ada = await Person.sign_up(client)
             with psycopg.connect(own_database_url, autocommit=True) as admin:
@@ -268,8 +280,27 @@ class TestIdempotency:
 
     @pytest.mark.parametrize("key", ["", " ", "a b", "a" * 256, "é", "\t"])
     async def test_a_bad_key_is_422(self, ada: Person, key: str) -> None:
+        """A client that sends a key of another form is told so, and makes nothing."""
         answer = await ada.send(
             "POST", "/api/tasks", json={"title": "x"}, headers={"Idempotency-Key": key.encode("latin-1")}
         )
         assert answer.status_code == 422
         assert (await ada.get("/api/tasks")).json() == []
+
+
+async def test_several_lines_of_a_condition_are_one_list(ada: Person) -> None:
+    """A condition holds though a proxy splits its header into several lines (RFC 9110 5.3)."""
+    task = await ada.add_task()
+    url = f"/api/tasks/{task['id']}"
+    lines = [("If-Match", '"9"'), ("If-Match", '"1"'), *ada.bearer.items()]
+    assert (await ada.client.patch(url, json={"title": "y"}, headers=lines)).status_code == 200
+    lines = [("If-None-Match", '"9"'), ("If-None-Match", 'w/"2"'), *ada.bearer.items()]
+    assert (await ada.client.get(url, headers=lines)).status_code == 304
+
+
+@pytest.mark.parametrize("weak", ['W/"1"', 'w/"1"', 'w/"1", W/"1"'])
+async def test_a_weak_tag_never_allows_a_write(ada: Person, weak: str) -> None:
+    """A weak tag never allows a write, in either case of its letter (RFC 9110 13.1.1)."""
+    task = await ada.add_task()
+    answer = await ada.send("PATCH", f"/api/tasks/{task['id']}", json={"title": "y"}, headers={"If-Match": weak})
+    assert answer.status_code == 412

@@ -20,10 +20,11 @@ _SCHEMES = ("postgres", "postgresql")
 
 
 class Dsn(NamedTuple):
-    """Where the database is, and whether a transaction pooler stands before it."""
+    """Where the database is, whether a transaction pooler stands before it, and whether it moves between servers."""
 
     conninfo: str
     behind_pooler: bool
+    moves: bool = False
 
 
 def parse_database_url(url: str) -> Dsn:
@@ -37,7 +38,6 @@ def parse_database_url(url: str) -> Dsn:
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     if "ssl" in given:  # asyncpg's spelling of libpq's sslmode
         given.setdefault("sslmode", given.pop("ssl"))
-    behind_pooler = given.get("pgbouncer") == "true" or "-pooler." in (parts.hostname or "")
     query = urlencode({k: v for k, v in given.items() if k not in _FOREIGN_PARAMETERS}, quote_via=quote)
     try:
         conninfo = conninfo_to_dict(urlunsplit(("postgresql", parts.netloc, parts.path, query, "")))
@@ -45,4 +45,10 @@ def parse_database_url(url: str) -> Dsn:
         raise ValueError("is not a PostgreSQL URL that libpq can read") from error
     if not conninfo.get("dbname"):
         raise ValueError("must name a database, as in postgresql://user:password@host/database")
-    return Dsn(make_conninfo("", **conninfo), behind_pooler)
+    hosts = str(conninfo.get("host") or "")
+    behind_pooler = given.get("pgbouncer") == "true" or "-pooler." in hosts
+    several = "," in hosts and "hostaddr" not in conninfo
+    if several:
+        conninfo.setdefault("target_session_attrs", "read-write")  # a standby would refuse every write
+    moves = several and conninfo["target_session_attrs"] == "read-write"
+    return Dsn(make_conninfo("", **conninfo), behind_pooler, moves)

@@ -7,6 +7,7 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
 from app.core.clock import stopwatch
 from app.core.database.dsn import Dsn
@@ -26,21 +27,46 @@ def alembic_config(dsn: Dsn | None = None) -> Config:
 
 
 @cache
+def _revisions() -> tuple[str, ...]:
+    """Name the revisions that this code knows, newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())
+
+
 def head_revision() -> str:
     """Name the revision that this code works with."""
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    assert head is not None
-    return head
+    return _revisions()[0]
+
+
+def is_newer(revision: str | None) -> bool:
+    """Return whether a later release has migrated the database: this code does not know the revision.
+
+    In a rolling update the processes of both releases work on it, because migrations only add (docs/scaling.md).
+    """
+    return bool(revision) and revision not in _revisions()
+
+
+def is_served(revision: str | None) -> bool:
+    """Return whether this code can work on a database at that revision."""
+    return revision == head_revision() or is_newer(revision)
 
 
 def upgrade(dsn: Dsn) -> None:
-    """Migrate to head; does nothing at head. Raises: psycopg.OperationalError when the database is away."""
+    """Migrate to head; does nothing at head or beyond. Raises: psycopg.OperationalError when the database is away."""
     found = _current_revision(dsn)
-    if found != head_revision():
+    if found == head_revision():
+        return
+    if not is_newer(found):
         began = stopwatch()
         logger.info("migrating", extra={"found": found, "wanted": head_revision()})
-        command.upgrade(alembic_config(dsn), "head")
-        logger.info("migrated", extra={"seconds": round(stopwatch() - began, 1)})
+        try:
+            command.upgrade(alembic_config(dsn), "head")
+        except CommandError:  # does not know what it finds under its lock: a newer process was there first
+            if not is_newer(found := _current_revision(dsn)):
+                raise
+        else:
+            logger.info("migrated", extra={"seconds": round(stopwatch() - began, 1)})
+            return
+    logger.info("newer_than_this_code", extra={"found": found, "known": head_revision()})
 
 
 def _current_revision(dsn: Dsn) -> str | None:

@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from app.core.clock import stopwatch
 from app.core.database.dsn import Dsn
+from app.core.database.hosts import Hosts, only_reads
 from app.core.database.statement import RowT, Statement
 from app.core.errors import ServiceUnavailable
 from app.core.logging import get_logger
@@ -31,21 +32,28 @@ STATEMENT_SECONDS = 3
 LOCK_SECONDS = 2
 ABORT_SECONDS = STATEMENT_SECONDS + 1
 CONNECT_SECONDS = 3
+CONNECT_SECONDS_PER_HOST = 2  # where there are several; psycopg (3.3.9) takes less for 2
 RECONNECT_SECONDS = 0.1
+LEAVE_SECONDS = 1
 ATTEMPTS = 3
 
 # "cached plan must not change result type": a migration went by, and what was prepared is out of date.
 _OUT_OF_DATE = errors.FeatureNotSupported
 # The server has rolled the statement back as a whole: running it again is safe. A foreign key fails only when the user
 # is deleted in the same moment: the next attempt finds no active session.
-_ROLLED_BACK = (errors.DeadlockDetected, errors.SerializationFailure, errors.ForeignKeyViolation, _OUT_OF_DATE)
+_ROLLED_BACK = (
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.ForeignKeyViolation,
+    errors.ReadOnlySqlTransaction,  # it did nothing; another server may be the one that writes by now
+    _OUT_OF_DATE,
+)
 # The database is away, full, read-only, or not migrated: the operator's to mend, the client's to try again.
 _UNAVAILABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     psycopg.InternalError,  # "got no result from the query": cut between two messages (psycopg 3.3.9)
     *_ROLLED_BACK,
-    errors.ReadOnlySqlTransaction,
     errors.UndefinedTable,
     errors.UndefinedColumn,
     errors.InsufficientPrivilege,
@@ -81,12 +89,14 @@ class Database:
     """A bounded pool of connections in autocommit, and the two ways to run a statement on it."""
 
     def __init__(self, dsn: Dsn, *, pool_min: int, pool_max: int) -> None:
+        self._hosts = Hosts(dsn) if dsn.moves else None
         self.pool = AsyncConnectionPool(
-            dsn.conninfo,
+            self._hosts.conninfo if self._hosts else dsn.conninfo,
             connection_class=Connection,
             kwargs=connection_arguments(dsn),
             min_size=pool_min,
             max_size=pool_max,
+            configure=self._hosts.put_first if self._hosts else None,
             timeout=POOL_WAIT_SECONDS,
             # psycopg_pool backs off 1, 2, 4… seconds between attempts. Without, the next request tries at once; for
             # those that wait already, `_reconnect` does.
@@ -96,6 +106,7 @@ class Database:
         )
         self._reconnecting: asyncio.Task[None] | None = None
         self._warned_at, self._failures = -1.0, 0
+        self._left_at = -1.0
 
     async def open(self) -> None:
         """Begin to connect, without waiting for it."""
@@ -153,13 +164,35 @@ class Database:
             cursor = connection.shared_cursor
             cursor.row_factory = statement.row_factory
             await cursor.execute(statement.sql, values)
-            return await cursor.fetchall()
+            rows = await cursor.fetchall()
+            if self._hosts and only_reads(connection):
+                if statement.only_reads:  # another server may know better; what was written is written
+                    raise errors.ReadOnlySqlTransaction
+                await self._leave(connection)
+            return rows
+        except errors.ReadOnlySqlTransaction:  # before InternalError, of which it is one
+            await self._leave(connection)
+            raise
         except (psycopg.InternalError, _OUT_OF_DATE):
             await connection.close()  # its state is unknown
+            raise
+        except psycopg.OperationalError:
+            if self._hosts and timer.when() <= asyncio.get_running_loop().time():  # it hangs
+                await self._leave(connection)
             raise
         finally:
             timer.cancel()
             await self.pool.putconn(connection)
+
+    async def _leave(self, connection: Connection) -> None:
+        """Replace every connection, idle or in use, at most once a second: this server is no longer the one."""
+        if self._hosts:
+            self._hosts.put_last(connection)
+            await connection.close()  # also if it was just being made when the others were replaced
+        if stopwatch() - self._left_at >= LEAVE_SECONDS:
+            self._left_at = stopwatch()
+            logger.warning("database_server_left")
+            await self.pool.drain()
 
     async def _checked_out(self) -> Connection:
         """Return a connection that the server has not closed while it was idle in the pool."""
@@ -175,7 +208,7 @@ def connection_arguments(dsn: Dsn) -> dict[str, Any]:
     """Return psycopg's arguments for a connection of the service."""
     arguments: dict[str, Any] = {
         "autocommit": True,
-        "connect_timeout": CONNECT_SECONDS,
+        "connect_timeout": CONNECT_SECONDS_PER_HOST if dsn.moves else CONNECT_SECONDS,
         "application_name": "auth-tasks-api",
         "client_encoding": "UTF8",
         "keepalives_idle": 30,

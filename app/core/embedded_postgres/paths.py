@@ -29,8 +29,8 @@ def server_user() -> ServerUser:
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
-def _reachable(path: Path, user: ServerUser) -> bool:
-    """Say whether the server's user can pass every folder down to this one."""
+def reachable(path: Path, user: ServerUser) -> bool:
+    """Return whether the server's user can pass every folder down to this one."""
     if user is None:
         return True
     existing = [folder for folder in (path, *path.parents) if folder.exists()]
@@ -38,8 +38,8 @@ def _reachable(path: Path, user: ServerUser) -> bool:
 
 
 def reachable_data_dir(data_dir: Path, user: ServerUser, echo: Callable[[str], None]) -> Path:
-    """Give the data folder, or for root one below /var/lib when `nobody` cannot get there."""
-    if _reachable(data_dir.parent, user):
+    """Return the data folder, or for root one below /var/lib when `nobody` cannot get there."""
+    if reachable(data_dir.parent, user):
         return data_dir
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     kept = _shared_folder(digest) / "postgres"
@@ -72,7 +72,7 @@ def reachable_binaries(user: ServerUser) -> Path:
             "The embedded database is not installed: `make run` installs it, or set DATABASE_URL."
         )
     package = Path(spec.origin).parent
-    if _reachable(package / "pginstall" / "bin", user):
+    if reachable(package / "pginstall" / "bin", user):
         return package / "pginstall" / "bin"
     stamp = f"{package}:{(package / 'pginstall' / 'bin' / 'postgres').stat().st_mtime_ns}"
     copy = _shared_folder("postgresql") / hashlib.sha256(stamp.encode()).hexdigest()[:16]

@@ -6,12 +6,10 @@ process dies, whatever it dies of.
 """
 
 import fcntl
-import hashlib
 import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,10 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from app.core.embedded_postgres.ownership import open_own_file, own_folder, owner_of
 from app.core.embedded_postgres.paths import EmbeddedUnavailable, reachable_binaries, reachable_data_dir, server_user
+from app.core.embedded_postgres.sockets import SHELL_CHARACTERS, SOCKET, find_socket_dir
 
 MAJOR_VERSION = "18"
-LONGEST_SOCKET_PATH = 100  # sun_path has 108 bytes on Linux, 104 on macOS
 LARGEST_LOG_BYTES = 10 * 1024 * 1024
 WAITS_SECONDS = (0.2, 0.5, 1, 2, 4, 8)
 
@@ -36,12 +35,12 @@ class EmbeddedPostgres:
         self._user = server_user()
         self._bin = reachable_binaries(self._user)
         self.data_dir = reachable_data_dir(data_dir.expanduser().absolute(), self._user, echo)
-        self._socket_dir = self._find_socket_dir()
+        self._socket_dir = self.data_dir  # until the start knows better
         self._using: int | None = None
 
     @property
     def url(self) -> str:
-        """The address for libpq, with the database `postgres`."""
+        """The address for libpq, with the database `postgres`; right once it has started."""
         return f"postgresql://postgres@/postgres?host={quote(str(self._socket_dir), safe='')}"
 
     def start(self) -> str:
@@ -49,12 +48,13 @@ class EmbeddedPostgres:
         self._prepare_folders()
         with self._locked():
             self._check_folder()
+            self._find_socket_dir()
             if not (self.data_dir / "PG_VERSION").exists():
                 self._init()
             if not self._answers():
                 self._start_server()
             if self._using is None:
-                self._using = os.open(self._sibling(".users"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._using = self._open_sibling(".users")
                 fcntl.flock(self._using, fcntl.LOCK_SH)
         return self.url
 
@@ -74,6 +74,7 @@ class EmbeddedPostgres:
                 fcntl.flock(self._using, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._answers():
                     self._run("pg_ctl", "-D", str(self.data_dir), "-w", "-m", "fast", "stop")
+                self._remove_socket_dir()
             except BlockingIOError:
                 pass  # somebody else still uses it
             finally:
@@ -83,28 +84,27 @@ class EmbeddedPostgres:
     def _prepare_folders(self) -> None:
         try:
             self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-            for folder in {self.data_dir, self._socket_dir}:
-                folder.mkdir(mode=0o700, exist_ok=True)
-                self._claim(folder)
+            own_folder(self.data_dir, self._user)
         except OSError as error:
             raise EmbeddedUnavailable(
                 f"The data folder {self.data_dir} cannot be made ({error.strerror}): set EMBEDDED_DATA_DIR to a folder "
                 "that you can write to, or DATABASE_URL."
             ) from error
 
-    def _claim(self, folder: Path) -> None:
-        """Give a new folder to the server's user. Raises: EmbeddedUnavailable for a stranger's folder."""
-        owner = folder.stat().st_uid
-        wanted = self._user.pw_uid if self._user else os.geteuid()
-        if owner != wanted and os.geteuid() == 0 and not any(folder.iterdir()):
-            os.chown(folder, wanted, -1)
-        elif owner != wanted:
-            raise EmbeddedUnavailable(
-                f"{folder} belongs to another user: remove it, or set EMBEDDED_DATA_DIR to another folder."
-            )
+    def _find_socket_dir(self) -> None:
+        """Find the socket's folder; it stays where it is while its address is in use here."""
+        if self._using is None:
+            self._socket_dir = find_socket_dir(self.data_dir, self._sibling(".socket"), self._user)
+        else:
+            own_folder(self._socket_dir, self._user)
+
+    def _remove_socket_dir(self) -> None:
+        if self._socket_dir != self.data_dir:
+            shutil.rmtree(self._socket_dir, ignore_errors=True)
+            self._sibling(".socket").unlink(missing_ok=True)
 
     def _check_folder(self) -> None:
-        if set(str(self.data_dir)) & set('"$`\\\n'):
+        if SHELL_CHARACTERS & set(str(self.data_dir)):
             raise EmbeddedUnavailable(f"{self.data_dir} has characters that pg_ctl takes for the shell's: rename it.")
         version = self.data_dir / "PG_VERSION"
         if version.exists():
@@ -122,10 +122,9 @@ class EmbeddedPostgres:
     def _init(self) -> None:
         """Make the cluster beside its place and move it there whole, so that none is ever half made."""
         self._say(f"Creating the embedded database in {self.data_dir} …")
-        building = Path(self._sibling(".new"))
+        building = self._sibling(".new")
         shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(mode=0o700)
-        self._claim(building)
+        own_folder(building, self._user)
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale-provider=builtin"]
         sync = [] if self._durable else ["--no-sync"]
         self._run("initdb", "-D", str(building), *options, "--builtin-locale=C.UTF-8", *sync)
@@ -145,7 +144,8 @@ class EmbeddedPostgres:
         log = self.data_dir / "server.log"
         if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
             log.replace(log.with_suffix(".log.old"))
-        arguments = ("-D", str(self.data_dir), "-w", "-l", str(log), "-o", f'-k "{self._socket_dir}"', "start")
+        options = f'-k "{self._socket_dir}" -c unix_socket_permissions=0700'
+        arguments = ("-D", str(self.data_dir), "-w", "-l", str(log), "-o", options, "start")
         for wait in WAITS_SECONDS:
             try:
                 self._run("pg_ctl", *arguments)
@@ -163,22 +163,25 @@ class EmbeddedPostgres:
         The one in them may be a zombie's or a stranger's by now, and PostgreSQL refuses to start while it exists. Its
         launcher's it ignores; the rest, by which it finds out that an old server's memory is in use, stays.
         """
-        for lock in (self.data_dir / "postmaster.pid", self._socket_dir / ".s.PGSQL.5432.lock"):
-            with suppress(FileNotFoundError), lock.open("r+") as file:
+        for lock in (self.data_dir / "postmaster.pid", self._socket_dir / f"{SOCKET}.lock"):
+            with suppress(FileNotFoundError), open(open_own_file(lock, owner_of(self._user)), "r+") as file:
                 _, *rest = file.read().split("\n")
                 file.seek(0)
                 file.write("\n".join([str(os.getpid()), *rest]))
                 file.truncate()
 
     def _answers(self) -> bool:
-        """Ask the socket: a process id in a file may be anybody's by now."""
+        """Ask the socket: a process id in a file may be anybody's by now. A stranger's socket does not count."""
+        path = self._socket_dir / SOCKET
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(2)
             try:
-                probe.connect(str(self._socket_dir / ".s.PGSQL.5432"))
+                probe.connect(str(path))
+                return path.lstat().st_uid == owner_of(self._user)
+            except BlockingIOError:  # so many wait that no more are let in: alive, not to be started twice
+                return True
             except OSError:
                 return False
-        return True
 
     def _run(self, program: str, *arguments: str) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C", "HOME": "/"}
@@ -212,23 +215,18 @@ class EmbeddedPostgres:
         if self._user:
             os.chown(path, self._user.pw_uid, self._user.pw_gid)
 
-    def _sibling(self, suffix: str) -> str:
-        return str(self.data_dir.with_name(self.data_dir.name + suffix))
+    def _sibling(self, suffix: str) -> Path:
+        return self.data_dir.with_name(self.data_dir.name + suffix)
+
+    def _open_sibling(self, suffix: str) -> int:
+        return open_own_file(self._sibling(suffix), os.geteuid(), os.O_CREAT)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep every other process from starting or stopping this server meanwhile."""
-        handle = os.open(self._sibling(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = self._open_sibling(".lock")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)
-
-    def _find_socket_dir(self) -> Path:
-        """Give the data folder, or a private one with a short path where a socket's may not be so long."""
-        short = len(os.fsencode(self.data_dir / ".s.PGSQL.5432")) <= LONGEST_SOCKET_PATH
-        if short and "," not in str(self.data_dir):
-            return self.data_dir
-        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"auth-tasks-{os.geteuid()}-{digest}"

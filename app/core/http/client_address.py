@@ -1,5 +1,6 @@
 """Who is calling, as far as the network tells: the key for limits by address."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -8,20 +9,32 @@ from starlette.requests import HTTPConnection
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+# One prefix, and the one that a home is usually given (RFC 6177, RIPE-690): by /64 it would count as 256 clients.
+# A mobile network gives each telephone a /64, so that 256 strangers may share a /56, as whole offices share an IPv4
+# address: the limits are made for that. Who has a /48 counts as 256 clients still; a counter by /48 as well would hold
+# a company with all of its offices to the limit of one.
+IPV6_PREFIX = 56
+MAX_HOPS = 32
+"""More proxies than this are nobody's; each takes time to compare."""
+
 _LOOPBACK = ip_address("127.0.0.1")
+_IN_BRACKETS_OR_WITH_PORT = re.compile(
+    r"\[([0-9a-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}", re.ASCII | re.IGNORECASE
+)
 
 
 def client_address(request: HTTPConnection, trusted_proxies: Iterable[Network]) -> str:
-    """Give the nearest address that no trusted proxy has; an IPv6 client counts as its /64.
+    """Return the nearest address that no trusted proxy has; an IPv6 client counts as its /56.
 
     `X-Forwarded-For` is read from the right and only as far as the hops are trusted: what a client writes
-    into it itself stands further left.
+    into it itself stands further left. Some proxies add a port (Azure's gateway, IIS) or write IPv6 in brackets.
     """
     trusted = tuple(trusted_proxies)
     address = peer = _peer(request)
-    hops = [hop.strip() for value in request.headers.getlist("x-forwarded-for") for hop in value.split(",")]
+    sent = ",".join(request.headers.getlist("x-forwarded-for"))
+    hops = sent.rsplit(",", MAX_HOPS)[-MAX_HOPS:] if sent else []
     while hops and any(address in network for network in trusted):
-        parsed = _parse(hops.pop())
+        parsed = _parse(hops.pop().strip())
         if parsed is None:
             return _key(peer)
         address = parsed
@@ -29,7 +42,7 @@ def client_address(request: HTTPConnection, trusted_proxies: Iterable[Network]) 
 
 
 def _peer(request: HTTPConnection) -> Address:
-    """Give the other end of the connection; a unix socket's counts as loopback.
+    """Return the other end of the connection; a unix socket's counts as loopback.
 
     A bare `uvicorn` replaces the peer by what `X-Forwarded-For` says when it comes from loopback (its
     `--proxy-headers` default), and leaves port 0 as the trace of it: no real peer has that port.
@@ -41,12 +54,13 @@ def _peer(request: HTTPConnection) -> Address:
 
 
 def _parse(text: str) -> Address | None:
+    match = _IN_BRACKETS_OR_WITH_PORT.fullmatch(text)
     try:
-        address = ip_address(text)
+        address = ip_address(match[1] or match[2] if match else text)
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def _key(address: Address) -> str:
-    return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+    return str(ip_network((address, IPV6_PREFIX), strict=False)) if address.version == 6 else str(address)

@@ -76,7 +76,7 @@ class RequestContext:
         if b"cache-control" not in names:
             raw.append((b"cache-control", b"no-store"))
         if b"vary" not in names:
-            raw.append((b"vary", b"Origin"))  # it may differ for a page, also where none asked
+            raw.append((b"vary", b"Origin"))  # a cache must not hand a response without CORS headers to a page
         if b"content-security-policy" not in names:
             raw.append((b"content-security-policy", CONTENT_SECURITY_POLICY.encode()))
         message["headers"] = raw
@@ -106,7 +106,7 @@ class PreflightDenied(ApiError):
 
 
 class Cors(CORSMiddleware):
-    """Starlette's CORS, out of the way where no browser asks, and whose refusals have the same shape as all others."""
+    """Starlette's CORS, skipped where no browser asks, and whose errors have the same shape as all others."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         from_page = scope["type"] == "http" and any(name == b"origin" for name, _ in scope["headers"])

@@ -2,20 +2,27 @@
 
 import json
 from collections.abc import Awaitable, Callable, Coroutine
+from math import isfinite
 from typing import Any, ClassVar, NoReturn
 
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.datastructures import Headers
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.core.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
+from app.core.http.forms import parse_form
 
 MAX_BODY_BYTES = 64 * 1024
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+# A cursor of 4,000 characters, a search of 200 and all the rest fit; 64 KiB of parameters take 40 ms to read.
+MAX_QUERY_BYTES = 8 * 1024
+_QUERY_TOO_LONG = {"type": "string_too_long", "loc": ("query",), "msg": "", "ctx": {"max_length": MAX_QUERY_BYTES}}
+MAX_MEDIA_TYPE_LENGTH = 200
+MAX_COOKIES = 200
 
 
 class StrictRequest(Request):
@@ -46,6 +53,23 @@ class StrictRequest(Request):
         self._body = body
         self._headers = Headers({**self.headers, "content-type": JSON})
 
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override]  # FastAPI 0.165 awaits it, no more
+        """Return a form's fields. Raises: MalformedBody. Starlette 1.10 takes 80 ms for some of 64 KiB."""
+        fields: list[tuple[str, str | UploadFile]] = []
+        if "content-type" in self.headers:
+            fields += parse_form(await self.body())
+        return FormData(fields)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """Return the cookies as they were sent; FastAPI 0.165 asks for them at each request.
+
+        Starlette's would undo quotes, which takes 7 s for 64 KiB with Python 3.11.7 (CVE-2024-7592).
+        """
+        sent = ";".join(self.headers.getlist("cookie"))
+        pairs = (part.partition("=") for part in sent.split(";", MAX_COOKIES)[:MAX_COOKIES])
+        return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
@@ -53,7 +77,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _finite(digits: str) -> float:
     number = float(digits)
-    if number in (float("inf"), float("-inf")):
+    if not isfinite(number):
         raise ValueError("number out of range")
     return number
 
@@ -88,6 +112,8 @@ class ApiRoute(APIRoute):
                     await guard(strict)
                 if reads_body and await strict.body():
                     self._check_media_type(strict)
+                if len(strict.scope["query_string"]) > MAX_QUERY_BYTES:
+                    raise RequestValidationError([_QUERY_TOO_LONG])
                 return await handle(strict)
             except (HTTPException, RequestValidationError) as error:
                 await self.on_error(strict, error)
@@ -105,6 +131,8 @@ class ApiRoute(APIRoute):
 
 
 def _is_media_type(declared: str, expected: str) -> bool:
+    if len(declared) > MAX_MEDIA_TYPE_LENGTH:
+        return False
     media_type, *parameters = (part.strip().lower() for part in declared.split(";"))
     charsets = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
     alike = media_type == expected or (expected == JSON and media_type.endswith("+json"))

@@ -1,20 +1,36 @@
 """Rate limits counted in the database, exactly, over all workers and machines: one atomic upsert."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from math import ceil
 
-from sqlalchemy import Column, DateTime, Integer, LargeBinary, bindparam, case, delete, select, update
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    bindparam,
+    case,
+    delete,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, col
 
 from app.core.clock import Clock
 from app.core.config import Limit
-from app.core.database.pool import Database
+from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.database.statement import Row, Statement
 from app.core.database.table import SQLModel
 from app.core.errors import TooManyRequests
 from app.core.rate_limits.limiter import limit_key
+
+PRUNE_EVERY = 32
+"""Attempts that a process counts between two deletions of expired counters."""
+SLICES = 256
+"""Parts of the keys, by their first byte."""
 
 
 class RateLimitCounter(SQLModel, table=True):
@@ -65,8 +81,6 @@ GIVE_BACK = Statement(
     Key,
 )
 CLEAR = Statement(delete(RateLimitCounter).where(_is_which).returning(col(RateLimitCounter.key)), Key)
-_LAST = b"\xff" * 33  # longer than any key
-
 # A slice of the keys, which are digests and so evenly spread: a LIMIT could not be divided among several nodes.
 PRUNE = Statement(
     delete(RateLimitCounter)
@@ -86,6 +100,7 @@ class DatabaseRateLimiter:
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
         self.clock = clock
+        self._hits = 0
 
     async def hit(self, name: str, key: str, limit: Limit) -> None:
         now, counter = self.clock(), limit_key(name, key)
@@ -95,6 +110,14 @@ class DatabaseRateLimiter:
             full = await self.database.fetch_one(SELECT_WINDOW, which=counter)
             wait = full.expires_at - now if full else timedelta()
             raise TooManyRequests(retry_after_seconds=max(1, ceil(wait.total_seconds())))
+        await self._prune_at_times(now)
+
+    async def _prune_at_times(self, now: datetime) -> None:
+        """Delete the next slice's expired counters, once in so many attempts: none stays for long."""
+        self._hits += 1
+        if self._hits % PRUNE_EVERY == 0:
+            with suppress(DatabaseUnavailable):  # the attempt is counted, and must be answered
+                await _prune_slice(self.database, self._hits // PRUNE_EVERY % SLICES, now)
 
     async def give_back(self, name: str, key: str) -> None:
         await self.database.fetch_one(GIVE_BACK, which=limit_key(name, key))
@@ -106,7 +129,12 @@ class DatabaseRateLimiter:
 
 
 async def prune_counters(database: Database, now: datetime) -> AsyncIterator[int]:
-    """Delete every counter whose window is over, by the first byte of their keys, and give how many each time."""
-    for byte in range(256):
-        end = bytes([byte + 1]) if byte < 255 else _LAST
-        yield len(await database.fetch_all(PRUNE, first=bytes([byte]), end=end, now=now))
+    """Delete every counter whose window is over, slice by slice, and yield how many each time."""
+    for number in range(SLICES):
+        yield await _prune_slice(database, number, now)
+
+
+async def _prune_slice(database: Database, number: int, now: datetime) -> int:
+    """Delete the expired counters whose keys begin with this byte, and return how many."""
+    end = bytes([number + 1]) if number + 1 < SLICES else b"\xff" * 33  # longer than any key
+    return len(await database.fetch_all(PRUNE, first=bytes([number]), end=end, now=now))

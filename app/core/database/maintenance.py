@@ -1,0 +1,23 @@
+"""Runs an operator's statement for as long as it takes."""
+
+import psycopg
+
+from app.core.database.dsn import Dsn
+from app.core.database.pool import CONNECT_SECONDS, DatabaseUnavailable
+
+# By name from the catalog: `transaction_timeout` is new in PostgreSQL 17, and setting it is an error before.
+NO_TIMEOUTS = b"""SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
+    ('statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')"""
+
+
+def run_without_timeouts(dsn: Dsn, statement: bytes) -> int:
+    """Run a statement, whatever bounds the role, the database or the URL set; return how many rows it met.
+
+    Raises: psycopg.OperationalError, DatabaseUnavailable.
+    """
+    try:
+        with psycopg.connect(dsn.conninfo, connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as connection:
+            connection.execute(NO_TIMEOUTS)
+            return connection.execute(statement).rowcount
+    except psycopg.errors.UndefinedTable as error:  # not migrated
+        raise DatabaseUnavailable from error

@@ -1,0 +1,10 @@
+"""Every table of the service, known to whoever imports this: the migrations and a restore."""
+
+from app.auth.models import DeniedToken, User
+from app.core.database.table import SQLModel
+from app.core.rate_limits.database import RateLimitCounter
+from app.tasks.models import Task
+
+__all__ = ["DeniedToken", "RateLimitCounter", "Task", "User"]
+
+metadata = SQLModel.metadata

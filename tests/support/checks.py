@@ -1,0 +1,45 @@
+"""What every response of every test is held to."""
+
+import re
+
+import httpx
+
+from tests.support.people import PASSWORD
+from tests.support.settings import SECRET
+
+DOCUMENTED_STATUSES = {200, 201, 204, 304, 400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429, 503}
+TOKEN = re.compile(r"[\w-]{10,}\.[\w-]{10,}\.[\w-]{40,}")
+LEAKS = re.compile(r'Traceback|\.py"|psycopg|sqlalchemy|\$2b\$|bcrypt|SELECT |INSERT |UPDATE ', re.IGNORECASE)
+
+
+async def check_every_response(response: httpx.Response) -> None:
+    """Hold a response to what the API promises of all of them."""
+    await response.aread()
+    assert PASSWORD not in response.text
+    assert SECRET not in response.text
+    assert response.status_code in DOCUMENTED_STATUSES, (response.status_code, response.text)
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-request-id"]
+    assert "Origin" in response.headers["vary"]
+    if response.status_code == 401:
+        assert response.headers["www-authenticate"].startswith("Bearer")
+    if response.status_code == 405:
+        assert response.headers["allow"]
+    if response.status_code in (429, 503):
+        assert int(response.headers["retry-after"]) >= 1
+    if response.status_code == 204:
+        assert response.content == b""
+    if response.status_code >= 400:
+        _check_error(response)
+
+
+def _check_error(response: httpx.Response) -> None:
+    if response.request.method == "HEAD":
+        return
+    body = response.json()
+    assert isinstance(body["detail"], str)
+    assert body["detail"]
+    assert body["status"] == response.status_code
+    assert body["code"].isupper()
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert not LEAKS.search(response.text), response.text
