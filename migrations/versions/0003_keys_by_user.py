@@ -18,8 +18,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # First what tables that are divided among nodes refuse, before anything has changed.
+    for table in ("token_denylist", "tasks"):
+        replace_primary_key(table, "id")
     make_index("ix_token_denylist_user_id", "token_denylist", "user_id")
     make_index("ix_token_denylist_expires_at", "token_denylist", "expires_at")
     drop_index("ix_token_denylist_user_id_expires_at")
-    for table in ("token_denylist", "tasks"):
-        replace_primary_key(table, "id")

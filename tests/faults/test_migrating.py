@@ -95,4 +95,5 @@ async def test_migrating_under_load_fails_nothing(own_database_url: str, tmp_pat
                 await asyncio.sleep(0.4)
                 await asyncio.to_thread(upgrade, dsn)
         await check(own_database_url, server.url, known)
-    assert known.writes > 500
+    assert known.statuses.keys() <= {200, 201, 204}  # not even a 503
+    assert known.writes > 300

@@ -214,9 +214,10 @@ async def test_a_node_that_hangs_does_not_fill_the_pool(citus: Cluster, divided:
                 asked = stopwatch()
                 status = (await person.get("/api/tasks")).status_code
                 statuses[who].append((asked, status, stopwatch() - asked))
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.2)
 
-        readers = [asyncio.create_task(read("theirs", p)) for p in theirs]
+        # Twice as many at once as the pool has connections.
+        readers = [asyncio.create_task(read("theirs", p)) for p in theirs for _ in range(4)]
         readers += [asyncio.create_task(read("others", p)) for p in others]
         await asyncio.sleep(1)
         citus.workers[0].signal(signal.SIGSTOP)
