@@ -156,7 +156,7 @@ class TestWaiting:
     @pytest.mark.parametrize("before", [b"", HEAD + b"\r\n"], ids=["at first", "kept alive"])
     @pytest.mark.parametrize("half", [b"G", HEAD, HEAD + b"X: y"])
     def test_half_a_head_is_408(self, server: Server, before: bytes, half: bytes) -> None:
-        """RFC 9110 15.5.9."""
+        """A client that sends half a head is told that it took too long, and let go. Source: RFC 9110 15.5.9."""
         with connect(server) as link:
             if before:
                 link.sendall(before)
