@@ -6,7 +6,7 @@ import pytest
 from app.cli import commands
 from app.core.database.distribution import NotDistributable, distribute, has_extension, is_distributed
 from app.core.database.dsn import parse_database_url
-from tests.support import SECRET
+from tests.support.settings import SECRET
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def undivided(own_database_url: str) -> str:
 
 
 def test_without_the_extension_it_says_what_is_missing(undivided: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And changes nothing."""
+    """An operator without Citus learns what is missing, and nothing is changed."""
     with pytest.raises(NotDistributable, match="no Citus extension: put citus into shared_preload_libraries"):
         distribute(parse_database_url(undivided))
     monkeypatch.setenv("DATABASE_URL", undivided)

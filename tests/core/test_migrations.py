@@ -8,12 +8,13 @@ import sys
 import psycopg
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
 from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import alembic_config, upgrade
+from app.core.database.migrations import alembic_config, head_revision, is_newer, upgrade
 from tests.support.databases import new_database
 from tests.support.people import Person
 from tests.support.server import running
@@ -139,3 +140,9 @@ async def test_lists_and_lookups_use_their_indexes(ada: Person, connection: psyc
     whole = connection.execute(f"EXPLAIN ANALYZE {query}", [ada.user["id"]]).fetchall()
     print("list of 1,000:", whole[-1][0])
     assert len((await ada.get("/api/tasks")).json()) == 1000
+
+
+def test_the_names_of_the_files_are_the_revisions() -> None:
+    """A process asks the files which revisions there are, and they say what Alembic says."""
+    known = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+    assert [head_revision(), *map(is_newer, known)] == [known[0], *[False] * len(known)]
