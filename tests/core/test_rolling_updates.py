@@ -1,7 +1,8 @@
 """Old and new processes over one database: the schema is ahead of some of them for a while.
 
-`statements-0.1.json` has every statement of the release before this one. With a release it is written anew, from that
-release's own tree: `python -m tests.core.test_rolling_updates > tests/data/statements-X.Y.json`; the older file goes.
+`statements-0.2.json` has every statement of the first release whose processes stay ready when a later one has migrated.
+With each release it is written anew, from that release's own tree, and the older file goes:
+`python -m tests.core.test_rolling_updates > tests/data/statements-X.Y.json`.
 """
 
 import gc
@@ -21,7 +22,7 @@ from tests.support.server import running, serving
 from tests.support.settings import ROOT, make_settings
 from tests.test_architecture import statements
 
-RELEASE = ROOT / "tests" / "data" / "statements-0.1.json"
+RELEASE = ROOT / "tests" / "data" / "statements-0.2.json"
 PARAMETER = re.compile(r"%\((\w+)\)s")
 INSERT = re.compile(r"INSERT INTO (\w+) \(([^)]+)\)")
 REQUIRED = """SELECT table_name, column_name FROM information_schema.columns
