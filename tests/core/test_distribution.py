@@ -6,7 +6,7 @@ import pytest
 from app.cli import commands
 from app.core.database.distribution import NotDistributable, distribute, has_extension, is_distributed
 from app.core.database.dsn import parse_database_url
-from tests.support import SECRET
+from tests.support.settings import SECRET
 
 
 @pytest.fixture
