@@ -10,7 +10,7 @@ from app.core.database.statement import RowT, Statement
 
 
 class UserDatabase:
-    """Runs statements for a principal. Each raises InvalidToken if the session is not active."""
+    """Runs statements for a principal. Raises: InvalidToken if the session is not active, except where it says so."""
 
     def __init__(self, database: Database, principal: Principal) -> None:
         self.principal = principal
@@ -40,7 +40,7 @@ class UserDatabase:
         return answer
 
     async def insert(self, statement: Statement[RowT], **params: Any) -> RowT | None:
-        """Return the new row, or None: there was one already, or, and this is not raised, the session is not active."""
+        """Return the new row, or None if there was one already or, without raising, if the session is not active."""
         row = await self._database.fetch_one(statement, **self._parameters, **params)
         self._is_active = self._is_active or row is not None
         return row
