@@ -17,7 +17,6 @@ from app.auth.service import AuthService
 from app.auth.user_database import UserDatabase
 from app.core.errors import InternalError, MalformedBody, ServiceUnavailable
 from app.core.http.client_address import client_address
-from app.core.http.forms import parse_form
 from app.core.http.routing import FORM, ApiRoute, Guard, StrictRequest
 
 BEARER_ERRORS = (NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable)
@@ -76,7 +75,7 @@ class BearerRoute(ApiRoute):
 async def refuse_repeated_parameters(request: StrictRequest) -> None:
     """Raise InvalidOAuthRequest if a parameter of a form is sent twice. Source: RFC 6749 3.2."""
     if request.headers.get("content-type", "").lower().startswith(FORM):
-        names = [name for name, _ in parse_form(await request.body())]
+        names = [name for name, _ in await request.form_fields()]
         if len(names) > len(set(names)):
             raise InvalidOAuthRequest
 

@@ -12,7 +12,6 @@ from app.auth.router import session_response
 from app.auth.schemas import SignedInRead, SignInBody
 from app.core.errors import BODY_ERRORS, TooManyRequests
 from app.core.http.error_responses import error_responses
-from app.core.http.forms import parse_form
 from app.core.http.problems import ErrorRenderer
 from app.core.http.routing import FORM, ApiRoute, StrictRequest, make_router
 
@@ -20,7 +19,7 @@ from app.core.http.routing import FORM, ApiRoute, StrictRequest, make_router
 async def read_form_as_json(request: StrictRequest) -> None:
     """Replace an OAuth form by the JSON body that it means."""
     if request.headers.get("content-type", "").lower().startswith(FORM):
-        form = dict(parse_form(await request.body()))
+        form = dict(await request.form_fields())
         if "username" in form:
             form["email"] = form.pop("username")
         request.replace_body(json.dumps(form, ensure_ascii=False).encode())  # not escaped, which could make it too long
