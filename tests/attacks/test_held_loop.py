@@ -21,6 +21,7 @@ MOST_SECONDS = 0.020
 TRIES = 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("contracts", "tags"),
     [

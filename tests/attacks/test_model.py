@@ -21,15 +21,18 @@ STEPS = st.lists(
 
 
 class Model:
-    """Each session: its refresh tokens in order, and whether it is active."""
+    """Each session: its refresh tokens in order, whether it is active, and how often all had ended before it."""
 
     def __init__(self) -> None:
         self.chains: list[list[str]] = []
         self.alive: list[bool] = []
+        self.versions: list[int] = []
+        self.version = 0
 
     def begin(self, token: str) -> None:
         self.chains.append([token])
         self.alive.append(True)
+        self.versions.append(self.version)
 
 
 async def play(client: httpx.AsyncClient, steps: list[tuple[str, int, int]]) -> None:  # noqa: C901  # one machine
@@ -54,8 +57,9 @@ async def play(client: httpx.AsyncClient, steps: list[tuple[str, int, int]]) -> 
         elif action in ("sign out", "everywhere"):
             body = {"everywhere": action == "everywhere"}
             assert (await client.post("/api/auth/signout", headers=person.bearer, json=body)).status_code == 200
-            if action == "everywhere" and model.alive[number]:
+            if action == "everywhere" and model.versions[number] == model.version:  # ended or not
                 model.alive = [False] * len(people)
+                model.version += 1
             model.alive[number] = False
         for one, lives in zip(people, model.alive, strict=True):
             assert (await one.get("/api/auth/me")).status_code == (200 if lives else 401)

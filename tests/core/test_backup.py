@@ -108,6 +108,7 @@ async def test_no_token_that_was_issued_after_the_dump_is_good_after_its_restori
         assert (await (await sessions[0].sign_in()).get("/api/tasks")).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["database", "role", "url"])
 async def test_no_timeout_stops_a_restore(where: str, own_database_url: str, tmp_path: Path) -> None:
     """A restore of a million users is finished, though it takes longer than any timeout that is right for requests."""
@@ -157,6 +158,7 @@ async def test_a_dump_that_breaks_off_changes_nothing(own_database_url: str, tmp
         assert (await ada.refresh()).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whom", ["the command", "psql", "everything"])
 async def test_a_restore_that_is_killed_changes_nothing(whom: str, own_database_url: str, tmp_path: Path) -> None:
     """A killed restore changes nothing, whichever of its processes is killed: the others do not go on to the end."""
@@ -350,6 +352,7 @@ def test_a_dump_goes_nowhere_but_into_its_own_new_file(
     assert {path.name for path in tmp_path.iterdir()} == {"bin", "victim", planted.name, file.name}
 
 
+@pytest.mark.slow
 def test_the_embedded_database_is_dumped_and_restored_elsewhere(folder: Path, tmp_path: Path, run: Run) -> None:
     """An operator can move an embedded database: it need not run, and the new place need not exist."""
     file = tmp_path / "backup.dump"

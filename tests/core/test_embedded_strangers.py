@@ -22,7 +22,10 @@ from app.core.embedded_postgres.server import EmbeddedPostgres
 STRANGER = 65533
 LONG = "long" * 40
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be a second user of this machine")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can be a second user of this machine"),
+]
 
 
 @pytest.fixture

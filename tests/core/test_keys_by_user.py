@@ -52,6 +52,7 @@ def test_what_an_interrupted_run_has_left_is_cleaned_up(empty_database_url: str)
         assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_whoever_writes_does_not_wait_behind_the_migration(empty_database_url: str) -> None:
     """People go on writing while the migration waits for somebody who reads without end: it waits in short turns.
 

@@ -19,7 +19,10 @@ from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 from tests.support.settings import environment_of
 
-pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process that runs")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process that runs"),
+]
 
 
 def wait_for_line(server: Server, words: str) -> None:
