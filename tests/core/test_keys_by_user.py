@@ -4,6 +4,7 @@ import threading
 from uuid import uuid4
 
 import psycopg
+import pytest
 from alembic import command
 
 from app.core.clock import stopwatch
