@@ -189,7 +189,7 @@ GUARDS = [
     Guard(
         "app/auth/dependencies.py",
         "            await user_database(request).require_active()\n",
-        "",
+        "            pass\n",
         f"{AUTH}/test_sign_out.py",
     ),
     Guard(

@@ -178,7 +178,7 @@ async def test_counters_do_not_pile_up(
             await fail(client, new_email())
             clock.advance(minutes=16)
     ((left,),) = connection.execute("SELECT count(*) FROM rate_limit_counters").fetchall()
-    assert left <= SLICES + 1
+    assert left < SLICES * 3 // 4  # of as many accounts and an address
 
 
 async def test_a_stranger_cannot_lock_out_a_device_that_has_signed_in_before(limited: Any, clock: FrozenClock) -> None:
