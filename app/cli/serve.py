@@ -14,7 +14,7 @@ import uvicorn
 from app.core.config import Settings, load_settings
 from app.core.embedded_postgres.paths import EmbeddedUnavailable
 from app.core.embedded_postgres.server import EmbeddedPostgres
-from app.core.http.server import BoundedProtocol, connection_limit
+from app.core.http.connection_limit import connection_limit
 from app.core.logging import configure_logging
 
 GRACE_SECONDS = 10
@@ -81,7 +81,7 @@ def serve(settings: Settings) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                http=BoundedProtocol,
+                http="app.core.http.server:BoundedProtocol",
                 ws="none",
                 limit_concurrency=connection_limit(ready.max_connections, ready.database_pool_max),
                 proxy_headers=False,  # TRUSTED_PROXIES decides whose X-Forwarded-For counts

@@ -307,7 +307,7 @@ GUARDS = [
         f"{CORE}/http/test_server.py",
     ),
     Guard(
-        SERVER,
+        "app/core/http/connection_limit.py",
         "min(wanted, descriptors - database_connections",
         "max(wanted, descriptors",
         f"{CORE}/http/test_server.py",

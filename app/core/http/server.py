@@ -20,9 +20,7 @@ logger = get_logger("app.access")
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100  # as Apache; each takes 160 bytes more than it is long
 
-# Descriptors that are not for clients: the database's come on top. Some of them are for telling clients to come again.
-RESERVED_DESCRIPTORS = 64
-REFUSED_AT_ONCE = 16
+REFUSED_AT_ONCE = 16  # of the descriptors that `connection_limit` reserves
 
 
 class HeadTooLarge(ApiError):
@@ -39,18 +37,6 @@ class RequestTimeout(ApiError):
     status = HTTPStatus.REQUEST_TIMEOUT
     code = "REQUEST_TIMEOUT"
     message = "The request did not arrive in time."
-
-
-def connection_limit(wanted: int, database_connections: int) -> int:
-    """Return how many clients a process can have: as many as wanted, if it may open so many descriptors."""
-    try:
-        import resource
-    except ImportError:  # Windows counts them otherwise
-        return wanted
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if descriptors == resource.RLIM_INFINITY:
-        return wanted
-    return max(1, min(wanted, descriptors - database_connections - RESERVED_DESCRIPTORS))
 
 
 class BoundedProtocol(HttpToolsProtocol):
