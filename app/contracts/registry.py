@@ -15,9 +15,8 @@ def choose(names: Sequence[str]) -> list[Contract]:
     unknown = [name for name in names if name not in CONTRACTS]
     if unknown:
         raise SettingsError(f"API_CONTRACTS names {', '.join(unknown)}; there are {', '.join(CONTRACTS)}")
-    chosen: list[Contract] = [import_module(module).contract for name, module in CONTRACTS.items() if name in names]
-    for contract in chosen:
+    chosen: dict[str, Contract] = {name: import_module(CONTRACTS[name]).contract for name in names}
+    for name, contract in chosen.items():
         if clashing := contract.conflicts_with & set(names):
-            others = ", ".join(clashing)
-            raise SettingsError(f"API_CONTRACTS names both {contract.name} and {others}, whose paths are the same")
-    return chosen
+            raise SettingsError(f"API_CONTRACTS names both {name} and {', '.join(clashing)}, whose paths are the same")
+    return [chosen[name] for name in CONTRACTS if name in chosen]
