@@ -52,7 +52,7 @@ def store(configured: Settings, user_id: str, tasks: list[Any]) -> None:
 
 def stored(configured: Settings, user_id: str, order: str = "created_at DESC, id DESC") -> bytes:
     """Write the same rows by the schema, without the service."""
-    query = f"SELECT {COLUMNS}, status = 'completed' AS completed FROM tasks WHERE user_id = %s ORDER BY {order}"
+    query = f"SELECT *, status = 'completed' AS completed FROM tasks WHERE user_id = %s ORDER BY {order}"
     with psycopg.connect(configured.dsn.conninfo, row_factory=psycopg.rows.dict_row) as connection:
         rows = connection.execute(query.encode(), (user_id,)).fetchall()
     return AS_THE_SCHEMA_WRITES.dump_json([TaskRead(**row) for row in rows])
