@@ -105,6 +105,7 @@ def test_ten_thousand_generated_requests_get_what_the_document_says(two_workers:
     assert total >= 8_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contracts", ["v1,path", "path-enveloped"])
 def test_the_other_shapes_hold_their_documents_too(database_url: str, tmp_path: Path, contracts: str) -> None:
     """Clients of the other contracts may rely on their documents, under one's own path and any other.

@@ -130,6 +130,7 @@ def at_once(pages: list[Page], script: str) -> list[object]:
     return [page.evaluate("() => window.result.catch((error) => error.message)") for page in pages]
 
 
+@pytest.mark.slow
 def test_two_tabs_share_one_refresh(context: BrowserContext, origin: str, api: Server) -> None:
     """Two tabs share one refresh, so that without a leeway neither is signed out."""
     refreshes: list[str] = []
@@ -147,6 +148,7 @@ def test_two_tabs_share_one_refresh(context: BrowserContext, origin: str, api: S
     assert at_once(tabs, lists) == [[[], [], []]] * 2
 
 
+@pytest.mark.slow
 def test_two_tabs_that_know_nothing_of_each_other(
     context: BrowserContext, origin: str, own_database_url: str, tmp_path: Path
 ) -> None:
