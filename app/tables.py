@@ -1,4 +1,4 @@
-"""Every table of the service, known to whoever imports this: the migrations and a restore."""
+"""Every table of the service: the migrations and a restore import this module to know all of them."""
 
 from app.auth.models import DeniedToken, User
 from app.core.database.table import SQLModel

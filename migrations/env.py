@@ -27,7 +27,7 @@ def _dsn() -> Dsn:
 def _connect(dsn: Dsn) -> psycopg.Connection[Any]:
     # Not prepared: behind a transaction pooler another client may have taken the name.
     connection = psycopg.connect(dsn.conninfo, prepare_threshold=None)
-    if not dsn.behind_pooler:  # a role's limits are the service's, and an index takes as long as it takes
+    if not dsn.behind_pooler:  # a role's limits are meant for the service; an index may take longer
         connection.execute("SET statement_timeout = 0")
         connection.execute("SET lock_timeout = 0")
         connection.commit()
@@ -50,8 +50,8 @@ def _migrate(dsn: Dsn) -> None:
             compare_server_default=True,
             transaction_per_migration=True,
         )
-        # The lock is another connection's: a statement on this one before Alembic begins makes Alembic 1.20 commit
-        # nothing, and say nothing.
+        # Another connection holds the lock: a statement on this one before Alembic begins would make Alembic 1.20
+        # commit nothing, without an error.
         with migration_lock(dsn), context.begin_transaction():
             context.run_migrations()
     engine.dispose()

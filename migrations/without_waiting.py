@@ -6,7 +6,7 @@ from alembic import op
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-# Who waits for a table's lock makes everybody behind it wait too: short, and tried again.
+# A statement that waits for a table's lock makes all later ones wait too: it waits briefly, and is tried again.
 LOCK_MILLISECONDS = 100
 RETRY_SECONDS = 0.2
 ATTEMPTS = 300
@@ -27,7 +27,7 @@ def drop_index(name: str) -> None:
 
 
 def replace_primary_key(table: str, *columns: str) -> None:
-    """Give the table another primary key: its index is built first, so that the exchange takes a moment."""
+    """Replace the table's primary key: its index is built first, so that the exchange takes only a moment."""
     if _primary_key(table) == list(columns):
         return  # an interrupted run has come as far as this
     make_index(f"new_pk_{table}", table, *columns, unique=True)

@@ -20,7 +20,7 @@ class UserRow(Row):
 
 user_columns = (col(User.id), col(User.email), col(User.name), col(User.created_at))
 
-# Stands beside every table of a statement: what belongs to a user is found by the user's id.
+# Restricts every table of a statement: what belongs to a user is found by the user's id.
 user_id = bindparam("user_id", type_=Uuid)
 
 

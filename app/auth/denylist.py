@@ -58,7 +58,8 @@ _session_id = bindparam("session_id", type_=Uuid)
 _token_id = bindparam("token_id", type_=Uuid)
 
 # In both inserts the user's row is share-locked, so that a deletion at the same moment waits or comes first, and the
-# foreign key never fails. Both read the denylist, which lives on one node, so that it is locked there and not on all.
+# foreign key never fails. Both read the denylist, of which one node has the user's part: the row is locked on that node
+# and not on all.
 END_SESSION = Statement(
     insert(DeniedToken)
     .from_select(
@@ -89,7 +90,8 @@ ROTATE = Statement(
 # By the database's clock, which is one for all workers: one whose own runs ahead would delete rows of valid tokens.
 _has_expired = col(DeniedToken.expires_at) <= func.now()
 
-# A rotation's share. Each row by its whole key, as an array: with IN, a plan made for a small table would read it all.
+# What one rotation deletes. Rows are found by their whole keys, in an array: with IN, a plan made for a small table
+# would read all of it.
 _expired_of_user = (
     select(col(DeniedToken.id))
     .where(col(DeniedToken.user_id) == user_id, _has_expired)
@@ -104,7 +106,7 @@ PRUNE_USER = Statement(
     .returning(col(DeniedToken.id)),
     Id,
 )
-# Everybody's, some users at a time and without a LIMIT, which could not be divided among several nodes.
+# To delete everybody's expired rows, some users at a time: several nodes could not share a LIMIT of rows.
 SELECT_USER_IDS = Statement(
     select(col(User.id))
     .where(col(User.id) > bindparam("after", type_=Uuid))
@@ -149,7 +151,7 @@ COUNT = Statement(
 
 
 async def insert_used_token(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> bool:
-    """Use up a refresh token. False if it was used before or its session is not active: of many at once, one wins."""
+    """Use up a refresh token; False if it was used before or its session is not active. Of many at once, one wins."""
     used = await database.fetch_one(
         ROTATE,
         user_id=claims.user_id,
@@ -172,7 +174,7 @@ async def select_used_token(database: Database, claims: Claims, *, successor_id:
 async def insert_ended_session(
     database: Database, claims: Claims, reason: Reason, now: datetime, *, expires_at: datetime
 ) -> bool:
-    """End a session. False if it had ended already, or the user is gone."""
+    """End a session. Return False if it had ended already, or the user is gone."""
     ended = await database.fetch_one(
         END_SESSION,
         user_id=claims.user_id,

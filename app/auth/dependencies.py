@@ -62,7 +62,7 @@ class BearerRoute(ApiRoute):
     """A route that asks who is calling before it reads the body.
 
     The first statement checks the session and does the work. An error that needs no statement is sent only to
-    whoever has an active session: 401 comes before all others.
+    a client with an active session: 401 comes before all others.
     """
 
     guards: ClassVar[tuple[Guard, ...]] = (authenticate,)
@@ -101,7 +101,7 @@ class _Bearer(OAuth2PasswordBearer):
 
 
 async def get_address(request: Request) -> str:
-    """Return the client's address, as the trusted proxies tell it."""
+    """Return the client's address, as the trusted proxies report it."""
     return client_address(request, (await get_auth(request)).settings.trusted_proxies)
 
 

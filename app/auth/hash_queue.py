@@ -1,4 +1,4 @@
-"""The line before the threads that hash, fair by address: nobody's flood makes others wait for more than their turn."""
+"""The queue for the hashing threads, fair by address: no client's flood makes others wait for more than their turn."""
 
 import asyncio
 import os
@@ -24,10 +24,10 @@ class HashingOverloaded(ServiceUnavailable):
 
 
 class HashQueue:
-    """Runs jobs in `width` threads; waiting clients take turns, so that of n of them none has more than its nth part.
+    """Runs jobs in `width` threads; waiting clients take turns, so that each of n gets at most an nth of them.
 
-    At most `longest` jobs wait. Who comes then takes the last place of the client with the longest line, if that is
-    longer than its own: no client keeps more than half of the places while another wants them.
+    At most `longest` jobs wait. A further one takes the last place of the client with the longest line, if that is
+    longer than its own client's: no client keeps more than half of the places while another wants them.
     """
 
     def __init__(self, *, width: int, longest: int, seconds: float) -> None:
@@ -35,7 +35,7 @@ class HashQueue:
         self._free = width
         self._longest = longest
         self._seconds = seconds
-        # In the order of the turns. True says go, False sends away. A client without a line is not here.
+        # In the order of the turns, only clients with waiting jobs. True: the job may run. False: it lost its place.
         self._lines: dict[str, deque[asyncio.Future[bool]]] = {}
 
     async def run(self, work: Callable[[], T], *, client: str) -> T:
@@ -48,7 +48,7 @@ class HashQueue:
             with suppress(RuntimeError):  # the loop is closed: the service has stopped
                 loop.call_soon_threadsafe(self._release)
 
-        # When the thread is free, not when nobody waits for it any more: who gives up would get one more each time.
+        # When the thread is free, not when the caller gives up: a client that gives up would gain a thread each time.
         job.add_done_callback(release)
         return await asyncio.wrap_future(job)
 
@@ -69,7 +69,7 @@ class HashQueue:
         except (TimeoutError, asyncio.CancelledError) as error:
             if turn.cancelled():
                 self._leave(client, turn)
-            elif turn.result():  # it came at the very moment of giving up, and must not be lost
+            elif turn.result():  # the turn came at the very moment of giving up, and must not be lost
                 self._release()
             if isinstance(error, TimeoutError):
                 raise HashingOverloaded(retry_after_seconds=5) from None

@@ -18,7 +18,7 @@ with warnings.catch_warnings():
 MIN_LENGTH = 8
 MAX_LENGTH = 128
 # NFKC composes up to four code points into one (U+1F82) and never more, so that a longer text is no password in any
-# form. Asked first: NFKC keeps the interpreter to itself for 35 ms at 4,096 combining marks, for 0.3 ms at these.
+# form. Checked first: NFKC keeps the interpreter to itself for 35 ms at 4,096 combining marks, for 0.3 ms at these.
 MAX_INPUT_LENGTH = 4 * MAX_LENGTH
 
 
@@ -30,7 +30,7 @@ class Verification(NamedTuple):
 
 
 def normalise_password(password: str) -> str:
-    """Return the form that is hashed, at sign-up and at sign-in. Raises: ValueError for what is nobody's password.
+    """Return the form that is hashed, at sign-up and at sign-in. Raises: ValueError if it is too long.
 
     Source: NIST SP 800-63B-4 3.1.1.2.
     """
@@ -51,7 +51,7 @@ class PasswordHasher:
         self.dummy_hash = self._context.hash(secrets.token_urlsafe())
         self.seconds_per_hash = stopwatch() - started_at
         width = os.cpu_count() or 1
-        # Twice what can be served in time. Beyond that the answer is certain, and is sent at once.
+        # Twice what can be served in time. A job beyond that would surely be late, so that its error is sent at once.
         longest = max(16, int(2 * width * queue_seconds / self.seconds_per_hash))
         self._queue = HashQueue(width=width, longest=longest, seconds=queue_seconds)
 
@@ -70,7 +70,7 @@ class PasswordHasher:
     def _verify(self, password: str, password_hash: str) -> Verification:
         try:
             return Verification(*self._context.verify_and_update(normalise_password(password), password_hash))
-        except ValueError:  # too long, a lone surrogate, or a NUL against a plain bcrypt hash: nobody's password
+        except ValueError:  # too long, a lone surrogate, or a NUL against a plain bcrypt hash: no password is like that
             pass
-        self._context.verify("", self.dummy_hash)  # refused, and no sooner than others
+        self._context.verify("", self.dummy_hash)  # a wrong password, which takes as long as any other
         return Verification(correct=False, new_hash=None)

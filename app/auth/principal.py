@@ -1,4 +1,4 @@
-"""Who is asking, as a valid access token says."""
+"""Who is asking, according to a valid access token."""
 
 from datetime import datetime
 from typing import NamedTuple

@@ -60,7 +60,7 @@ class Id(Row):
 
 
 _account_columns = (*user_columns, col(User.password_hash), col(User.is_active), col(User.token_version))
-# As many columns to fetch and to read when there is no such account: the 9 µs that a row takes could be measured.
+# An unknown e-mail fetches and reads as many columns as an account: the 9 µs that a row takes could be measured.
 _dummy_account = (
     cast(bindparam("dummy_id"), Uuid),
     cast(bindparam("email"), String),
@@ -104,7 +104,7 @@ UPDATE_PASSWORD_HASH = Statement(
 _ended: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated_at": bindparam("now")}
 _of_email = col(User.email) == bindparam("which")
 
-# Whether the token's own session has ended does not matter: whoever is told of a reuse presses "everywhere" with it.
+# The token's own session may have ended: after a reuse has ended it, its owner may still sign out everywhere with it.
 # (Nor could one statement read the denylist, which may be divided among nodes, and change what each has a copy of.)
 END_ALL_SESSIONS = Statement(
     update(User)
@@ -113,8 +113,8 @@ END_ALL_SESSIONS = Statement(
     .returning(col(User.id)),
     Id,
 )
-# A version that no earlier token names, whatever moment the rows are from (a dump's, a standby's): other versions grow
-# by one when somebody signs out everywhere, this one by the second since 2020. The column holds it until 2088.
+# A version that no earlier token has, even if the rows are older (from a dump or a standby): other versions grow by one
+# when somebody signs out everywhere, this one counts the seconds since 2020. The column holds it until 2088.
 # Without parameters, so that psql can run the text.
 _seconds: ColumnElement[int] = literal_column(
     "floor(extract(epoch FROM statement_timestamp() - timestamptz '2020-01-01 00:00Z'))::int"

@@ -22,7 +22,7 @@ def _email(text: str) -> str:
 
 
 def _new_password(secret: SecretStr) -> SecretStr:
-    """Count the code points of what is hashed: U+FDFA alone are 18, and an e with its accent is one."""
+    """Count the code points of what is hashed: U+FDFA becomes 18, and an e with its accent one."""
     text = storable(secret.get_secret_value())
     length = len(normalise_password(text)) if len(text) <= MAX_INPUT_LENGTH else len(text)
     if length < MIN_LENGTH:
@@ -33,7 +33,7 @@ def _new_password(secret: SecretStr) -> SecretStr:
 
 
 def _any_text(value: Any) -> SecretStr:
-    """Take any string, lone surrogates too: at sign-in it is a password, and at worst a wrong one."""
+    """Take any string, lone surrogates too: at sign-in it is at worst a wrong password."""
     if not isinstance(value, str):
         raise PydanticCustomError("own_string_type", "must be a string")
     return SecretStr(value)

@@ -28,14 +28,14 @@ logger = get_logger("app.auth")
 
 AUTH_EVENTS = ("sign_in_failed", "sign_in_locked", "refresh_reuse_detected")
 
-# A row of the denylist stays this long after its last token has expired, whatever the clocks say.
+# A row of the denylist stays this long after its last token has expired, because clocks may differ.
 DENYLIST_GRACE = timedelta(days=1)
 # One rotation in so many deletes expired rows, more than all of them add, so that they become fewer.
 PRUNE_EVERY = 8
 PRUNE_BATCH_ON_REFRESH = 40
-# As long as a token of the session can be valid under any setting. The refresh lifetime of the moment would not do: a
-# token's life is judged by the setting, so that lowering it, signing out, pruning and raising it again would revive
-# what had been signed out, and nobody knows the lives that the session's other tokens were given. It costs one row a
+# As long as a token of the session can be valid under any setting. The current refresh lifetime would not do: a token's
+# lifetime is judged by the setting, so that lowering it, signing out, pruning and raising it again would make valid
+# again what had been signed out, and the lifetimes of the session's other tokens are not known. It costs one row a
 # sign-out, where a session that is in use for a day leaves 96 for its refreshes.
 ENDED_SESSION_KEPT = timedelta(days=MAX_REFRESH_TOKEN_DAYS) + DENYLIST_GRACE
 
@@ -77,7 +77,7 @@ class AuthService:
         await self.limiter.hit("signup-address", address, self.settings.rate_limit_signup_address)
         if self.settings.common_passwords == "refuse" and is_common(password, email):
             raise CommonPassword
-        # Before the insert: a taken e-mail takes as long.
+        # Before the insert, so that a taken e-mail takes as long.
         password_hash = await self.passwords.hash(password, client=address)
         now = self.clock()
         user = await repository.insert_user(
@@ -115,14 +115,14 @@ class AuthService:
         return self._begin_session(user, account.token_version, self.clock())
 
     def _attempt_counter(self, account_id: UUID, email: str, refresh_token: str | None) -> tuple[str, str]:
-        """Return what failures count for: the account, or a device of its owner, which strangers cannot lock."""
+        """Return the counter of failures: the account's, or that of a known device, which strangers cannot lock."""
         claims = self._read_expired_too(refresh_token, "refresh", self.clock())
         if claims and claims.user_id == account_id:
             return "signin-device", str(claims.session_id)
         return "signin-account", email
 
     async def _count_attempt(self, address: str, counter: tuple[str, str]) -> None:
-        """Count before the hash, so that attempts at once cannot slip through together."""
+        """Count before the hash, so that simultaneous attempts cannot slip through together."""
         try:
             await self.limiter.hit(*counter, self.settings.rate_limit_signin_account)
         except TooManyRequests:
@@ -170,7 +170,7 @@ class AuthService:
         raise InvalidToken
 
     def _successor(self, claims: Claims, used_at: datetime) -> TokenPair:
-        """Issue the pair that follows; everything in it derives from the parent and the moment of its use."""
+        """Issue the next pair; everything in it derives from the used token and the moment of its use."""
         return self.tokens.issue(
             claims.user_id,
             claims.session_id,

@@ -32,7 +32,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid token says. Times are seconds since the epoch."""
+    """The content of a valid token. Times are seconds since the epoch."""
 
     token_type: TokenType
     user_id: UUID
@@ -46,7 +46,7 @@ class Claims:
 
 
 class TokenPair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Both tokens of one issue, as they are sent; `expires_in` is the access token's life in seconds."""
+    """Both tokens of one issue, as they are sent; `expires_in` is the access token's lifetime in seconds."""
 
     access_token: str
     refresh_token: str
@@ -119,14 +119,14 @@ class TokenCodec:
 
     def _claims(self, said: dict[str, Any], kind: TokenType) -> Claims:
         issued_at, expires_at, version = said["iat"], said["exp"], said["ver"]
-        not_before = said.get("nbf", issued_at)  # ours have none; who shares the secret may add claims
+        not_before = said.get("nbf", issued_at)  # ours have none; others with the secret may add claims
         if not all(type(n) is int for n in (issued_at, expires_at, not_before, version)) or version not in _VERSIONS:
             raise InvalidToken
         if "aud" in said:  # ours have none: it is meant for somebody else
             raise InvalidToken
         if said["iss"] != ISSUER or said["type"] != kind or said["user_id"] != said["sub"]:
             raise InvalidToken
-        # A longer life than configured comes from an older setting or another signer: it is no longer accepted.
+        # A longer lifetime than configured comes from an older setting or another signer: it is no longer accepted.
         if not 0 < expires_at - issued_at <= self._lifetimes[kind]:
             raise InvalidToken
         user_id, session_id, token_id = (_uuid(said[name]) for name in ("sub", "sid", "jti"))
@@ -147,7 +147,7 @@ class _Key:
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that stands twice: parsers differ in which one they take (RFC 7515 4)."""
+    """Reject a name that stands twice: parsers differ in which one they take (RFC 7515 4)."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise InvalidToken

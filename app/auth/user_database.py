@@ -10,7 +10,7 @@ from app.core.database.statement import RowT, Statement
 
 
 class UserDatabase:
-    """Runs statements for a principal. Raises: InvalidToken if the session is not active, except where it says so."""
+    """Runs statements for a principal. Raises: InvalidToken if the session is not active, except from `insert`."""
 
     def __init__(self, database: Database, principal: Principal) -> None:
         self.principal = principal
@@ -53,6 +53,6 @@ class UserDatabase:
         return user
 
     async def require_active(self) -> None:
-        """Ask whether the session is active, unless an earlier statement has found out."""
+        """Check that the session is active, unless an earlier statement has checked it."""
         if not self._is_active:
             await self.get_user()

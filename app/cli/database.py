@@ -27,7 +27,7 @@ PRUNE_BATCH = 200  # users: each may have hundreds of rows
 
 @contextmanager
 def reachable_database(settings: Settings) -> Iterator[Settings]:
-    """Yield settings that name a database, with its absence as an OperatorError."""
+    """Yield settings that name a database. Raises: OperatorError when it cannot be reached."""
     with database_running(settings) as ready:
         try:
             yield ready
@@ -39,7 +39,7 @@ def reachable_database(settings: Settings) -> Iterator[Settings]:
 
 
 def run_with_pool(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
-    """Return what the work returns that is given the database of these settings, over one connection."""
+    """Run the work on the database of these settings, over one connection, and return its result."""
 
     async def run() -> T:
         database = Database(settings.dsn, pool_min=1, pool_max=1)

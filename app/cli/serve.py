@@ -57,7 +57,7 @@ def _keep_running(postgres: EmbeddedPostgres, done: threading.Event) -> None:
                 echo("The embedded PostgreSQL had stopped and was started again.")
         except EmbeddedUnavailable as error:
             trouble = str(error)
-        except OSError as error:  # too many open files, no memory: that passes, and nobody else would look again
+        except OSError as error:  # too many open files, no memory: that passes, so keep watching
             trouble = f"The embedded PostgreSQL cannot be looked after ({error.strerror}): trying again …"
         if trouble and trouble != said:
             echo(trouble)

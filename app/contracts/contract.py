@@ -34,7 +34,7 @@ class Contract(NamedTuple):
 
 
 class PathUserMismatch(ApiError):
-    """The path names another user. Nothing was looked up, so this tells nothing about them."""
+    """The path names another user. Nothing was looked up, so that the error reveals nothing about them."""
 
     status = HTTPStatus.FORBIDDEN
     code = "FORBIDDEN"

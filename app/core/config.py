@@ -17,13 +17,13 @@ from app.core.operator_error import OperatorError
 Network = IPv4Network | IPv6Network
 
 _EXAMPLE_WORDS = ("changeme", "change-me", "example", "your-secret", "secret-key", "password", "replace")
-# A row of the denylist outlives every token that this allows: raise it, and the rows that are there are too short.
+# A row of the denylist outlasts every token that this allows. After raising it, existing rows would end too soon.
 MAX_REFRESH_TOKEN_DAYS = 366
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 class SettingsError(OperatorError):
-    """The settings do not allow a start; the message names every one of them and no value."""
+    """The service cannot start with these settings; the message names every bad one and prints no value."""
 
 
 class Limit(NamedTuple):
@@ -185,7 +185,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def dsn(self) -> Dsn:
-        """Where the database is. Raises: SettingsError when it is not set."""
+        """Return where the database is. Raises: SettingsError when it is not set."""
         if self.database_url is None:
             raise SettingsError("DATABASE_URL is not set: set it, or start with `make run` for an embedded database")
         dsn = parse_database_url(self.database_url.get_secret_value())
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
         return {name.upper() for name in cls.model_fields}
 
     def warnings(self) -> list[str]:
-        """What is allowed here but would be refused in production."""
+        """Return what is allowed here but not in production."""
         reason = weakness(self.better_auth_secret.get_secret_value())
         return [f"BETTER_AUTH_SECRET {reason}; production refuses it"] if reason else []
 

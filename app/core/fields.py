@@ -31,7 +31,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
-    """Raises: PydanticCustomError for what cannot be stored as text."""
+    """Return the text. Raises: PydanticCustomError if it cannot be stored."""
     if "\0" in text:
         raise PydanticCustomError("own_nul", "must not contain NUL characters")
     if _SURROGATE.search(text):
@@ -40,7 +40,7 @@ def storable(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Raises: PydanticCustomError for text that shows nothing."""
+    """Return the text. Raises: PydanticCustomError if it shows nothing."""
     if not _VISIBLE.match(text):
         raise PydanticCustomError("own_blank", "must not be blank")
     return text
@@ -53,7 +53,7 @@ _INSTANT = re.compile(
 
 
 def _reader(pattern: re.Pattern[str], read: Callable[[str], Any], code: str, message: str) -> BeforeValidator:
-    """Make a validator that reads text of this form and refuses everything else."""
+    """Make a validator that reads text of this form and rejects everything else."""
 
     def validate(value: Any) -> Any:
         if isinstance(value, str) and pattern.fullmatch(value):

@@ -73,7 +73,7 @@ async def show_readiness(request: Request) -> Health:
 
 
 async def require_ready(database: Database) -> None:
-    """Raises: DatabaseUnavailable, NotMigrated."""
+    """Raise DatabaseUnavailable or NotMigrated unless the service can serve."""
     found = await database.fetch_one(SELECT_REVISION)
     if found is None or not is_served(found.version_num):
         raise NotMigrated

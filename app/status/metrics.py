@@ -15,7 +15,7 @@ router = make_router(tag="service")
 
 @router.get("/metrics", include_in_schema=False)
 async def show_metrics(request: Request) -> Response:
-    """Answers whether or not the database does."""
+    """Return the metrics, whether or not the database answers."""
     metrics: Metrics = request.app.state.metrics
     database: Database = request.app.state.database
     metrics.look_at(database.pool)

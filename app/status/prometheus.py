@@ -54,7 +54,7 @@ class Metrics:
         self.events.labels(event).inc()
 
     async def watch(self, pool: Any) -> NoReturn:
-        """Look at the pool once a second: a scrape reaches one worker and must know all of them."""
+        """Look at the pool once a second: a scrape reaches one worker, but reports on all of them."""
         while True:
             self.look_at(pool)
             await asyncio.sleep(SAMPLE_SECONDS)
@@ -79,10 +79,10 @@ class Metrics:
 
 
 def _forget_gauges_of_the_dead(folder: Path) -> None:
-    """A worker that was killed uses no connections; what it counted stays counted."""
+    """Remove the gauges of killed workers, which use no connections; what they counted stays counted."""
     for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*.db")}:
         with suppress(PermissionError):
             try:
                 os.kill(pid, 0)
             except ProcessLookupError:
-                mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]  # as above
+                mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]  # it has no types yet

@@ -13,7 +13,7 @@ _NO_TASK = UUID(int=0)
 
 
 def _task_id(text: Any) -> UUID:
-    """Read the id; what is no UUID becomes one that no task has, so that it is missing like any other."""
+    """Read the id; text that is no UUID becomes the id of no task, so that the error is the same."""
     return UUID(text) if UUID_TEXT.fullmatch(text) else _NO_TASK
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 _OPAQUE = re.compile(r'([Ww]/)?"([\x21\x23-\x7e\x80-\xff]*)"', re.ASCII)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 MAX_LENGTH = 4096
-"""A longer list of tags is nobody's, and 64 KiB of them would take 20 ms to read and to send to the database."""
+"""No client needs a longer list of tags, and 64 KiB of them would take 20 ms to read and to send to the database."""
 
 
 def etag(version: int) -> str:

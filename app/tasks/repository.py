@@ -59,7 +59,7 @@ _NEW: dict[str, Any] = {
 }
 _TOUCHED: dict[str, Any] = {
     "version": col(Task.version) + 1,
-    # Writers that wait for each other's row lock took their time before: it never runs backwards.
+    # A writer that waits for a row lock has read the clock before the wait: the time must not run backwards.
     "updated_at": func.greatest(col(Task.updated_at), _now),
 }
 _STORED = [field for field in TaskRow.__struct_fields__ if field != "completed"]

@@ -47,7 +47,7 @@ Digits = BeforeValidator(_digits)
 Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 
 
-# For the document: what the validators of the two bodies refuse. As `not`, which generators of clients leave out: from
+# Documents what the validators of the two bodies reject. Written as `not`, which generators of clients leave out: from
 # `anyOf` they make a type in which no field is required.
 _CONTRADICTIONS: list[Any] = [
     {"required": ["completed", "status"], "properties": {"completed": {"const": completed}, "status": {"enum": others}}}
@@ -78,7 +78,7 @@ class _TaskBody(BaseModel):
         return self
 
     def values(self) -> dict[str, Any]:
-        """Return the fields to write, with `completed` said as a status."""
+        """Return the fields to write, with `completed` expressed as a status."""
         values = self.model_dump(exclude={"completed"})
         return {"status": "completed", **values} if self.completed is True else values
 

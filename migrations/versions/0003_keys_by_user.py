@@ -1,4 +1,4 @@
-"""primary keys that begin with the user, so that a user's rows can live on a node of their own
+"""primary keys that begin with the user, so that a user's rows can be stored on one node
 
 Each table is changed in steps that hold nobody up, and each step may be run again after an interruption.
 """
@@ -18,7 +18,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # First what tables that are divided among nodes refuse, before anything has changed.
+    # First the step that fails on tables divided among nodes, before anything has changed.
     for table in ("token_denylist", "tasks"):
         replace_primary_key(table, "id")
     make_index("ix_token_denylist_user_id", "token_denylist", "user_id")

@@ -28,7 +28,7 @@ _PIPES: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 
 
 class BackupFailed(OperatorError):
-    """A dump was not made, or not restored; the message says what the program said."""
+    """A dump was not made, or not restored; the message has the reason."""
 
 
 def dump(dsn: Dsn, file: Path) -> None:
@@ -39,8 +39,9 @@ def dump(dsn: Dsn, file: Path) -> None:
     try:
         # It holds everybody's tasks and password hashes: mode 0600, a name that nobody guesses, O_EXCL and O_NOFOLLOW.
         with NamedTemporaryFile(dir=file.parent, prefix=f"{file.name}.", suffix=".part") as building:
-            # Not by its name, which could be another's by then. Not as its output, to which pg_dump 18 appends: when it
-            # writes the table of contents again, now with the places of the data, that would not replace the first.
+            # pg_dump gets the open file: its name could be somebody else's file by then. Standard output would not do:
+            # pg_dump 18 appends to it, so that the table of contents, written again with the places of the data, would
+            # not replace the first.
             opened = building.fileno()
             with _connection(dsn) as (address, environment):
                 command = ["--no-owner", "--no-privileges", "--format=custom", f"--dbname={address}"]
@@ -70,7 +71,7 @@ def restore(dsn: Dsn, file: Path, *, tables: Iterable[str], then: bytes) -> None
     """Put a dump in the place of these tables and run a statement on it, both or neither.
 
     `psql` runs what `pg_restore` writes, in a transaction whose COMMIT is sent when all else has been done: whichever
-    process is killed before, nothing has changed. Raises: BackupFailed.
+    process is killed before that, nothing has changed. Raises: BackupFailed.
     """
     if not file.exists():
         raise BackupFailed(f"{file} does not exist.")
@@ -81,7 +82,7 @@ def restore(dsn: Dsn, file: Path, *, tables: Iterable[str], then: bytes) -> None
         _Program("pg_restore", *script, "--file=-", str(file.absolute()), stdout=subprocess.PIPE) as reader,
         _Program("psql", *_PSQL, f"--dbname={address}", dsn=dsn, environment=environment, **_PIPES) as psql,
     ):
-        # In a thread of its own: psql would wait for ever to say something that nobody reads.
+        # Read in a thread of its own: psql would block for ever on output that nobody reads.
         waits = pool.submit(lambda: f"{_WAITS}\n".encode() in psql.output)
         with suppress(BrokenPipeError):  # it has ended, and `finish` says why
             end = _send(reader, psql.input, tables)
@@ -110,7 +111,7 @@ def _send(reader: "_Program", psql: IO[bytes], tables: Iterable[str]) -> bytes:
 
 
 def _prelude(begin: bytes, tables: Iterable[str]) -> bytes:
-    """Lift every timeout, and make room: a table that is younger than the dump may refer to one in it."""
+    """Lift every timeout and drop the tables, newer ones than the dump too: they may refer to one in it."""
     if not re.match(rb"(?:--.*\n|\n)*\\restrict ", begin):
         raise BackupFailed(
             "pg_restore is from before August 2025, when a dump could still run commands on the machine that restores "
@@ -118,7 +119,7 @@ def _prelude(begin: bytes, tables: Iterable[str]) -> bytes:
         )
     dropped = ", ".join(("alembic_version", *(f'"{name}"' for name in tables)))
     room = f"SET client_min_messages = warning;\nDROP TABLE IF EXISTS {dropped};\n".encode()
-    # pg_restore of 17 and newer writes it, servers before 17 refuse it.
+    # pg_restore 17 and newer writes this line, which servers before 17 do not accept.
     begin = begin.replace(b"\nSET transaction_timeout = 0;\n", b"\n", 1)
     return begin.replace(b"\nBEGIN;\n", b"\nBEGIN;\n" + NO_TIMEOUTS + b";\n" + room, 1)
 
@@ -126,7 +127,7 @@ def _prelude(begin: bytes, tables: Iterable[str]) -> bytes:
 def _finale(end: bytes, then: bytes) -> bytes:
     """Put the statement in the place of the COMMIT, with the settings of a new connection.
 
-    The dump's own would also stay with the connection, which a pooler gives to the next.
+    The dump's own settings would stay with the connection, which a pooler hands to the next client.
     """
     before, commit, _ = end.rpartition(b"\nCOMMIT;\n")
     if not commit:
@@ -136,7 +137,10 @@ def _finale(end: bytes, then: bytes) -> bytes:
 
 @contextmanager
 def _connection(dsn: Dsn) -> Iterator[tuple[str, dict[str, str]]]:
-    """Give the arguments and the environment to connect with: every user of the machine sees a program's arguments."""
+    """Yield the address and the environment to connect with; no secret is in the address.
+
+    Every user of the machine can see a program's arguments.
+    """
     parameters = conninfo_to_dict(dsn.conninfo)
     secrets = {name: str(parameters.pop(name)) for name in _SECRETS & parameters.keys()}
     environment = {**os.environ}
@@ -180,18 +184,18 @@ class _Program:
 
     @property
     def input(self) -> IO[bytes]:
-        """What it reads."""
+        """Return its standard input."""
         assert self._process.stdin is not None
         return self._process.stdin
 
     @property
     def output(self) -> IO[bytes]:
-        """What it writes."""
+        """Return its standard output."""
         assert self._process.stdout is not None
         return self._process.stdout
 
     def finish(self) -> None:
-        """Wait until it has ended. Raises: BackupFailed, with what it said."""
+        """Wait until it has ended. Raises: BackupFailed, with what it wrote."""
         if self._process.wait():
             self._errors.seek(0)
             raise BackupFailed(f"{self._name} failed:\n{self._errors.read().decode(errors='replace').strip()}")

@@ -1,4 +1,4 @@
-"""Tables on several nodes, where the database has the Citus extension: a user's rows live together on one of them."""
+"""Tables on several nodes, where the database has the Citus extension: a user's rows are together on one of them."""
 
 from typing import NamedTuple
 
@@ -9,19 +9,20 @@ from app.core.database.dsn import Dsn
 from app.core.database.migration_lock import migration_lock
 from app.core.operator_error import OperatorError
 
-# A copy on each node: who is asked about in every statement, and what `/health/ready` asks for.
+# Copied to each node: every statement reads `users`, and `/health/ready` reads `alembic_version`.
 COPIED = ("users", "alembic_version")
-# By the column whose value decides on which node a row lives.
+# Divided among the nodes, by the column whose value decides on which node a row is stored.
 DISTRIBUTED = {"tasks": "user_id", "token_denylist": "user_id", "rate_limit_counters": "key"}
-# What the service sets for its own connections, for those from node to node: they do not pass it on. No
-# statement_timeout: the coordinator's own ends a statement everywhere, and an index takes as long as it takes.
+# The service's settings for its own connections, repeated for those from node to node, which do not inherit them. No
+# statement_timeout: the coordinator's ends a statement everywhere, and building an index may take longer.
 NODE_SETTINGS = {
     "enable_seqscan": "off",
     "jit": "off",
     "lock_timeout": "2s",
     "client_connection_check_interval": "1s",  # of a coordinator that died while a statement waits here
 }
-# A node that hangs takes connections and says nothing: whoever asks it would hold a connection of the service as long.
+# A node that hangs accepts connections and never answers: a statement that needs it would hold a connection of the
+# service for as long.
 COORDINATOR_SETTINGS = {"citus.node_connection_timeout": "500ms"}
 
 
@@ -51,7 +52,7 @@ def is_distributed_at(dsn: Dsn) -> bool:
 
 
 def distribute(dsn: Dsn) -> bool:
-    """Divide the tables among the nodes, with what is in them; False if they are already.
+    """Divide the tables among the nodes, with what is in them; return False if they are divided already.
 
     The settings of the nodes are written in any case, so that a node that was added gets them.
     Raises: NotDistributable.
@@ -75,7 +76,7 @@ def distribute(dsn: Dsn) -> bool:
 
 
 def find_nodes(connection: psycopg.Connection) -> Nodes:
-    """Ask each node for a sign of life."""
+    """Count the nodes that hold rows, and name those that do not answer."""
     query = (
         "SELECT nodename || ':' || nodeport, EXISTS (SELECT 1 FROM citus_check_connection_to_node(nodename, nodeport) "
         "AS answers WHERE answers) FROM pg_dist_node WHERE noderole = 'primary' AND shouldhaveshards ORDER BY 1"
@@ -85,10 +86,10 @@ def find_nodes(connection: psycopg.Connection) -> Nodes:
 
 
 def _distribute(connection: psycopg.Connection) -> None:
-    # Foreign keys lead from divided tables to copied ones: on one connection for each node, one after the other.
+    # Foreign keys lead from divided tables to copied ones, so each node is changed on one connection, step by step.
     connection.execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
     connection.execute("SET LOCAL statement_timeout = 0")
-    # What is not logged cannot be moved from one node to another.
+    # An UNLOGGED table cannot be moved from one node to another.
     connection.execute("ALTER TABLE rate_limit_counters SET LOGGED")
     for table in COPIED:
         connection.execute("SELECT create_reference_table(%s)", [table])

@@ -1,4 +1,4 @@
-"""Reads `DATABASE_URL` as people paste it and gives what libpq understands."""
+"""Reads `DATABASE_URL` as people paste it and turns it into what libpq understands."""
 
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit

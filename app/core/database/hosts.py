@@ -12,10 +12,10 @@ DEFAULT_PORT = "5432"
 
 
 class Hosts:
-    """Keeps the server first that served last, and the one last that was left.
+    """Puts first the server that connected last, and puts last the one that was given up.
 
-    psycopg (3.3.9) tries them in order and waits for each as long as for one: with a machine first that hangs, every
-    new connection would take those seconds.
+    psycopg (3.3.9) tries the servers in order and waits the full time for each: if one that hangs came first, every new
+    connection would take those seconds.
     """
 
     def __init__(self, dsn: Dsn) -> None:
@@ -38,7 +38,7 @@ class Hosts:
 
     def put_last(self, connection: AsyncConnection[Any]) -> None:
         """Try the others before the server of this connection."""
-        with suppress(Error):  # a connection that is closed does not say
+        with suppress(Error):  # a closed connection does not know its server
             where = _where(connection)
             self._order.sort(key=lambda it: it == where)
 

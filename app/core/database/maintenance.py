@@ -11,7 +11,7 @@ NO_TIMEOUTS = b"""SELECT set_config(name, '0', true) FROM pg_settings WHERE name
 
 
 def run_without_timeouts(dsn: Dsn, statement: bytes) -> int:
-    """Run a statement, whatever bounds the role, the database or the URL set; return how many rows it met.
+    """Run a statement, whatever bounds the role, the database or the URL set; return how many rows it affected.
 
     Raises: psycopg.OperationalError, DatabaseUnavailable.
     """

@@ -1,4 +1,4 @@
-"""One at a time: whoever changes the schema holds this lock, on however many machines it is tried at once."""
+"""The lock that a process holds while it changes the schema: one process at a time, over all machines."""
 
 import time
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ def migration_lock(dsn: Dsn) -> Iterator[None]:
     """Hold the lock until the block ends.
 
     It belongs to a transaction on a connection of its own: an index that is built CONCURRENTLY commits in between, and
-    behind a transaction pooler only a transaction keeps its connection. It is asked for again and again instead of
-    waited for, because CREATE INDEX CONCURRENTLY waits for every statement that runs, one that waits for it included.
+    behind a transaction pooler only a transaction keeps its connection. It is polled instead of waited for, because
+    CREATE INDEX CONCURRENTLY waits for every running statement, one that waits for this lock included.
     """
     with psycopg.connect(dsn.conninfo, prepare_threshold=None) as connection:
         while not _try_lock(connection):
             connection.rollback()
             time.sleep(RETRY_SECONDS)
-        # Whoever limits idle transactions for the role would otherwise take the lock away in a long migration.
+        # Otherwise a limit on the role's idle transactions would release the lock during a long migration.
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield
 

@@ -54,12 +54,12 @@ def is_served(revision: str | None) -> bool:
 
 
 def upgrade(dsn: Dsn) -> None:
-    """Migrate to head; does nothing at head or beyond. Raises: psycopg.OperationalError when the database is away."""
+    """Migrate to head; does nothing at head or beyond. Raises: psycopg.OperationalError if the database is down."""
     found = _current_revision(dsn)
     if found == head_revision():
         return
     if not is_newer(found):
-        # Only here: Alembic is 11 MB of memory that a process does not need which finds its database migrated.
+        # Imported here: Alembic takes 11 MB of memory, and a process that finds its database migrated does without.
         from alembic import command
         from alembic.util import CommandError
 
@@ -67,7 +67,7 @@ def upgrade(dsn: Dsn) -> None:
         logger.info("migrating", extra={"found": found, "wanted": head_revision()})
         try:
             command.upgrade(alembic_config(dsn), "head")
-        except CommandError:  # does not know what it finds under its lock: a newer process was there first
+        except CommandError:  # it found a revision that it does not know: a newer process was first
             if not is_newer(found := _current_revision(dsn)):
                 raise
         else:

@@ -25,8 +25,8 @@ from app.core.logging import get_logger
 
 logger = get_logger(__name__)
 
-# A request waits at most for a connection, then for its statement, of which a lock may take a part; a server that does
-# not even answer that the time is over is cut off a second later.
+# A request waits at most this long for a connection, then for its statement, waiting for locks included. A server that
+# does not even report the timeout is cut off a second later.
 POOL_WAIT_SECONDS = 2
 STATEMENT_SECONDS = 3
 LOCK_SECONDS = 2
@@ -37,7 +37,7 @@ RECONNECT_SECONDS = 0.1
 LEAVE_SECONDS = 1
 ATTEMPTS = 3
 
-# "cached plan must not change result type": a migration went by, and what was prepared is out of date.
+# "cached plan must not change result type": a migration came between, so that prepared statements are out of date.
 _OUT_OF_DATE = errors.FeatureNotSupported
 # The server has rolled the statement back as a whole: running it again is safe. A foreign key fails only when the user
 # is deleted in the same moment: the next attempt finds no active session.
@@ -48,7 +48,7 @@ _ROLLED_BACK = (
     errors.ReadOnlySqlTransaction,  # it did nothing; another server may be the one that writes by now
     _OUT_OF_DATE,
 )
-# The database is away, full, read-only, or not migrated: the operator's to mend, the client's to try again.
+# The database is down, full, read-only, or not migrated: the operator has to mend it, the client may try again.
 _UNAVAILABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -98,8 +98,8 @@ class Database:
             max_size=pool_max,
             configure=self._hosts.put_first if self._hosts else None,
             timeout=POOL_WAIT_SECONDS,
-            # psycopg_pool backs off 1, 2, 4… seconds between attempts. Without, the next request tries at once; for
-            # those that wait already, `_reconnect` does.
+            # psycopg_pool backs off 1, 2, 4… seconds between attempts. Without that, the next request tries at once;
+            # for requests that wait already, `_reconnect` tries.
             reconnect_timeout=0,
             reconnect_failed=self._on_reconnect_failed,
             open=False,
@@ -158,7 +158,7 @@ class Database:
 
     async def _run(self, statement: Statement[RowT], values: Mapping[str, Any]) -> list[RowT]:
         connection = await self._checked_out()
-        # A server that does not answer at all: cancelling the task would wait ten seconds more (psycopg 3.3.9).
+        # For a server that does not answer at all: cancelling the task would take ten seconds more (psycopg 3.3.9).
         timer = asyncio.get_running_loop().call_later(ABORT_SECONDS, _abort, connection)
         try:
             cursor = connection.shared_cursor
@@ -166,18 +166,18 @@ class Database:
             await cursor.execute(statement.sql, values)
             rows = await cursor.fetchall()
             if self._hosts and only_reads(connection):
-                if statement.only_reads:  # another server may know better; what was written is written
+                if statement.only_reads:  # another server may be newer; a write has succeeded
                     raise errors.ReadOnlySqlTransaction
                 await self._leave(connection)
             return rows
-        except errors.ReadOnlySqlTransaction:  # before InternalError, of which it is one
+        except errors.ReadOnlySqlTransaction:  # a subclass of InternalError, so caught before it
             await self._leave(connection)
             raise
         except (psycopg.InternalError, _OUT_OF_DATE):
             await connection.close()  # its state is unknown
             raise
         except psycopg.OperationalError:
-            if self._hosts and timer.when() <= asyncio.get_running_loop().time():  # it hangs
+            if self._hosts and timer.when() <= asyncio.get_running_loop().time():  # the server hangs
                 await self._leave(connection)
             raise
         finally:
@@ -185,7 +185,7 @@ class Database:
             await self.pool.putconn(connection)
 
     async def _leave(self, connection: Connection) -> None:
-        """Replace every connection, idle or in use, at most once a second: this server is no longer the one."""
+        """Replace every connection, idle or in use, at most once a second: this server is given up."""
         if self._hosts:
             self._hosts.put_last(connection)
             await connection.close()  # also if it was just being made when the others were replaced

@@ -1,7 +1,7 @@
-"""Folders and files that must be ours alone: made so, mended where they are ours, refused where they are a stranger's.
+"""Checks folders and files that must be ours alone: corrects their modes, and raises if they are another user's.
 
-Inside the database everybody is trusted: whoever reaches the socket is its superuser. Everything is asked of an open
-descriptor, and no link is followed, so that nobody can put something else in the place between the look and the use.
+Inside the database everybody is trusted: whoever reaches the socket is its superuser. Everything is checked on an
+open descriptor, and no link is followed, so that nobody can put something else there between the check and the use.
 """
 
 import errno
@@ -25,7 +25,7 @@ def own_folder(folder: Path, user: ServerUser) -> None:
     handle = _open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         found = os.fstat(handle)
-        # Root has just made it, or was given it empty, as a volume is.
+        # Root has just made it, or was given an empty one, such as a volume.
         new = found.st_uid == os.geteuid() and not os.listdir(handle)
         if found.st_uid != owner_of(user):
             if not new:
@@ -51,7 +51,7 @@ def _open(path: Path, flags: int) -> int:
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        # Linux refuses a link as ENOTDIR where a folder is wanted, and as ELOOP elsewhere.
+        # For a link Linux reports ENOTDIR where a folder is wanted, and ELOOP elsewhere.
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise EmbeddedUnavailable(f"{path} is a link or no folder: remove it, or name its target.") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EISDIR):

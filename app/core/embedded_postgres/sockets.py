@@ -1,6 +1,6 @@
 """Where the server's socket stands: in the data folder, or in a folder of its own where that path is too long.
 
-That folder's name is random, so that no stranger can stand there first, and is kept in a file beside the data folder,
+That folder's name is random, so that no stranger can take it first, and is kept in a file beside the data folder,
 which its owner alone can write, so that every process with this data finds it again.
 """
 
@@ -15,7 +15,7 @@ from app.core.embedded_postgres.paths import EmbeddedUnavailable, ServerUser, re
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH = 100  # sun_path has 108 bytes on Linux, 104 on macOS
 SHELL_CHARACTERS = frozenset('"$`\\\n')
-"""What pg_ctl would hand to a shell."""
+"""Characters with a meaning for the shell to which pg_ctl hands the path."""
 
 PREFIX = "auth-tasks-"
 
@@ -26,7 +26,7 @@ def find_socket_dir(data_dir: Path, record: Path, user: ServerUser) -> Path:
         return data_dir
     with open(open_own_file(record, os.geteuid(), os.O_CREAT), "r+b") as file:
         if known := file.read():
-            # Gone or a stranger's, when /tmp has been emptied since: then another is made.
+            # Since /tmp was emptied it may be missing or a stranger's: then another is made.
             with suppress(EmbeddedUnavailable, FileNotFoundError, PermissionError):
                 folder = Path(os.fsdecode(known))
                 own_folder(folder, user)

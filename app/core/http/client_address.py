@@ -9,13 +9,13 @@ from starlette.requests import HTTPConnection
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# One prefix, and the one that a home is usually given (RFC 6177, RIPE-690): by /64 it would count as 256 clients.
+# The prefix that a home is usually given (RFC 6177, RIPE-690): by /64 a home would count as 256 clients.
 # A mobile network gives each telephone a /64, so that 256 strangers may share a /56, as whole offices share an IPv4
-# address: the limits are made for that. Who has a /48 counts as 256 clients still; a counter by /48 as well would hold
-# a company with all of its offices to the limit of one.
+# address: the limits allow for that. A client with a /48 still counts as 256; a second counter, by /48, would hold a
+# company with all of its offices to the limit of one client.
 IPV6_PREFIX = 56
 MAX_HOPS = 32
-"""More proxies than this are nobody's; each takes time to compare."""
+"""No request passes more proxies than this, and each address takes time to compare."""
 
 _LOOPBACK = ip_address("127.0.0.1")
 _IN_BRACKETS_OR_WITH_PORT = re.compile(

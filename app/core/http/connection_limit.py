@@ -1,6 +1,7 @@
 """How many clients a process can have; apart from the rest, because the supervising process needs no more of HTTP."""
 
-# Descriptors that are not for clients: the database's come on top. Some of them are for telling clients to come again.
+# Descriptors that are not for clients: the database's come on top. Some of them are for answering 503 to clients beyond
+# the limit.
 RESERVED_DESCRIPTORS = 64
 
 

@@ -11,7 +11,7 @@ MAX_STRAY_PERCENT_SIGNS = 1000
 def parse_form(body: bytes) -> list[tuple[str, str]]:
     """Return the fields in their order, empty ones too. Raises: MalformedBody.
 
-    A percent sign that begins no code stands for itself; a body of nothing else would take 30 ms.
+    A percent sign that begins no code stands for itself; decoding a body of nothing else would take 30 ms.
     """
     if body.count(b"%") > max(MAX_STRAY_PERCENT_SIGNS, len(body) // 3):
         raise MalformedBody

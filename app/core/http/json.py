@@ -48,7 +48,7 @@ def list_response(
     ending: Callable[[int], bytes] = lambda count: b"]",
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return a list in JSON, batch by batch if there is more; `ending` is told how many rows were written."""
+    """Return a list in JSON, batch by batch if there is more; `ending` gets the number of rows written."""
     if more is None:
         return Response(opening + writer.members(rows) + ending(len(rows)), 200, headers, MEDIA_TYPE)
 

@@ -34,7 +34,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _QUIET_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 
 Observe = Callable[[str, str | None, int, float], None]
-"""Is told of each answer: method, the route's template, status, seconds."""
+"""Called after each answer with the method, the route's template, the status and the seconds."""
 
 
 class RequestContext:
@@ -139,7 +139,7 @@ def _names_its_host(scope: Scope) -> bool:
 class CatchAll:
     """Innermost: an exception that nobody foresaw becomes a 500 that keeps CORS and the other headers.
 
-    Starlette's own handler stands outside every middleware, so that its 500 would have none of them.
+    Starlette's own handler stands outside every middleware, so that its 500 would have none of their headers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -162,7 +162,7 @@ class CatchAll:
         try:
             await self.app(scope, receive, note_start)
         except ClientDisconnect:
-            pass  # nobody to answer; the line of the request, with status 0, says it
+            pass  # nobody to answer; the request's log line has status 0
         except Exception:
             logger.exception("unhandled_error")
             if started:

@@ -90,7 +90,7 @@ class StrictRequest(Request):
 
 
 async def _discard(stream: AsyncIterator[bytes]) -> None:
-    """Read on: a client that sends everything before it reads would find the connection reset, and not the 413."""
+    """Read on, so that a client that sends everything before it reads gets the 413, not a reset connection."""
     received = 0
     with suppress(TimeoutError):
         async with asyncio.timeout(DISCARD_SECONDS):

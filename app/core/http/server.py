@@ -48,7 +48,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     head_seconds = 10.0  # from the connection or the first byte; the timer rings as often, so the next two are longer
     body_seconds = 30.0
-    write_seconds = 30.0  # for the 48 KiB from the high to the low mark of what waits, or for the rest at the end
+    write_seconds = 30.0  # for the 48 KiB between the write buffer's marks, or for the rest at the end
     linger_seconds = 2.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -56,7 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # uvicorn counts a connection once its head has come, and its 503 has neither our shape nor Retry-After.
         self.max_connections, self.limit_concurrency = self.limit_concurrency, None
         self.headers = []  # uvicorn's None would not let them be counted before the first
-        self._pending_bytes = 0  # that made no body: of a head, of trailers, of the extension of a chunk
+        self._pending_bytes = 0  # received outside a body: in a head, in trailers, in a chunk's extension
         self._in_body = False
         self._read_by = self._write_by = inf
         self._refused = False
@@ -89,7 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(HeadTooLarge())
 
     def on_headers_complete(self) -> None:
-        """Raises: HeadTooLarge; httptools makes a parser's error of it, and uvicorn of that a `send_400_response`."""
+        """Expect the body. Raises: HeadTooLarge, as a parser error of httptools, upon which uvicorn sends the 400."""
         if len(self.headers) > MAX_HEADERS:
             raise HeadTooLarge
         super().on_headers_complete()
@@ -130,7 +130,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _look(self) -> None:
         now = self.loop.time()
-        if self.transport.is_closing():  # which waits until all is written
+        if self.transport.is_closing():  # closing waits until all is written
             self._read_by, self._write_by = inf, min(self._write_by, now + self.write_seconds)
         if now >= self._write_by:
             self.transport.abort()
@@ -140,7 +140,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._set_timer()
 
     def _on_late(self, now: float) -> None:
-        """Let go of a client that is awaited, not of one that waits: for an answer, or for us to read on."""
+        """Drop a client that keeps us waiting, but not one that waits for an answer or for us to read on."""
         if self.flow.read_paused or (self._is_answering() and not self._in_body):
             self._read_by = now + self.head_seconds
         elif self._in_body == self._is_answering() and (self._in_body or self._pending_bytes):
@@ -153,7 +153,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, error: ApiError) -> None:
-        """Answer what is not read to its end, and close. An answer that is on its way goes before, and is the last."""
+        """Send an error without reading the request to its end, and close. An answer under way takes its place."""
         if self._refused:
             return
         self._refused = True
@@ -171,7 +171,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._answer(error)
 
     def _answer(self, error: ApiError) -> None:
-        """Send it and read on for a moment: closed with bytes unread, a connection is reset and the answer lost."""
+        """Send an error and read on for a moment: closing with unread bytes resets the connection and loses it."""
         request_id = uuid4().hex
         response = JSONResponse(problem_details(error, request_id), error.status_code, error.headers)
         headers = [*self.server_state.default_headers, *standard_headers(response.raw_headers, request_id)]

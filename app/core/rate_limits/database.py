@@ -81,7 +81,7 @@ GIVE_BACK = Statement(
     Key,
 )
 CLEAR = Statement(delete(RateLimitCounter).where(_is_which).returning(col(RateLimitCounter.key)), Key)
-# A slice of the keys, which are digests and so evenly spread: a LIMIT could not be divided among several nodes.
+# By slices of the keys, which are digests and so evenly spread: several nodes could not share a LIMIT.
 PRUNE = Statement(
     delete(RateLimitCounter)
     .where(

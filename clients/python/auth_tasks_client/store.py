@@ -56,7 +56,7 @@ class TokenStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock, after whoever has it now. The system frees it when a process dies."""
+        """Wait for the lock and hold it. The system frees it when a process dies."""
         self._make_folder()
         handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
