@@ -190,6 +190,22 @@ async def test_no_slot_is_lost_or_found_whoever_gives_up_when() -> None:
     queue.close()
 
 
+async def test_who_leaves_in_the_moment_of_being_shed_takes_no_turn() -> None:
+    """A client that hangs up while the queue sheds it costs nobody else a turn."""
+    queue = HashQueue(width=1, longest=2, seconds=5)
+    gate = threading.Event()
+    running = asyncio.ensure_future(queue.run(gate.wait, client="a"))
+    waiting = [asyncio.ensure_future(queue.run(lambda: None, client="a")) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    queue._make_room("b")
+    waiting[1].cancel()
+    gate.set()
+    answers = await asyncio.gather(running, *waiting, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [bool, type(None), asyncio.CancelledError]
+    assert (queue._free, queue._lines) == (1, {})
+    queue.close()
+
+
 @asynccontextmanager
 async def at(client: httpx.AsyncClient, address: str) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client of the same service that calls from another address."""
