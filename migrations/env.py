@@ -5,16 +5,11 @@ from typing import Any
 import psycopg
 from alembic import context
 from sqlalchemy import Connection, create_engine, event, pool
-from sqlmodel import SQLModel
 
-import app.auth.models
-import app.core.rate_limits.database
-import app.tasks.models
 from app.core.config import load_settings
 from app.core.database.dsn import Dsn
 from app.core.database.migration_lock import migration_lock
-
-__all__ = ["app"]
+from app.tables import metadata
 
 LOCK_TIMEOUT = "5s"
 
@@ -45,7 +40,7 @@ def _migrate(dsn: Dsn) -> None:
     with engine.connect() as connection:
         context.configure(
             connection=connection,
-            target_metadata=SQLModel.metadata,
+            target_metadata=metadata,
             compare_type=True,
             compare_server_default=True,
             transaction_per_migration=True,
@@ -60,7 +55,7 @@ def _migrate(dsn: Dsn) -> None:
 if context.is_offline_mode():
     context.configure(
         dialect_name="postgresql",
-        target_metadata=SQLModel.metadata,
+        target_metadata=metadata,
         literal_binds=True,
         transaction_per_migration=True,
     )

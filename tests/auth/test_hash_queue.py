@@ -13,7 +13,7 @@ import pytest
 from app.auth import hash_queue
 from app.auth.hash_queue import HashingOverloaded, HashQueue
 from tests.support.people import PASSWORD, Person, new_email
-from tests.support.server import Service, client_of
+from tests.support.server import Service, app_of, client_of
 
 
 class Desk:
@@ -209,7 +209,7 @@ async def test_who_leaves_in_the_moment_of_being_shed_takes_no_turn() -> None:
 @asynccontextmanager
 async def at(client: httpx.AsyncClient, address: str) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client of the same service that calls from another address."""
-    async with client_of(client._transport.app, address) as other:  # type: ignore[attr-defined]  # httpx.ASGITransport's
+    async with client_of(app_of(client), address) as other:
         yield other
 
 
