@@ -43,11 +43,12 @@ class Proxy:
             if self.swallow:
                 continue
             if self.cut_after_bytes is not None:
-                data, self.cut_after_bytes = data[: self.cut_after_bytes], self.cut_after_bytes - len(data)
-                sink.write(data)
-                if self.cut_after_bytes <= 0:
+                left = self.cut_after_bytes - len(data)
+                if left <= 0:
+                    sink.write(data[: self.cut_after_bytes])
                     self.cut_after_bytes = None
                     return
+                self.cut_after_bytes = left
             step = self.slice_bytes or len(data)
             for start in range(0, len(data), step):
                 sink.write(data[start : start + step])
