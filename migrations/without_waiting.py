@@ -26,6 +26,16 @@ def drop_index(name: str) -> None:
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
 
 
+def add_column(table: str, definition: str) -> None:
+    """Add a column that may be null or has a constant default: no row is written."""
+    _as_soon_as_possible(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {definition}")
+
+
+def drop_column(table: str, name: str) -> None:
+    """Drop a column; no row is written."""
+    _as_soon_as_possible(f"ALTER TABLE {table} DROP COLUMN IF EXISTS {name}")
+
+
 def replace_primary_key(table: str, *columns: str) -> None:
     """Replace the table's primary key: its index is built first, so that the exchange takes only a moment."""
     if _primary_key(table) == list(columns):

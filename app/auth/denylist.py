@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Integer,
+    LargeBinary,
     String,
     Uuid,
     any_,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     column,
     delete,
     exists,
+    false,
     func,
     literal_column,
     select,
@@ -45,6 +47,7 @@ Reason = Literal["reused", "signed_out"]
 
 class UsedToken(Row):
     used_at: datetime
+    same_key: bool
     successor_used: bool
 
 
@@ -56,6 +59,7 @@ _now = bindparam("now", type_=DateTime(timezone=True))
 _expires_at = bindparam("expires_at", type_=DateTime(timezone=True))
 _session_id = bindparam("session_id", type_=Uuid)
 _token_id = bindparam("token_id", type_=Uuid)
+_key_hash = bindparam("key_hash", type_=LargeBinary)
 
 # In both inserts the user's row is share-locked, so that a deletion at the same moment waits or comes first, and the
 # foreign key never fails. Both read the denylist, of which one node has the user's part: the row is locked on that node
@@ -76,8 +80,8 @@ END_SESSION = Statement(
 ROTATE = Statement(
     insert(DeniedToken)
     .from_select(
-        _COLUMNS,
-        select(_token_id, _session_id, user_id, literal_column("'used'", String), _now, _expires_at)
+        [*_COLUMNS, "key_hash"],
+        select(_token_id, _session_id, user_id, literal_column("'used'", String), _now, _expires_at, _key_hash)
         .select_from(User)
         .where(*session_is_active())
         .with_for_update(key_share=True, read=True),
@@ -125,6 +129,7 @@ _Successor = aliased(DeniedToken, name="successor")
 SELECT_USED_TOKEN = Statement(
     select(
         col(DeniedToken.denied_at).label("used_at"),
+        func.coalesce(col(DeniedToken.key_hash) == _key_hash, false()).label("same_key"),
         exists()
         .where(col(_Successor.user_id) == user_id, col(_Successor.id) == bindparam("successor_id", type_=Uuid))
         .label("successor_used"),
@@ -150,7 +155,9 @@ COUNT = Statement(
 )
 
 
-async def insert_used_token(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> bool:
+async def insert_used_token(
+    database: Database, claims: Claims, now: datetime, *, expires_at: datetime, key_hash: bytes | None
+) -> bool:
     """Use up a refresh token; False if it was used before or its session is not active. Of many at once, one wins."""
     used = await database.fetch_one(
         ROTATE,
@@ -160,14 +167,21 @@ async def insert_used_token(database: Database, claims: Claims, now: datetime, *
         token_id=claims.token_id,
         now=now,
         expires_at=expires_at,
+        key_hash=key_hash,
     )
     return used is not None
 
 
-async def select_used_token(database: Database, claims: Claims, *, successor_id: UUID) -> UsedToken | None:
-    """Return when a token was used, and whether its successor was used too."""
+async def select_used_token(
+    database: Database, claims: Claims, *, successor_id: UUID, key_hash: bytes | None
+) -> UsedToken | None:
+    """Return when a token was used, whether with this key, and whether its successor was used too."""
     return await database.fetch_one(
-        SELECT_USED_TOKEN, user_id=claims.user_id, token_id=claims.token_id, successor_id=successor_id
+        SELECT_USED_TOKEN,
+        user_id=claims.user_id,
+        token_id=claims.token_id,
+        successor_id=successor_id,
+        key_hash=key_hash,
     )
 
 

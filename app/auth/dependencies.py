@@ -1,10 +1,13 @@
 """What a router needs to know of who is asking: `UserDb` in a signature is all of it."""
 
+import re
 from typing import Annotated, Any, ClassVar
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Header, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import OAuth2PasswordBearer
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from app.auth.errors import (
     InvalidCredentials,
@@ -112,7 +115,36 @@ _bearer = _Bearer(
     description="Sign in with your e-mail address as the username. Leave the client fields empty.",
 )
 
+_REFRESH_KEY = r"^[\x21-\x7e]{22,255}$"
+
+
+def _one_refresh_key(lines: list[str]) -> list[str]:
+    """Check that there is one, and long enough not to be guessed."""
+    if len(lines) > 1 or not re.fullmatch(_REFRESH_KEY, lines[0]):
+        raise PydanticCustomError("refresh_key", "must be sent once, with 22 to 255 visible ASCII characters")
+    return lines
+
+
+async def get_refresh_key(
+    lines: Annotated[
+        list[str] | None,
+        BeforeValidator(
+            _one_refresh_key,
+            json_schema_input_type=Annotated[str, Field(min_length=22, max_length=255, pattern=_REFRESH_KEY)],
+        ),
+        Header(
+            alias="Idempotency-Key",
+            description="At least 128 random bits that you keep with this pair, and send again after a lost answer.",
+            examples=["oT3xVfS9wq0mJk2R7bYcNd"],
+        ),
+    ] = None,
+) -> str | None:
+    """Return the key that whoever refreshes may ask again with."""
+    return lines[0] if lines else None
+
+
 UserDb = Annotated[UserDatabase, Security(_bearer)]
 Auth = Annotated[AuthService, Depends(get_auth)]
 ClientAddress = Annotated[str, Depends(get_address)]
 OptionalBearer = Annotated[str | None, Depends(get_bearer_token)]
+RefreshKey = Annotated[str | None, Depends(get_refresh_key)]

@@ -3,7 +3,17 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Index, PrimaryKeyConstraint, String, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    text,
+)
 from sqlmodel import Field
 
 from app.core.database.table import SQLModel
@@ -32,7 +42,10 @@ class User(SQLModel, table=True):
 
 
 class DeniedToken(SQLModel, table=True):
-    """A refresh token that was used (`id` is its `jti`), or a session that has ended (`id` is its `sid`)."""
+    """A refresh token that was used (`id` is its `jti`), or a session that has ended (`id` is its `sid`).
+
+    `key_hash` is the SHA-256 of the key with which the token was used: who has the key may ask for the answer again.
+    """
 
     __tablename__ = "token_denylist"
     __table_args__ = (
@@ -47,3 +60,4 @@ class DeniedToken(SQLModel, table=True):
     reason: str = Field(sa_column=Column(String(16), nullable=False))
     denied_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    key_hash: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))

@@ -6,12 +6,12 @@ from app.auth.service import AuthService
 from app.auth.tokens import TokenPair
 
 
-async def grant(auth: AuthService, address: str, form: TokenForm) -> TokenPair:
+async def grant(auth: AuthService, address: str, form: TokenForm, *, refresh_key: str | None) -> TokenPair:
     """Return tokens for the form's grant. Raises: UnsupportedGrantType, InvalidOAuthRequest, and the operation's."""
     if form.grant_type == "refresh_token":
         if form.refresh_token is None:
             raise InvalidOAuthRequest
-        return await auth.refresh(form.refresh_token)
+        return await auth.refresh(form.refresh_token, key=refresh_key)
     if form.grant_type != "password":
         raise UnsupportedGrantType
     if form.username is None or form.password is None:

@@ -14,6 +14,7 @@ from app.auth.dependencies import (
     ClientAddress,
     OAuthRoute,
     OptionalBearer,
+    RefreshKey,
     UserDb,
 )
 from app.auth.errors import (
@@ -99,13 +100,14 @@ async def sign_in(body: SignInBody, auth: Auth, address: ClientAddress) -> Respo
     response_model=TokenRead,
     responses=error_responses(*BODY_ERRORS, InvalidToken, TooManyRequests),
 )
-async def refresh(body: RefreshBody, auth: Auth) -> Response:
+async def refresh(body: RefreshBody, auth: Auth, key: RefreshKey) -> Response:
     """Exchanges a refresh token for a new pair. Each refresh token is good for one use.
 
-    Store the new pair before you use it. A token that is presented a second time ends its session, because
+    Store a random `Idempotency-Key` with each pair and send it when you refresh that pair: after a lost answer
+    you get the same one again. Without that key, a token that is presented a second time ends its session, because
     somebody else may have it.
     """
-    return json_response(await auth.refresh(body.refresh_token))
+    return json_response(await auth.refresh(body.refresh_token, key=key))
 
 
 @public.post("/signout", summary="Sign out", responses=error_responses(*BODY_ERRORS, NotAuthenticated, InvalidToken))
@@ -121,13 +123,16 @@ async def sign_out(auth: Auth, access_token: OptionalBearer, body: SignOutBody |
 
 
 @oauth.post("/token", summary="OAuth 2 token endpoint", response_model=TokenRead, responses=_OAUTH)
-async def issue_token(form: Annotated[TokenForm, Form()], auth: Auth, address: ClientAddress) -> Response:
+async def issue_token(
+    form: Annotated[TokenForm, Form()], auth: Auth, address: ClientAddress, key: RefreshKey
+) -> Response:
     """For OAuth client libraries and the Authorize dialog of this page.
 
     `grant_type=password` takes the e-mail address as `username`; `grant_type=refresh_token` takes a
-    `refresh_token`. Errors have RFC 6749's `error` beside the usual members.
+    `refresh_token` and, as `/api/auth/refresh`, an `Idempotency-Key`. Errors have RFC 6749's `error` beside the
+    usual members.
     """
-    return json_response(await grant(auth, address, form), headers={"Pragma": "no-cache"})
+    return json_response(await grant(auth, address, form, refresh_key=key), headers={"Pragma": "no-cache"})
 
 
 @protected.get("/me", summary="Show my account", response_model=UserRead, responses=error_responses(*BEARER_ERRORS))

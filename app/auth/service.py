@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -135,49 +136,58 @@ class AuthService:
     def _begin_session(self, user: UserRow, version: int, now: datetime) -> NewSession:
         return NewSession(user, self.tokens.issue(user.id, uuid4(), version, refresh_id=uuid4(), now=now))
 
-    async def refresh(self, refresh_token: str) -> TokenPair:
-        """Exchange a refresh token for its successor, once. Raises: InvalidToken, TooManyRequests.
+    async def refresh(self, refresh_token: str, *, key: str | None = None) -> TokenPair:
+        """Exchange a refresh token for its successor, once; with the same key again for the same successor.
 
-        Source: FR-011, RFC 9700 4.14.2.
+        Raises: InvalidToken, TooManyRequests. Source: FR-011, FR-051, RFC 9700 4.14.2.
         """
         now = self.clock()
         claims = self.tokens.read(refresh_token, "refresh", now)
         await self.limiter.hit("refresh-session", str(claims.session_id), self.settings.rate_limit_refresh_session)
         expires_at = datetime.fromtimestamp(claims.expires_at, now.tzinfo) + DENYLIST_GRACE
-        if not await denylist.insert_used_token(self.database, claims, now, expires_at=expires_at):
-            return await self._answer_used_token(claims, now)
+        key_hash = sha256(key.encode()).digest() if key else None
+        if not await denylist.insert_used_token(self.database, claims, now, expires_at=expires_at, key_hash=key_hash):
+            return await self._answer_used_token(claims, now, key_hash)
         if claims.token_id.int % PRUNE_EVERY == 0:
             with suppress(DatabaseUnavailable):  # the token is used: its successor must be sent all the same
                 await denylist.delete_expired_tokens_of(self.database, claims.user_id, batch=PRUNE_BATCH_ON_REFRESH)
-        return self._successor(claims, now)
+        return self._successor(claims, now, now)
 
-    async def _answer_used_token(self, claims: Claims, now: datetime) -> TokenPair:
-        """Return the same successor again within the leeway; otherwise end the session, durably, and raise.
+    async def _answer_used_token(self, claims: Claims, now: datetime, key_hash: bytes | None) -> TokenPair:
+        """Return the same successor again to whoever has the key, and within the leeway; otherwise raise InvalidToken.
 
-        Raises: InvalidToken.
+        The session ends, durably, unless it was the one with the key who came too late.
         """
         await self._user_database(claims, now).require_active()
         leeway = timedelta(seconds=self.settings.refresh_reuse_leeway_seconds)
-        if leeway:
-            used = await denylist.select_used_token(self.database, claims, successor_id=successor_id(claims.token_id))
-            if used and not used.successor_used and now - used.used_at <= leeway:
-                pair = self._successor(claims, used.used_at)
-                age = max(0, int(now.timestamp()) - int(used.used_at.timestamp()))
-                return msgspec.structs.replace(pair, expires_in=max(0, pair.expires_in - age))
+        if key_hash or leeway:
+            used = await denylist.select_used_token(
+                self.database, claims, successor_id=successor_id(claims.token_id), key_hash=key_hash
+            )
+            # Not with a leeway of zero: between requests at once `used_at` may lie ahead of this one's `now`.
+            in_leeway = leeway and used and now - used.used_at <= leeway
+            if used and not used.successor_used and (used.same_key or in_leeway):
+                return self._successor(claims, used.used_at, now)
+            if used and used.same_key:
+                raise InvalidToken
         if await self._end_session(claims, "reused", now):
             logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
             self.record_event("refresh_reuse_detected")
         raise InvalidToken
 
-    def _successor(self, claims: Claims, used_at: datetime) -> TokenPair:
-        """Issue the next pair; everything in it derives from the used token and the moment of its use."""
-        return self.tokens.issue(
+    def _successor(self, claims: Claims, used_at: datetime, now: datetime) -> TokenPair:
+        """Issue the next pair; both tokens derive from the used one and the moment of its use."""
+        pair = self.tokens.issue(
             claims.user_id,
             claims.session_id,
             claims.token_version,
             refresh_id=successor_id(claims.token_id),
             now=used_at,
         )
+        if used_at == now:
+            return pair
+        age = max(0, int(now.timestamp()) - int(used_at.timestamp()))
+        return msgspec.structs.replace(pair, expires_in=max(0, pair.expires_in - age))
 
     async def sign_out(self, access_token: str | None, refresh_token: str | None, *, everywhere: bool) -> None:
         """End the sessions that the tokens belong to, expired or not.

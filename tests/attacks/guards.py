@@ -20,6 +20,7 @@ SERVICE = "app/auth/service.py"
 ACCOUNTS = "app/auth/repository.py"
 CALLER_SQL = "app/auth/active_session.py"
 DENYLIST = "app/auth/denylist.py"
+DEPENDENCIES = "app/auth/dependencies.py"
 TASK_SQL = "app/tasks/repository.py"
 SERVER = "app/core/http/server.py"
 LIST_SQL = "app/tasks/list_repository.py"
@@ -99,7 +100,7 @@ GUARDS = [
     ),
     Guard(
         SERVICE,
-        "            return await self._answer_used_token(claims, now)\n",
+        "            return await self._answer_used_token(claims, now, key_hash)\n",
         "            pass\n",
         f"{AUTH}/test_refresh.py",
     ),
@@ -110,8 +111,32 @@ GUARDS = [
         f"{AUTH}/test_refresh.py {AUTH}/test_sign_out.py",
     ),
     Guard(SERVICE, "if claims and claims.user_id == account_id:", "if claims:", f"{AUTH}/test_limits.py"),
-    Guard(SERVICE, "used and not used.successor_used and now", "used and now", f"{AUTH}/test_refresh.py"),
+    Guard(SERVICE, "used and not used.successor_used and (", "used and (", f"{AUTH}/test_refresh.py"),
     Guard(SERVICE, " and now - used.used_at <= leeway", "", f"{AUTH}/test_refresh.py"),
+    Guard(
+        SERVICE,
+        "leeway and used and now",
+        "used and now",
+        f"{AUTH}/test_refresh_again.py::test_who_refreshed_a_moment_later_by_the_clock_is_no_exception",
+    ),
+    Guard(SERVICE, "(used.same_key or in_leeway)", "in_leeway", f"{AUTH}/test_refresh_again.py"),
+    Guard(
+        SERVICE, "            if used and used.same_key:\n", "            if used:\n", f"{AUTH}/test_refresh_again.py"
+    ),
+    Guard(
+        SERVICE,
+        "                raise InvalidToken\n        if await",
+        "                pass\n        if await",
+        f"{AUTH}/test_refresh_again.py",
+    ),
+    Guard(
+        DENYLIST,
+        "func.coalesce(col(DeniedToken.key_hash) == _key_hash, false())",
+        "true()",
+        f"{AUTH}/test_refresh_again.py",
+    ),
+    Guard(DEPENDENCIES, "len(lines) > 1 or ", "", f"{AUTH}/test_refresh_again.py"),
+    Guard(SERVICE, "sha256(key.encode()).digest()", "key.encode()", f"{AUTH}/test_refresh_again.py"),
     Guard(
         SERVICE,
         'if await self._end_session(claims, "reused"',

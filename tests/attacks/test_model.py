@@ -1,6 +1,7 @@
 """Rotation as a state machine, held against a model of a few lines."""
 
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,7 @@ from tests.support.server import Service
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["sign in", "refresh", "replay", "use", "sign out", "everywhere"]),
+        st.sampled_from(["sign in", "refresh", "refresh with key", "replay", "ask again", "sign out", "everywhere"]),
         st.integers(0, 3),
         st.integers(0, 5),
     ),
@@ -21,10 +22,14 @@ STEPS = st.lists(
 
 
 class Model:
-    """Each session: its refresh tokens in order, whether it is active, and how often all had ended before it."""
+    """Each session: its refresh tokens in order, whether it is active, and how often all had ended before it.
+
+    `keys` has the key with which each token was used, None without one.
+    """
 
     def __init__(self) -> None:
         self.chains: list[list[str]] = []
+        self.keys: dict[str, str | None] = {}
         self.alive: list[bool] = []
         self.versions: list[int] = []
         self.version = 0
@@ -45,14 +50,20 @@ async def play(client: httpx.AsyncClient, steps: list[tuple[str, int, int]]) -> 
         if action == "sign in":
             people.append(await ada.sign_in())
             model.begin(people[-1].refresh_token)
-        elif action in ("refresh", "replay"):
-            token = chain[-1] if action == "refresh" else chain[max(0, len(chain) - 2 - back)]
-            answer = await person.refresh(token)
-            newest = token == chain[-1]
-            assert answer.status_code == (200 if model.alive[number] and newest else 401)
-            if answer.status_code == 200:
+        elif action in ("refresh", "refresh with key", "replay", "ask again"):
+            token = chain[-1] if action.startswith("refresh") else chain[max(0, len(chain) - 2 - back)]
+            used_with = model.keys.get(token)
+            key = {"refresh with key": uuid4().hex, "ask again": used_with}.get(action)
+            answer = await person.refresh(token, key=key)
+            newest, again = token == chain[-1], key is not None and key == used_with
+            good = newest or (again and token == chain[-2])
+            assert answer.status_code == (200 if model.alive[number] and good else 401)
+            if answer.status_code == 200 and newest:
                 chain.append(person.keep(answer).refresh_token)
-            elif not newest:
+                model.keys[token] = key
+            elif answer.status_code == 200:
+                assert answer.json()["refresh_token"] == chain[-1]
+            elif not newest and not again:
                 model.alive[number] = False
         elif action in ("sign out", "everywhere"):
             body = {"everywhere": action == "everywhere"}
@@ -68,9 +79,9 @@ async def play(client: httpx.AsyncClient, steps: list[tuple[str, int, int]]) -> 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 async def test_rotation_does_what_the_model_says(client: httpx.AsyncClient, steps: Any) -> None:
-    """Only active sessions work, in whatever order one signs in, refreshes, replays and signs out.
+    """Only active sessions work, in whatever order one signs in, refreshes, replays, asks again and signs out.
 
-    Source: FR-011, FR-012, T-B01, T-B02, T-B03, T-B11, T-B12, T-B16, T-B17.
+    Source: FR-011, FR-012, FR-051, T-B01, T-B02, T-B03, T-B11, T-B12, T-B16, T-B17.
     """
     await play(client, steps)
 

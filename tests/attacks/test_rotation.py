@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -18,14 +19,19 @@ async def alive(person: Person) -> bool:
     return (await person.get("/api/auth/me")).status_code == 200
 
 
-async def test_of_fifty_at_once_one_wins_and_the_sign_in_ends_500_times(http: httpx.AsyncClient) -> None:
-    """However many race for one refresh token, one gets a pair, and the session is over. Source: T-B04, T-B05."""
+@pytest.mark.parametrize("keys", ["no keys", "different keys"])
+async def test_of_fifty_at_once_one_wins_and_the_sign_in_ends_500_times(http: httpx.AsyncClient, keys: str) -> None:
+    """However many race for one refresh token, one gets a pair, and the session is over.
+
+    Source: FR-051, T-B04, T-B05.
+    """
     ada = await Person.sign_up(http)
     outcomes: Counter[tuple[int, ...]] = Counter()
     survivors = 0
     for _ in range(500):
         thief = await ada.sign_in()
-        answers = await asyncio.gather(*(thief.refresh() for _ in range(50)))
+        chosen = [uuid4().hex if keys == "different keys" else None for _ in range(50)]
+        answers = await asyncio.gather(*(thief.refresh(key=key) for key in chosen))
         outcomes[tuple(sorted(a.status_code for a in answers))] += 1
         winner = next((a for a in answers if a.status_code == 200), None)
         assert winner is not None
@@ -33,47 +39,74 @@ async def test_of_fifty_at_once_one_wins_and_the_sign_in_ends_500_times(http: ht
         survivors += (await thief.refresh()).status_code != 401
     assert outcomes == {(200,) + (401,) * 49: 500}
     assert survivors == 0
-    print("500 rounds of 50 refreshes: 1 winner each, 0 survivors, 0 errors")
+    print(f"500 rounds of 50 refreshes, {keys}: 1 winner each, 0 survivors, 0 errors")
 
 
+async def test_fifty_at_once_with_one_key_get_one_pair_500_times(http: httpx.AsyncClient) -> None:
+    """However many tabs share a key, all get one pair, and nobody is signed out; a thief's use still ends it.
+
+    Source: FR-051, T-B06.
+    """
+    ada = await Person.sign_up(http)
+    pairs: Counter[int] = Counter()
+    survivors = 0
+    for _ in range(500):
+        person, key = await ada.sign_in(), uuid4().hex
+        stolen = person.refresh_token
+        answers = await asyncio.gather(*(person.refresh(key=key) for _ in range(50)))
+        pairs[len({(answer.status_code, answer.json()["refresh_token"]) for answer in answers})] += 1
+        assert await alive(person.keep(answers[0]))
+        assert (await person.refresh(stolen)).status_code == 401
+        survivors += await alive(person) or (await person.refresh(key=key)).status_code == 200
+    assert pairs == {1: 500}
+    assert survivors == 0
+    print("500 rounds of 50 refreshes with one key: 1 pair each; 500 thefts of the used token: 0 survivors")
+
+
+@pytest.mark.parametrize("keys", ["no keys", "the victim's key"])
 @pytest.mark.parametrize("order", ["thief first", "victim first", "at once"])
-async def test_theft_is_detected_in_every_order_200_times(http: httpx.AsyncClient, order: str) -> None:
+async def test_theft_is_detected_in_every_order_200_times(http: httpx.AsyncClient, order: str, keys: str) -> None:
     """A stolen token is worth nothing once both have used it, and another session is untouched.
 
-    Source: T-B06, T-B07, T-B08.
+    Source: FR-051, T-B06, T-B07, T-B08.
     """
+    key = uuid4().hex if keys == "the victim's key" else None
     ada = await Person.sign_up(http)
     other = await ada.sign_in()
     detected = 0
     for _ in range(200):
         stolen = (await ada.sign_in()).refresh_token
         first, second = Person(http, ada.email), Person(http, ada.email)
+        mine, theirs = (None, key) if order == "thief first" else (key, None)
         if order == "at once":
-            answers = list(await asyncio.gather(first.refresh(stolen), second.refresh(stolen)))
+            answers = list(await asyncio.gather(first.refresh(stolen, key=mine), second.refresh(stolen, key=theirs)))
         else:
-            answers = [await first.refresh(stolen), await second.refresh(stolen)]
+            answers = [await first.refresh(stolen, key=mine), await second.refresh(stolen, key=theirs)]
         assert sorted(a.status_code for a in answers) == [200, 401]
         winner = first.keep(next(a for a in answers if a.status_code == 200))
         detected += not await alive(winner) and (await winner.refresh()).status_code == 401
+        assert (await first.refresh(stolen, key=key)).status_code == 401
     assert detected == 200
     assert await alive(other)
-    print(f"{order}: reuse detected in {detected} of 200")
+    print(f"{order}, {keys}: reuse detected in {detected} of 200")
 
 
 async def test_nothing_survives_a_sign_out_that_races_a_refresh_200_times(http: httpx.AsyncClient) -> None:
-    """Signing out is final, though a refresh races it. Source: T-B13."""
+    """Signing out is final, though a refresh races it, with a key or without. Source: FR-051, T-B13."""
     ada = await Person.sign_up(http)
     survivors, won = 0, 0
-    for _ in range(200):
-        person = await ada.sign_in()
-        out = http.post("/api/auth/signout", json={"refresh_token": person.refresh_token})
-        signed_out, refreshed = await asyncio.gather(out, person.refresh())
+    for number in range(200):
+        person, key = await ada.sign_in(), uuid4().hex if number % 2 else None
+        stale = person.refresh_token
+        out = http.post("/api/auth/signout", json={"refresh_token": stale})
+        signed_out, refreshed = await asyncio.gather(out, person.refresh(key=key))
         assert signed_out.status_code == 200
         assert refreshed.status_code in (200, 401)
         if refreshed.status_code == 200:
             won += 1
             person.keep(refreshed)
-        survivors += await alive(person) or (await person.refresh()).status_code == 200
+        survivors += await alive(person) or (await person.refresh(stale, key=key)).status_code == 200
+        survivors += (await person.refresh(key=key)).status_code == 200
     assert survivors == 0
     print(f"200 races of sign-out against refresh ({won} refreshed first): 0 survivors")
 

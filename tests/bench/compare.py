@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -40,6 +41,7 @@ class Bench:
             "list of 1,000": (4, lambda _: [Request("GET", "/api/tasks", many)]),
             "create": (16, lambda _: [Request("POST", "/api/tasks", token, '{"title": "Buy milk"}') for token in few]),
             "refresh": (8, self.refresh),
+            "refresh with a key": (8, partial(self.refresh, keys=True)),
             "get one, 100 connections": (100, self.get_one),
             "sign-in, cost 12": (4, self.sign_in),
         }
@@ -47,9 +49,9 @@ class Bench:
     def get_one(self, target: Target) -> list[Request]:
         return [Request("GET", f"/api/tasks/{self.owner[token].task_ids[7]}", token) for token in self.few]
 
-    def refresh(self, target: Target) -> list[Request]:
+    def refresh(self, target: Target, *, keys: bool = False) -> list[Request]:
         count = int(REFRESHES_A_SECOND[target.name] * (self.seconds + 1))
-        return refresh_requests(self.tokens, self.people.few, count)
+        return refresh_requests(self.tokens, self.people.few, count, keys=keys)
 
     def sign_in(self, target: Target) -> list[Request]:
         bodies = [f'{{"email": "{person.email}", "password": "{PASSWORD}"}}' for person in self.people.few]
@@ -66,8 +68,9 @@ class Bench:
 
     def check(self, target: Target, work: str, requests: list[Request]) -> None:
         """Hold a sample of the answers against what was stored."""
-        for method, path, token, body in requests[:3]:
+        for method, path, token, body, key in requests[:3]:
             headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+            headers |= {"Idempotency-Key": key} if key else {}
             answer = httpx.request(method, target.url + path, headers=headers, content=body or None, timeout=30)
             assert answer.is_success, (target.name, work, answer.status_code, answer.text)
             found = answer.json()

@@ -28,6 +28,7 @@ class Request(NamedTuple):
     path: str
     token: str = ""
     body: str = ""
+    key: str = ""
 
 
 class People(NamedTuple):
@@ -74,9 +75,10 @@ def access_token(tokens: TokenCodec, person: Person) -> str:
     return tokens.issue(person.id, uuid4(), 0, refresh_id=uuid4(), now=datetime.now(UTC)).access_token
 
 
-def refresh_requests(tokens: TokenCodec, people: list[Person], count: int) -> list[Request]:
+def refresh_requests(tokens: TokenCodec, people: list[Person], count: int, *, keys: bool = False) -> list[Request]:
     """Return refreshes of as many sessions, with valid tokens that nobody has used."""
     now = datetime.now(UTC)
     owners = (people[number % len(people)] for number in range(count))
     pairs = (tokens.issue(person.id, uuid4(), 0, refresh_id=uuid4(), now=now) for person in owners)
-    return [Request("POST", "/api/auth/refresh", "", f'{{"refresh_token": "{pair.refresh_token}"}}') for pair in pairs]
+    bodies = (f'{{"refresh_token": "{pair.refresh_token}"}}' for pair in pairs)
+    return [Request("POST", "/api/auth/refresh", "", body, uuid4().hex if keys else "") for body in bodies]

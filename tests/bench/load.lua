@@ -1,4 +1,4 @@
--- Requests for wrk: one a line in the file that ARGS name, "METHOD PATH TOKEN BODY" separated by tabs, each thread
+-- Requests for wrk: one a line in the file that ARGS name, "METHOD PATH TOKEN BODY KEY" separated by tabs, each thread
 -- from another place in it. Prints one line of figures: requests, errors, seconds, p50 and p99 in microseconds.
 local threads = 0
 
@@ -12,9 +12,10 @@ function init(args)
   for line in io.lines(args[1]) do lines[#lines + 1] = line end
   requests, at, step = {}, number, count
   for i, line in ipairs(lines) do
-    local method, path, token, body = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
+    local method, path, token, body, key = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
     local headers = {}
     if token ~= "" then headers["Authorization"] = "Bearer " .. token end
+    if key ~= "" then headers["Idempotency-Key"] = key end
     if body ~= "" then headers["Content-Type"] = "application/json" else body = nil end
     requests[i] = wrk.format(method, path, headers, body)
   end

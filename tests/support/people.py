@@ -58,8 +58,10 @@ class Person:
         task: dict[str, Any] = answer.json()
         return task
 
-    async def refresh(self, token: str | None = None) -> httpx.Response:
-        return await self.client.post("/api/auth/refresh", json={"refresh_token": token or self.refresh_token})
+    async def refresh(self, token: str | None = None, *, key: str | None = None) -> httpx.Response:
+        body = {"refresh_token": token or self.refresh_token}
+        headers = {"Idempotency-Key": key} if key else {}
+        return await self.client.post("/api/auth/refresh", json=body, headers=headers)
 
 
 def new_email() -> str:
