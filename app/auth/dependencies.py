@@ -125,26 +125,21 @@ def _one_refresh_key(lines: list[str]) -> list[str]:
     return lines
 
 
-async def get_refresh_key(
-    lines: Annotated[
-        list[str] | None,
-        BeforeValidator(
-            _one_refresh_key,
-            json_schema_input_type=Annotated[str, Field(min_length=22, max_length=255, pattern=_REFRESH_KEY)],
-        ),
-        Header(
-            alias="Idempotency-Key",
-            description="At least 128 random bits that you keep with this pair, and send again after a lost answer.",
-            examples=["oT3xVfS9wq0mJk2R7bYcNd"],
-        ),
-    ] = None,
-) -> str | None:
-    """Return the key that whoever refreshes may ask again with."""
-    return lines[0] if lines else None
-
-
 UserDb = Annotated[UserDatabase, Security(_bearer)]
 Auth = Annotated[AuthService, Depends(get_auth)]
 ClientAddress = Annotated[str, Depends(get_address)]
 OptionalBearer = Annotated[str | None, Depends(get_bearer_token)]
-RefreshKey = Annotated[str | None, Depends(get_refresh_key)]
+# A list, so that FastAPI hands over every line of the header.
+RefreshKey = Annotated[
+    list[str] | None,
+    BeforeValidator(
+        _one_refresh_key,
+        json_schema_input_type=Annotated[str, Field(min_length=22, max_length=255, pattern=_REFRESH_KEY)],
+    ),
+    Header(
+        alias="Idempotency-Key",
+        description="At least 128 random bits that you keep with this pair, and send again after a lost answer.",
+        examples=["oT3xVfS9wq0mJk2R7bYcNd"],
+    ),
+]
+"""The key that whoever refreshes may ask again with, alone in its list."""

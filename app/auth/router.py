@@ -100,14 +100,14 @@ async def sign_in(body: SignInBody, auth: Auth, address: ClientAddress) -> Respo
     response_model=TokenRead,
     responses=error_responses(*BODY_ERRORS, InvalidToken, TooManyRequests),
 )
-async def refresh(body: RefreshBody, auth: Auth, key: RefreshKey) -> Response:
+async def refresh(body: RefreshBody, auth: Auth, keys: RefreshKey = None) -> Response:
     """Exchanges a refresh token for a new pair. Each refresh token is good for one use.
 
     Store a random `Idempotency-Key` with each pair and send it when you refresh that pair: after a lost answer
     you get the same one again. Without that key, a token that is presented a second time ends its session, because
     somebody else may have it.
     """
-    return json_response(await auth.refresh(body.refresh_token, key=key))
+    return json_response(await auth.refresh(body.refresh_token, key=keys[0] if keys else None))
 
 
 @public.post("/signout", summary="Sign out", responses=error_responses(*BODY_ERRORS, NotAuthenticated, InvalidToken))
@@ -124,7 +124,7 @@ async def sign_out(auth: Auth, access_token: OptionalBearer, body: SignOutBody |
 
 @oauth.post("/token", summary="OAuth 2 token endpoint", response_model=TokenRead, responses=_OAUTH)
 async def issue_token(
-    form: Annotated[TokenForm, Form()], auth: Auth, address: ClientAddress, key: RefreshKey
+    form: Annotated[TokenForm, Form()], auth: Auth, address: ClientAddress, keys: RefreshKey = None
 ) -> Response:
     """For OAuth client libraries and the Authorize dialog of this page.
 
@@ -132,7 +132,9 @@ async def issue_token(
     `refresh_token` and, as `/api/auth/refresh`, an `Idempotency-Key`. Errors have RFC 6749's `error` beside the
     usual members.
     """
-    return json_response(await grant(auth, address, form, refresh_key=key), headers={"Pragma": "no-cache"})
+    return json_response(
+        await grant(auth, address, form, refresh_key=keys[0] if keys else None), headers={"Pragma": "no-cache"}
+    )
 
 
 @protected.get("/me", summary="Show my account", response_model=UserRead, responses=error_responses(*BEARER_ERRORS))
