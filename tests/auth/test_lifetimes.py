@@ -7,7 +7,6 @@ import pytest
 from jose import jwt
 
 from app.auth.denylist import delete_expired_tokens
-from app.core.database.dsn import parse_database_url
 from app.core.database.pool import Database
 from tests.support.clock import FrozenClock
 from tests.support.people import Person
@@ -16,7 +15,7 @@ from tests.support.settings import make_settings
 
 
 async def prune(url: str) -> int:
-    database = Database(parse_database_url(url), pool_min=1, pool_max=1)
+    database = Database(make_settings(url).dsn, pool_min=1, pool_max=1)
     await database.open()
     try:
         return sum([deleted async for deleted in delete_expired_tokens(database, batch=1000)])

@@ -12,12 +12,12 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 
-LIFE_SECONDS = 3
+LIFE_SECONDS = 5
 
 
 @pytest.fixture
 def api(own_database_url: str, origin: str, tmp_path: Path) -> Iterator[Server]:
-    """The service, with access tokens that expire after three seconds."""
+    """The service, with access tokens that expire within a test."""
     with serving(
         tmp_path,
         DATABASE_URL=own_database_url,

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 import httpx
 import psycopg
@@ -256,10 +256,11 @@ class TestIdempotency:
         assert len({a.content for a in answers}) == 1
 
     async def test_a_key_is_its_owners_own(self, ada: Person, bob: Person) -> None:
-        """Two users may choose the same key."""
-        assert (await self.send(ada, "key", "Ada's")).status_code == 201
-        answer = await self.send(bob, "key", "Bob's")
-        assert (answer.status_code, answer.json()["title"]) == (201, "Bob's")
+        """Two users may choose the same key, and each knows beforehand which id their task will have."""
+        for person, title in ((ada, "Ada's"), (bob, "Bob's")):
+            answer = await self.send(person, "key", title)
+            assert (answer.status_code, answer.json()["title"]) == (201, title)
+            assert answer.json()["id"] == str(uuid5(UUID(person.user["id"]), "key"))
 
     async def test_after_a_deletion_it_is_made_anew(self, ada: Person) -> None:
         """A key may be used again once its task is deleted."""
