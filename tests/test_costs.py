@@ -34,8 +34,9 @@ ROUND_TRIPS = {
     "GET /api/auth/me": 1,
     "POST /api/auth/refresh": 2,  # the limit, the rotation
     "POST /api/auth/signout": 1,
-    "POST /api/auth/signup": 2,  # the limit, the account
-    "POST /api/auth/signin": 5,  # two limits, the account, and both given back
+    "POST /api/auth/signup": 3,  # the limit, the account, the session
+    "POST /api/auth/signin": 6,  # two limits, the account, both given back, the session
+    "GET /api/auth/sessions": 1,
 }
 BODIES: dict[str, Any] = {
     "POST /api/tasks": {"title": "x"},
@@ -70,7 +71,7 @@ async def test_each_operation_is_so_many_round_trips(
     app: FastAPI, executed: Counter[str], operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request waits for the database once wherever it can: the statement that does the work checks the session."""
-    monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 2**128)  # one rotation in eight has one more
+    monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 2**128)  # one in eight has one more
     async with client_of(app) as client:
         ada = await Person.sign_up(client)
         task = await ada.add_task()
@@ -138,7 +139,11 @@ PAGES = {
     "page by cursor": 50,
     "sign-in": 5,
     "refresh": 45,
-    "sign-out": 20,
+    "sign-out": 30,
+    "session begun": 20,
+    "list sessions": 30,  # of a user who has refreshed a hundred times
+    "end a session": 30,
+    "end the others": 50,
     "limit": 10,
 }
 

@@ -1,11 +1,13 @@
-"""What an operator does with accounts: list, deactivate, activate, sign out, delete."""
+"""What an operator does with accounts: list, look at the sessions of one, deactivate, activate, sign out, delete."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
 
 from app.auth import repository
 from app.auth.emails import normalise_email
-from app.auth.repository import ListedUser
+from app.auth.own_sessions import newest_first
+from app.auth.repository import Account, ListedUser
+from app.auth.sessions import ListedSession, select_living_of
 from app.core.database.pool import Database
 from app.core.operator_error import OperatorError
 
@@ -28,6 +30,14 @@ async def list_users(database: Database) -> AsyncIterator[ListedUser]:
         last = batch[-1].email
 
 
+async def list_sessions(database: Database, *, email: str, oldest: datetime) -> list[ListedSession]:
+    """Return the living sessions of an account, those used since `oldest`, newest first. Raises: UserNotFound."""
+    account = await _account(database, email)
+    return newest_first(
+        await select_living_of(database, account.id, token_version=account.token_version, oldest=oldest)
+    )
+
+
 async def deactivate(database: Database, email: str, now: datetime) -> None:
     """Close an account and end its sessions for good. Raises: UserNotFound."""
     _found(await repository.update_active(database, _address(email), is_active=False, now=now), email)
@@ -46,6 +56,12 @@ async def sign_out(database: Database, email: str, now: datetime) -> None:
 async def delete(database: Database, email: str, now: datetime) -> None:
     """Delete an account with all of its tasks. Raises: UserNotFound."""
     _found(await repository.delete_user(database, _address(email)), email)
+
+
+async def _account(database: Database, email: str) -> Account:
+    account = await repository.select_account(database, _address(email), dummy_hash="")
+    _found(account.known, email)
+    return account
 
 
 def _address(email: str) -> str:

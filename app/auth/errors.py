@@ -41,6 +41,14 @@ class NotAuthenticated(ApiError):
     challenge = BEARER_CHALLENGE
 
 
+class SessionNotFound(ApiError):
+    """There is no such session, it has ended, or it is somebody else's: nobody can tell which."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "SESSION_NOT_FOUND"
+    message = "Session not found."
+
+
 class CommonPassword(ValidationFailed):
     """The password is one that guessers try first, and `COMMON_PASSWORDS` refuses those."""
 

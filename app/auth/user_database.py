@@ -32,6 +32,10 @@ class UserDatabase:
         rows = statement.rows(await self._fetch(statement, params))
         return rows[0] if rows else None
 
+    async def fetch_all(self, statement: UserStatement[RowT], **params: Any) -> list[RowT]:
+        """Return every row."""
+        return statement.rows(await self._fetch(statement, params))
+
     async def _fetch(self, statement: UserStatement[Any], params: dict[str, Any]) -> list[tuple[Any, ...]]:
         answer = await self._database.fetch_all(statement.statement, **self._parameters, **params)
         if not answer:

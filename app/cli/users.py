@@ -1,4 +1,7 @@
-"""`users`: list, deactivate, activate, sign out or delete accounts."""
+"""`users`: list, deactivate, activate, sign out or delete accounts, and look at one."""
+
+from datetime import timedelta
+from functools import partial
 
 from app.auth import accounts_admin
 from app.auth.repository import END_EVERY_SESSION
@@ -29,6 +32,16 @@ async def _list_users(database: Database) -> None:
         state = "active" if user.is_active else "inactive"
         line = f"{user.created_at:%Y-%m-%d}  {state:<8}  {user.email}" + (f"  ({user.name})" if user.name else "")
         print(plain(line))
+
+
+def list_sessions(settings: Settings, email: str) -> None:
+    """Print the sessions in which the owner of an account is signed in, newest first."""
+    with reachable_database(settings) as ready:
+        lifetime = timedelta(seconds=ready.refresh_token_seconds)
+        work = partial(accounts_admin.list_sessions, email=email, oldest=system_clock() - lifetime)
+        for session in run_with_pool(ready, work):
+            began, used = (f"{moment:%Y-%m-%d %H:%M}" for moment in (session.created_at, session.last_used_at))
+            print(plain(f"{session.id}  began {began}  used {used}  {session.device or ''}".rstrip()))
 
 
 def change_user(settings: Settings, action: str, email: str) -> None:

@@ -17,6 +17,7 @@ class Guard(NamedTuple):
 
 TOKENS = "app/auth/tokens.py"
 SERVICE = "app/auth/service.py"
+LIFETIMES = "app/auth/lifetimes.py"
 ACCOUNTS = "app/auth/repository.py"
 CALLER_SQL = "app/auth/active_session.py"
 DENYLIST = "app/auth/denylist.py"
@@ -91,7 +92,7 @@ GUARDS = [
     Guard(
         SERVICE, "replace(pair, expires_in=max(0, pair.expires_in - age))", "replace(pair)", f"{AUTH}/test_lifetimes.py"
     ),
-    Guard(SERVICE, "timedelta(days=MAX_REFRESH_TOKEN_DAYS)", "timedelta(days=7)", f"{AUTH}/test_lifetimes.py"),
+    Guard(LIFETIMES, "timedelta(days=MAX_REFRESH_TOKEN_DAYS)", "timedelta(days=7)", f"{AUTH}/test_lifetimes.py"),
     Guard(
         DENYLIST,
         "col(DeniedToken.expires_at) <= func.now()",
