@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
+import app.auth.account_repository
 import app.auth.active_session
 import app.auth.denylist
 import app.auth.repository
@@ -207,8 +208,8 @@ def test_everything_public_says_what_it_is() -> None:
 
 def statements() -> Iterator[tuple[str, str]]:
     """Yield every statement of the service, with those that are compiled when they are first needed."""
-    auth = (app.auth.repository, app.auth.active_session, app.auth.denylist, app.auth.sessions)
-    for module in (app.tasks.repository, *auth):
+    auth = (app.auth.repository, app.auth.account_repository, app.auth.active_session)
+    for module in (app.tasks.repository, *auth, app.auth.denylist, app.auth.sessions):
         for name, value in vars(module).items():
             if isinstance(value, Statement | UserStatement):
                 yield f"{module.__name__}.{name}", sql_of(value)

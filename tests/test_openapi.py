@@ -61,6 +61,7 @@ def test_operation_ids_are_verbs() -> None:
     names = {operation.described["operationId"] for operation in operations(DOCUMENT)}
     tasks = {"list_tasks", "create_task", "get_task", "update_task", "patch_task", "toggle_task", "delete_task"}
     auth = {"sign_up", "sign_in", "refresh", "sign_out", "issue_token", "show_me", "list_sessions", "end_session"}
+    auth |= {"change_me", "change_password", "reset_password", "delete_me"}
     service = {"show_about", "show_health", "show_liveness", "show_readiness"}
     assert names == tasks | auth | service
 

@@ -8,6 +8,7 @@ from app.auth.emails import normalise_email
 from app.auth.own_sessions import newest_first
 from app.auth.repository import Account, ListedUser
 from app.auth.sessions import ListedSession, select_living_of
+from app.auth.tokens import TokenCodec
 from app.core.database.pool import Database
 from app.core.operator_error import OperatorError
 
@@ -19,6 +20,13 @@ class UserNotFound(OperatorError):
 
     def __init__(self, email: str) -> None:
         super().__init__(f"There is no account with the e-mail address {email}.")
+
+
+class UserInactive(OperatorError):
+    """The account is closed, so that a new password would not open it."""
+
+    def __init__(self, email: str) -> None:
+        super().__init__(f"The account {email} is deactivated: activate it first.")
 
 
 async def list_users(database: Database) -> AsyncIterator[ListedUser]:
@@ -36,6 +44,17 @@ async def list_sessions(database: Database, *, email: str, oldest: datetime) -> 
     return newest_first(
         await select_living_of(database, account.id, token_version=account.token_version, oldest=oldest)
     )
+
+
+async def make_reset_token(database: Database, *, tokens: TokenCodec, email: str, now: datetime) -> str:
+    """Return a token with which the owner chooses a new password. Raises: UserNotFound, UserInactive. Source: FR-056.
+
+    Nothing is stored: it is good as long as the account's version is what it names.
+    """
+    account = await _account(database, email)
+    if not account.is_active:
+        raise UserInactive(email)
+    return tokens.issue_reset(account.id, account.token_version, now)
 
 
 async def deactivate(database: Database, email: str, now: datetime) -> None:

@@ -110,14 +110,15 @@ async def refresh(body: RefreshBody, auth: Auth, keys: RefreshKey = None) -> Res
 
 @public.post("/signout", summary="Sign out", responses=error_responses(*BODY_ERRORS, NotAuthenticated, InvalidToken))
 async def sign_out(auth: Auth, access_token: OptionalBearer, body: SignOutBody | None = None) -> Detail:
-    """Ends this session, or with `everywhere` all of them, at once: the access token too.
+    """Ends this session, with `everywhere` all of them, or with `others` all but this one. At once: access tokens too.
 
     Send the access token as bearer, the refresh token in the body, or both; an expired one will do.
     Signing out twice is no error.
     """
     body = body or SignOutBody()
-    await auth.sign_out(access_token, body.refresh_token, everywhere=body.everywhere)
-    return Detail(detail="Signed out everywhere." if body.everywhere else "Signed out.")
+    await auth.sign_out(access_token, body.refresh_token, everywhere=body.everywhere, others=body.others)
+    where = " everywhere" if body.everywhere else " everywhere else" if body.others else ""
+    return Detail(detail=f"Signed out{where}.")
 
 
 @oauth.post("/token", summary="OAuth 2 token endpoint", response_model=TokenRead, responses=_OAUTH)

@@ -79,6 +79,7 @@ Device = Annotated[
 
 # For the document.
 _REFRESH_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoicmVmcmVzaCJ9.x"
+_RESET_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6InByK2p3dCJ9.eyJ0eXBlIjoicmVzZXQifQ.x"
 _TOKENS: dict[str, Any] = {
     "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoiYWNjZXNzIn0.x",
     "refresh_token": _REFRESH_TOKEN,
@@ -132,7 +133,38 @@ class SignOutBody(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"refresh_token": _REFRESH_TOKEN, "everywhere": False}})
 
     refresh_token: str | None = None
-    everywhere: bool = False
+    everywhere: Annotated[bool, Field(description="End all sessions, this one too.")] = False
+    others: Annotated[bool, Field(description="End all sessions but this one.")] = False
+
+
+class NameBody(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"name": "Ada Lovelace"}})
+
+    name: Name
+
+
+class PasswordBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"current_password": "correct horse", "new_password": "correct horse battery"}}
+    )
+
+    current_password: AnyPassword
+    new_password: NewPassword
+
+
+class DeleteBody(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"current_password": "correct horse"}})
+
+    current_password: AnyPassword
+
+
+class ResetBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"token": _RESET_TOKEN, "new_password": "correct horse battery"}}
+    )
+
+    token: Annotated[str, Field(description="What follows `#token=` in the link.")]
+    new_password: NewPassword
 
 
 class TokenForm(BaseModel):

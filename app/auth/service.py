@@ -195,11 +195,13 @@ class AuthService:
         age = max(0, int(now.timestamp()) - int(used_at.timestamp()))
         return msgspec.structs.replace(pair, expires_in=max(0, pair.expires_in - age))
 
-    async def sign_out(self, access_token: str | None, refresh_token: str | None, *, everywhere: bool) -> None:
-        """End the sessions that the tokens belong to, expired or not.
+    async def sign_out(
+        self, access_token: str | None, refresh_token: str | None, *, everywhere: bool, others: bool
+    ) -> None:
+        """End the sessions that the tokens belong to, expired or not; or all but the first one's.
 
         Raises: NotAuthenticated without a token, InvalidToken if none of those given is valid.
-        A refresh token of another user than the access token's is ignored. Source: FR-012, RFC 7009 2.2.
+        A refresh token of another user than the access token's is ignored. Source: FR-012, FR-057, RFC 7009 2.2.
         """
         now = self.clock()
         given: list[tuple[str | None, TokenType]] = [(access_token, "access"), (refresh_token, "refresh")]
@@ -207,12 +209,23 @@ class AuthService:
         if not valid:
             raise InvalidToken if access_token or refresh_token else NotAuthenticated
         first = valid[0]
-        sessions = {claims.session_id: claims for claims in valid if claims.user_id == first.user_id}
-        for claims in sessions.values():
+        if others and not everywhere:
+            await self._end_others(first, now)
+            return
+        given_sessions = {claims.session_id: claims for claims in valid if claims.user_id == first.user_id}
+        for claims in given_sessions.values():
             if everywhere:
                 await repository.update_token_version(self.database, claims, now)
             await self._end_session(claims, "signed_out", now)
         logger.info("signed_out", extra={"user_id": first.user_id, "everywhere": everywhere})
+
+    async def _end_others(self, claims: Claims, now: datetime) -> None:
+        ended = await sessions.end_others(
+            self.database, claims, now, oldest=now - self.lifetime, expires_at=now + ENDED_SESSION_KEPT
+        )
+        if ended:
+            logger.info("session_ended", extra={"user_id": claims.user_id, "others": ended})
+            self.record_event("session_ended")
 
     async def _end_session(self, claims: Claims, reason: denylist.Reason, now: datetime) -> bool:
         expires_at = now + ENDED_SESSION_KEPT

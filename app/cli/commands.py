@@ -8,7 +8,6 @@ from app.core.config import load_settings
 from app.core.operator_error import OperatorError
 
 Given = argparse.Namespace
-Actions = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
 
 
 def _serve(given: Given) -> None:
@@ -71,6 +70,12 @@ def _list_sessions(given: Given) -> None:
     list_sessions(load_settings(), given.email)
 
 
+def _make_reset_link(given: Given) -> None:
+    from app.cli.users import make_reset_link
+
+    make_reset_link(load_settings(), given.email)
+
+
 def _sign_everybody_out(given: Given) -> None:
     from app.cli.users import sign_everybody_out
 
@@ -102,6 +107,7 @@ COMMANDS: dict[str, tuple[Callable[[Given], None], str]] = {
 }
 USER_ACTIONS: dict[str, tuple[Callable[[Given], None], str]] = {
     "sessions": (_list_sessions, "Print the sessions in which the owner of an account is signed in."),
+    "reset": (_make_reset_link, "Print a link with which the owner of an account chooses a new password."),
     "deactivate": (_change_user, "Close an account and end its sessions for good."),
     "activate": (_change_user, "Let the owner of a closed account sign in again."),
     "signout": (_change_user, "End every session of an account."),
@@ -123,7 +129,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _describe_users(actions: Actions) -> None:
+def _describe_users(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     actions.add_parser("list", help="Print every account.").set_defaults(run=_list_users)
     for action, (run, text) in USER_ACTIONS.items():
         command = actions.add_parser(action, help=text)

@@ -66,7 +66,12 @@ GUARDS = [
     Guard(TOKENS, "<= self._lifetimes[kind]:", "<= 10**12:", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "type(n) is int", "isinstance(n, int)", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, " or version not in _VERSIONS", "", f"{AUTH}/test_tokens.py"),
-    Guard(TOKENS, 'if "aud" in said:', "if False:", f"{AUTH}/test_tokens.py"),
+    Guard(
+        TOKENS,
+        'if [said[name] for name in ("aud",) if name in said] != _AUDIENCES[kind]:',
+        "if False:",
+        f"{AUTH}/test_tokens.py",
+    ),
     Guard(TOKENS, "max(issued_at, not_before)", "issued_at", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "if len(members) != len(pairs):", "if False:", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "not isinstance(text, str) or not _UUID.fullmatch(text)", "False", f"{AUTH}/test_tokens.py"),
