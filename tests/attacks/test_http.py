@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -131,6 +132,22 @@ async def test_who_sends_too_much_sees_why(two_workers: Server, token: str, size
             answer = await client.post("/api/tasks", content=whole if framing == "length" else pieces())
             assert (answer.status_code, answer.json()["code"]) == (413, "BODY_TOO_LARGE")
             assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_who_sends_too_much_slowly_is_not_cut_off(two_workers: Server, token: str, framing: str) -> None:
+    """A client on a slow line can send the rest of what is too much, and then reads why it was refused."""
+    piece, count = b"x" * 50_000, 10
+    head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    length = f"Content-Length: {len(piece) * count}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(urlsplit(two_workers.url).port or 0)), timeout=10) as link:
+        link.sendall(head.encode() + (length if framing == "length" else "Transfer-Encoding: chunked\r\n\r\n").encode())
+        for _ in range(count):
+            link.sendall(piece if framing == "length" else f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            time.sleep(0.03)
+        if framing == "chunked":
+            link.sendall(b"0\r\n\r\n")
+        assert link.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
 def test_who_asks_before_sending_too_much_need_not_send_it(two_workers: Server, token: str) -> None:

@@ -14,7 +14,7 @@ from tests.support.server import Server, serving
 @pytest.fixture(scope="module")
 def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
-    with serving(folder, DATABASE_URL=database_url, REFRESH_REUSE_LEEWAY_SECONDS="5") as started:
+    with serving(folder, DATABASE_URL=database_url) as started:
         yield started
 
 

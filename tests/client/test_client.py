@@ -143,7 +143,7 @@ def test_ten_processes_on_one_expired_token_refresh_once(
 
 
 def test_a_lost_answer_signs_nobody_out(server: Server, store: TokenStore, client: TasksClient) -> None:
-    """With a leeway a lost answer signs nobody out, and a lost create makes one task."""
+    """A lost answer signs nobody out, and a lost create makes one task."""
     expire(store)
     unlucky = TasksClient(store, transport=Losing(1))
     assert unlucky._auth.current().access_token

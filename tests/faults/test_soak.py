@@ -1,4 +1,4 @@
-"""Five minutes of everything."""
+"""Some minutes of everything."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
 
-MINUTES = 5
+MINUTES = 3
 
 
 def open_files(target: Target) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
@@ -146,6 +146,41 @@ def test_two_tabs_share_one_refresh(context: BrowserContext, origin: str, api: S
     assert len(refreshes) == 1
     time.sleep(LIFE_SECONDS)
     assert at_once(tabs, lists) == [[[], [], []]] * 2
+
+
+@pytest.mark.slow
+def test_many_tabs_without_a_lock_stay_signed_in(context: BrowserContext, origin: str, api: Server) -> None:
+    """Twenty tabs that cannot lock refresh the same token at the same moment, and all go on. Source: FR-051."""
+    context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
+    tabs = [open_page(context, origin, api) for _ in range(20)]
+    enter(tabs[0], "signUp", new_email())
+    expect_said(tabs[0], re.compile("Hello"))
+    for _ in range(3):
+        tabs[0].evaluate(
+            "() => localStorage.setItem('tokens', "
+            "JSON.stringify({ ...JSON.parse(localStorage.tokens), access_token: 'x.y.z' }))"
+        )
+        assert at_once(tabs, "api.call('GET', '/api/tasks')") == [[]] * 20
+
+
+@pytest.mark.slow
+def test_a_lost_answer_signs_nobody_out(context: BrowserContext, origin: str, api: Server) -> None:
+    """A page whose refresh was answered into the void goes on, reloaded too. Source: FR-051, T-B24."""
+    page = open_page(context, origin, api)
+    enter(page, "signUp", new_email())
+    expect_said(page, re.compile("Hello"))
+    time.sleep(LIFE_SECONDS)
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/api/auth/refresh", lose, times=1)
+    page.click("#reload")
+    expect_said(page, "undefined undefined: Failed to fetch")
+    page.reload()
+    page.click("#reload")
+    expect_said(page, "0 tasks")
 
 
 @pytest.mark.slow

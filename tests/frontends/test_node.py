@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from app.auth.tokens import TokenCodec
+from tests.frontends.conftest import the_wrapper
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 from tests.support.settings import ROOT, SECRET
@@ -97,6 +98,19 @@ def test_jose_reads_the_user_from_an_access_token(project: Path, server: Server)
     assert verified(signed_up["refresh_token"]) == {"refused": "not an access token"}
     assert verified(signed_up["access_token"], "0" * 32) == {"refused": "ERR_JWS_SIGNATURE_VERIFICATION_FAILED"}
     assert verified(expired_token()) == {"refused": "ERR_JWT_EXPIRED"}
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="there is no node to test with: apt-get install nodejs")
+def test_lost_answers_sign_nobody_out(database_url: str, tmp_path: Path) -> None:
+    """A page goes on wherever an answer was cut, in many tabs without a lock, and when it is opened later.
+
+    Source: FR-051, T-B24.
+    """
+    wrapper = tmp_path / "api.mjs"
+    wrapper.write_text(the_wrapper())
+    settings = {"DATABASE_URL": database_url, "ACCESS_TOKEN_EXPIRE_MINUTES": "0.05"}
+    with serving(tmp_path, wait=True, **settings) as api:
+        print(run(SOURCES, "node", "lost.mjs", str(wrapper), api.url, new_email(), PASSWORD))
 
 
 def expired_token() -> str:

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from hashlib import sha256
 from http import HTTPStatus
+from secrets import token_urlsafe
 from typing import TypeVar
 
 import httpx
@@ -22,6 +24,8 @@ T = TypeVar("T")
 
 class TokenAuth(httpx.Auth):
     """Of all threads, processes and asyncio tasks that share a store one refreshes, and the others use its tokens.
+
+    Where its lock does not hold, each gets the same tokens.
 
     Works with `httpx.Client` and `httpx.AsyncClient`. Raises: ApiError, SignedOut, httpx.TransportError.
     """
@@ -53,11 +57,7 @@ class TokenAuth(httpx.Auth):
         """Return newer tokens than these: those that another has stored meanwhile, or those of a refresh."""
         with self.store.locked():
             tokens = self._signed_in()
-            if tokens.access_token != stale.access_token:
-                return tokens
-            fresh = self._refresh(tokens)
-            self.store.write(fresh)
-            return fresh
+            return tokens if tokens.access_token != stale.access_token else self._refreshed(tokens)
 
     def _signed_in(self) -> StoredTokens:
         tokens = self.store.read()
@@ -65,18 +65,23 @@ class TokenAuth(httpx.Auth):
             raise SignedOut("You are not signed in.")
         return tokens
 
-    def _refresh(self, tokens: StoredTokens) -> StoredTokens:
+    def _refreshed(self, tokens: StoredTokens) -> StoredTokens:
         answer = self._post_refresh(tokens)
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            newer = self.store.read()
+            if newer and newer.refresh_token != tokens.refresh_token:
+                return newer
             self.store.clear()
             raise SignedOut("Your session is over.")
-        return stored(tokens.url, tokens.email, accepted(answer))
+        fresh = stored(tokens.url, tokens.email, accepted(answer), key_before=tokens.refresh_key)
+        return self.store.replace(tokens, fresh)
 
     def _post_refresh(self, tokens: StoredTokens) -> httpx.Response:
-        """Ask for new tokens, again after a lost answer: within the server's leeway they are the same."""
+        """Ask for new tokens, again after a lost answer: with the same key they are the same."""
         with httpx.Client(base_url=tokens.url, transport=self._transport, timeout=TIMEOUT_SECONDS) as client:
             body = {"refresh_token": tokens.refresh_token}
-            return until_answered(lambda: client.post("/api/auth/refresh", json=body))
+            headers = {"Idempotency-Key": tokens.refresh_key} if tokens.refresh_key else {}
+            return until_answered(lambda: client.post("/api/auth/refresh", json=body, headers=headers))
 
 
 def until_answered(send: Callable[[], T]) -> T:
@@ -91,10 +96,13 @@ def until_answered(send: Callable[[], T]) -> T:
     raise next((error for error in errors if not isinstance(error, NOT_SENT)), errors[-1])
 
 
-def stored(url: str, email: str, answer: httpx.Response) -> StoredTokens:
-    """Return the tokens in the answer to a sign-up, a sign-in or a refresh."""
+def stored(url: str, email: str, answer: httpx.Response, *, key_before: str | None = None) -> StoredTokens:
+    """Return the tokens in the answer to a sign-up, a sign-in or a refresh, with the key of their own refresh."""
     body = answer.json()
-    return StoredTokens(url, email, body["access_token"], body["refresh_token"], _now() + body["expires_in"])
+    # Derived, so that all who asked for this pair at once, without a lock, go on with one key; secret like the first.
+    before = key_before or token_urlsafe(32)
+    key = sha256(f"{before} {body['refresh_token']}".encode()).hexdigest()
+    return StoredTokens(url, email, body["access_token"], body["refresh_token"], _now() + body["expires_in"], key)
 
 
 def _with(request: httpx.Request, tokens: StoredTokens) -> httpx.Request:

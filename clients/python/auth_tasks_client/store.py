@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,13 +12,17 @@ from tempfile import mkstemp
 
 @dataclass(frozen=True, slots=True)
 class StoredTokens:
-    """A session; `expires_at` is when its access token ends, by this machine's clock in seconds since 1970."""
+    """A session; `expires_at` is when its access token ends, by this machine's clock in seconds since 1970.
+
+    Whoever has `refresh_key` may ask again for the answer to this pair's refresh.
+    """
 
     url: str
     email: str
     access_token: str
     refresh_token: str
     expires_at: float
+    refresh_key: str | None = None
 
 
 class TokenStore:
@@ -37,6 +41,22 @@ class TokenStore:
 
     def write(self, tokens: StoredTokens) -> None:
         """Replace the file as a whole and durably: a session cannot go on without its refresh token."""
+        self._write(tokens, lambda: True)
+
+    def replace(self, old: StoredTokens, new: StoredTokens) -> StoredTokens:
+        """Write, unless newer tokens than `old` have been stored meanwhile, and return those that are stored."""
+        newer: list[StoredTokens] = []
+
+        def is_current() -> bool:
+            stored = self.read()
+            if stored and stored.refresh_token != old.refresh_token:
+                newer.append(stored)
+            return not newer
+
+        self._write(new, is_current)
+        return newer[0] if newer else new
+
+    def _write(self, tokens: StoredTokens, is_wanted: Callable[[], bool]) -> None:
         self._make_folder()
         handle, name = mkstemp(dir=self.path.parent, prefix=self.path.name)  # made with mode 0600
         try:
@@ -44,11 +64,11 @@ class TokenStore:
                 json.dump(asdict(tokens), file)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(self.path)
-        except BaseException:
+            if is_wanted():  # asked at the last moment, for those who cannot lock
+                Path(name).replace(self.path)
+        finally:
             with suppress(FileNotFoundError):
                 Path(name).unlink()
-            raise
 
     def clear(self) -> None:
         """Forget the tokens."""

@@ -1,0 +1,87 @@
+// api.js where answers are lost: cut at every few bytes, many tabs at once without a lock, a page closed and opened later.
+import net from "node:net";
+import { pathToFileURL } from "node:url";
+
+const [, , file, url, email, password] = process.argv;
+const { createApi } = await import(pathToFileURL(file));
+const { hostname, port } = new URL(url);
+
+globalThis.navigator ??= {}; // Node.js 20 has none, and no locks
+
+const items = new Map();
+const store = { getItem: (name) => items.get(name) ?? null, setItem: (name, value) => items.set(name, value) };
+const kept = () => JSON.parse(store.getItem("tokens"));
+const expire = () => store.setItem("tokens", JSON.stringify({ ...kept(), access_token: "x.y.z" }));
+const check = (holds, what) => {
+  if (!holds) throw new Error(what);
+};
+
+// A proxy that cuts the answer to a refresh after so many bytes.
+let cutAfter = Infinity;
+const proxy = net.createServer((here) => {
+  const there = net.connect(port, hostname);
+  let left = Infinity;
+  here.on("data", (data) => {
+    left = data.includes("/api/auth/refresh") ? cutAfter : left;
+    there.write(data);
+  });
+  there.on("data", (data) => {
+    here.write(data.subarray(0, left));
+    left -= data.length;
+    if (left <= 0) here.destroySoon();
+  });
+  for (const end of [here, there]) end.on("error", () => {}).on("close", () => (here.destroy(), there.destroy()));
+});
+await new Promise((listening) => proxy.listen(0, "127.0.0.1", listening));
+const cut = createApi(`http://127.0.0.1:${proxy.address().port}`, store);
+const whole = createApi(url, store);
+
+await whole.signUp({ email, password });
+let lost = 0;
+for (cutAfter = 0; cutAfter < 1800; cutAfter += 9) {
+  expire();
+  const before = kept().refresh_token;
+  await cut.call("GET", "/api/tasks").catch(() => (lost += 1));
+  check(Array.isArray(await whole.call("GET", "/api/tasks")), `signed out by an answer cut after ${cutAfter} bytes`);
+  check(kept().refresh_token !== before, "no new pair");
+}
+check(lost > 100, `${lost} answers lost`);
+
+const tabs = Array.from({ length: 20 }, () => createApi(url, store));
+for (let round = 0; round < 20; round++) {
+  expire();
+  await Promise.all(tabs.map((tab) => tab.call("GET", "/api/tasks")));
+}
+
+// The answer is lost, the page is closed, and opened in 20 tabs when the pair's access token has expired.
+expire();
+cutAfter = 0;
+await cut.call("GET", "/api/tasks").catch(() => {});
+await new Promise((later) => setTimeout(later, 4000));
+await Promise.all(tabs.map((tab) => tab.call("GET", "/api/tasks")));
+
+// An answer that comes when others have gone on replaces nothing.
+expire();
+cutAfter = Infinity;
+const late = cut.call("GET", "/api/tasks");
+for (let round = 0; round < 3; round++) {
+  await whole.call("GET", "/api/tasks");
+  expire();
+}
+await late;
+check(Array.isArray(await whole.call("GET", "/api/tasks")), "signed out by a late answer");
+
+// A thief without the key ends the session, and the page is told to sign in; the device stays known.
+expire();
+const stolen = kept().refresh_token;
+const body = JSON.stringify({ refresh_token: stolen });
+const headers = { "Content-Type": "application/json" };
+await fetch(`${url}/api/auth/refresh`, { method: "POST", headers, body });
+const refusal = await whole.call("GET", "/api/tasks").catch((error) => error);
+check(refusal.status === 401 && kept() === null, "a thief shares the session");
+check(store.getItem("device") === stolen, "the device is forgotten");
+await whole.signIn({ email, password });
+await whole.signOut();
+console.log(`${lost} of 200 answers lost, nobody signed out`);
+proxy.close();
+process.exit(0);
