@@ -91,7 +91,8 @@ async def test_migrating_under_load_fails_nothing(own_database_url: str, tmp_pat
     """
     known = Acknowledged()
     dsn = parse_database_url(own_database_url)
-    with serving(tmp_path, DATABASE_URL=own_database_url, RATE_LIMITS="on", LOG_LEVEL="WARNING") as server:
+    settings = {"RATE_LIMITS": "on", "RATE_LIMIT_REFRESH_SESSION": "100000/minute", "LOG_LEVEL": "WARNING"}
+    with serving(tmp_path, DATABASE_URL=own_database_url, **settings) as server:
         async with writing(server.url, known):
             for _ in range(5):
                 await asyncio.sleep(0.4)
