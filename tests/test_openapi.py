@@ -66,6 +66,16 @@ def test_operation_ids_are_verbs() -> None:
     assert names == tasks | auth | service
 
 
+def test_the_page_reads_as_somebodys_life_with_the_service() -> None:
+    """Who opens Swagger UI meets the operations in their order: signing up first, deleting the account last."""
+    assert [tag["name"] for tag in DOCUMENT["tags"]] == ["auth", "tasks", "service"]
+    auth = [it.described["operationId"] for it in operations(DOCUMENT) if it.described["tags"] == ["auth"]]
+    assert auth == [
+        *("sign_up", "sign_in", "issue_token", "refresh", "show_me", "change_me"),
+        *("change_password", "reset_password", "list_sessions", "end_session", "sign_out", "delete_me"),
+    ]
+
+
 @pytest.mark.parametrize("document", WITH_CONTRACTS)
 def test_every_refusal_has_its_body_and_an_example_of_each_reason(document: dict[str, Any]) -> None:
     """A reader finds the body, the headers and an example of every error of every operation."""
