@@ -123,8 +123,8 @@ ACCOUNT_GUARDS = [
         (ADMIN, "if not account.is_active:", "if False:", "reset"),
         (SESSIONS, "_is_mine = col(Session.user_id) == user_id", "_is_mine = true()", "sessions"),
         (SESSIONS, "col(Session.token_version) == _token_version", "true()", "sessions"),
-        (SESSIONS, ", ~_is_denied, _last", ", _last", "sessions"),
-        (SESSIONS, ", _last_used_at > _oldest)", ")", "sessions"),
+        (SESSIONS, "told.c.has_ended.is_not(true()), ", "", "sessions"),
+        (SESSIONS, ", last_used_at > _oldest)", ")", "sessions"),
         (SESSIONS, "_end(_alive, *session_is_active(), ", "_end(_alive, col(User.id) == user_id, ", "sessions"),
         (SESSIONS, "col(User.token_version) == _token_version)", "true())", "sign_out"),
         (

@@ -1,6 +1,7 @@
 """Signing in: who gets in, and how little the others learn."""
 
 import asyncio
+import logging
 from typing import Any
 
 import httpx
@@ -25,9 +26,17 @@ async def test_an_account_signs_in_with_any_case_of_its_email(client: httpx.Asyn
 
 
 async def test_whoever_cannot_sign_in_gets_one_answer(
-    client: httpx.AsyncClient, ada: Person, bob: Person, connection: psycopg.Connection
+    client: httpx.AsyncClient,
+    ada: Person,
+    bob: Person,
+    connection: psycopg.Connection,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """No byte and no header of the answer tells whether an account exists or is deactivated. Source: T-C01."""
+    """No byte and no header of the answer tells whether an account exists or is deactivated, and each is a failure.
+
+    Source: T-C01, T-H04.
+    """
+    caplog.set_level("INFO")
     connection.execute("UPDATE users SET is_active = false WHERE id = %s", [bob.user["id"]])
     same = {"X-Request-ID": "one"}
     wrong = await sign_in(client, ada.email, "wrong password", headers=same)
@@ -38,6 +47,7 @@ async def test_whoever_cannot_sign_in_gets_one_answer(
     assert wrong.json()["detail"] == "The e-mail address or the password is wrong."
     assert wrong.content == unknown.content == inactive.content
     assert wrong.headers == unknown.headers == inactive.headers
+    assert caplog.messages.count("sign_in_failed") == 3
 
 
 @pytest.mark.parametrize(
@@ -80,15 +90,17 @@ async def test_old_hashes_are_accepted_and_made_anew(
         await person.sign_in()
 
 
-async def test_the_decoys_password_opens_nothing(service: Service) -> None:
+async def test_the_decoys_password_opens_nothing(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     """The hash that is verified for unknown e-mail addresses opens nothing, not even to its own password.
 
-    Source: T-C01.
+    Source: T-C01, T-H04.
     """
     async with service() as client:
+        logging.getLogger().addHandler(caplog.handler)  # starting has taken the log over
         passwords = app_of(client).state.auth.passwords
         passwords.dummy_hash = await passwords.hash(PASSWORD, client="ada")
         assert (await sign_in(client, new_email())).status_code == 401
+        assert caplog.messages.count("sign_in_failed") == 1
 
 
 async def test_sign_ins_beyond_the_queue_are_told_to_come_again(service: Service) -> None:
