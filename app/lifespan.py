@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from app import __version__
 from app.auth.passwords import PasswordHasher
 from app.auth.service import AuthService
-from app.auth.tokens import TokenCodec
+from app.auth.tokens import make_codec
 from app.core.config import Settings
 from app.core.database.migrations import upgrade
 from app.core.logging import configure_logging, get_logger
@@ -57,16 +57,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _make_auth(app: FastAPI) -> AuthService:
     settings: Settings = app.state.settings
-    previous = settings.better_auth_secret_previous
     return AuthService(
         app.state.database,
         settings,
-        tokens=TokenCodec(
-            settings.better_auth_secret.get_secret_value(),
-            previous.get_secret_value() if previous else None,
-            access_seconds=settings.access_token_seconds,
-            refresh_seconds=settings.refresh_token_seconds,
-        ),
+        tokens=make_codec(settings),
         passwords=PasswordHasher(cost=settings.password_hash_cost, queue_seconds=settings.hash_queue_seconds),
         limiter=_make_limiter(app),
         clock=app.state.clock,

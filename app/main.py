@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from app import __version__
-from app.auth import router as auth_routes
-from app.auth.service import AUTH_EVENTS
+from app.auth import routes as auth_routes
+from app.auth.events import AUTH_EVENTS
 from app.contracts.registry import choose
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings, SettingsError, load_settings
@@ -31,8 +31,8 @@ Every error has a sentence for people in `detail` and a constant for programs in
 `X-Request-ID`; the logs have it too.
 """
 TAGS = [
+    {"name": "auth", "description": "Your account, the tokens that sign you in, and the sessions that they belong to."},
     {"name": "tasks", "description": "Your own tasks; nobody else's can be seen."},
-    {"name": "auth", "description": "Your account, and the tokens that sign you in."},
     {"name": "service", "description": "What this is, and whether it works."},
 ]
 
@@ -58,9 +58,9 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     app.state.database = Database(
         settings.dsn, pool_min=settings.database_pool_min, pool_max=settings.database_pool_max
     )
-    for router in (task_routes, auth_routes.public, auth_routes.protected, auth_routes.oauth, health.router):
+    for routes in (task_routes.routes, auth_routes.in_order(), health.router.routes):
         # Not include_router: FastAPI 0.165 would match every request twice, and 405 would not know all methods.
-        app.router.routes.extend(router.routes)
+        app.router.routes.extend(routes)
     contracts = choose(settings.api_contracts)
     for contract in contracts:
         app.router.routes.extend(contract.routes)

@@ -1,10 +1,10 @@
 """Every table of the service: the migrations and a restore import this module to know all of them."""
 
-from app.auth.models import DeniedToken, User
+from app.auth.models import DeniedToken, Session, User
 from app.core.database.table import SQLModel
 from app.core.rate_limits.database import RateLimitCounter
 from app.tasks.models import Task
 
-__all__ = ["DeniedToken", "RateLimitCounter", "Task", "User"]
+__all__ = ["DeniedToken", "RateLimitCounter", "Session", "Task", "User"]
 
 metadata = SQLModel.metadata

@@ -2,9 +2,12 @@
 
 import time
 
+import psycopg
 from alembic import op
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+
+from app.core.database.distribution import distribute_new, is_distributed
 
 # A statement that waits for a table's lock makes all later ones wait too: it waits briefly, and is tried again.
 LOCK_MILLISECONDS = 100
@@ -34,6 +37,34 @@ def add_column(table: str, definition: str) -> None:
 def drop_column(table: str, name: str) -> None:
     """Drop a column; no row is written."""
     _as_soon_as_possible(f"ALTER TABLE {table} DROP COLUMN IF EXISTS {name}")
+
+
+def make_table(name: str, *parts: str) -> None:
+    """Make a table that refers to no other: nobody waits."""
+    op.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(parts)})")
+
+
+def distribute_with_tasks(name: str) -> None:
+    """Divide a new table by the user, where the others are divided among nodes."""
+    if op.get_context().as_sql:
+        return
+    connection = op.get_bind().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    if is_distributed(connection):
+        distribute_new(connection, name)
+
+
+def add_foreign_key(table: str, column: str, target: str, *, name: str) -> None:
+    """Let a new, empty table refer to another, as soon as nobody writes to that one."""
+    _as_soon_as_possible(
+        f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}, "
+        f"ADD CONSTRAINT {name} FOREIGN KEY ({column}) REFERENCES {target}"
+    )
+
+
+def drop_table(name: str) -> None:
+    """Drop a table, as soon as nobody uses it or what it refers to."""
+    _as_soon_as_possible(f"DROP TABLE IF EXISTS {name}")
 
 
 def replace_primary_key(table: str, *columns: str) -> None:

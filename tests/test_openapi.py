@@ -60,9 +60,20 @@ def test_operation_ids_are_verbs() -> None:
     """Generated clients have functions with names that one can guess."""
     names = {operation.described["operationId"] for operation in operations(DOCUMENT)}
     tasks = {"list_tasks", "create_task", "get_task", "update_task", "patch_task", "toggle_task", "delete_task"}
-    auth = {"sign_up", "sign_in", "refresh", "sign_out", "issue_token", "show_me"}
+    auth = {"sign_up", "sign_in", "refresh", "sign_out", "issue_token", "show_me", "list_sessions", "end_session"}
+    auth |= {"change_me", "change_password", "reset_password", "delete_me"}
     service = {"show_about", "show_health", "show_liveness", "show_readiness"}
     assert names == tasks | auth | service
+
+
+def test_the_page_reads_as_somebodys_life_with_the_service() -> None:
+    """Who opens Swagger UI meets the operations in their order: signing up first, deleting the account last."""
+    assert [tag["name"] for tag in DOCUMENT["tags"]] == ["auth", "tasks", "service"]
+    auth = [it.described["operationId"] for it in operations(DOCUMENT) if it.described["tags"] == ["auth"]]
+    assert auth == [
+        *("sign_up", "sign_in", "issue_token", "refresh", "show_me", "change_me"),
+        *("change_password", "reset_password", "list_sessions", "end_session", "sign_out", "delete_me"),
+    ]
 
 
 @pytest.mark.parametrize("document", WITH_CONTRACTS)

@@ -1,11 +1,14 @@
-"""What an operator does with accounts: list, deactivate, activate, sign out, delete."""
+"""What an operator does with accounts: list, look at the sessions of one, deactivate, activate, sign out, delete."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
 
 from app.auth import repository
 from app.auth.emails import normalise_email
-from app.auth.repository import ListedUser
+from app.auth.own_sessions import newest_first
+from app.auth.repository import Account, ListedUser
+from app.auth.sessions import ListedSession, select_living_of
+from app.auth.tokens import TokenCodec
 from app.core.database.pool import Database
 from app.core.operator_error import OperatorError
 
@@ -19,6 +22,13 @@ class UserNotFound(OperatorError):
         super().__init__(f"There is no account with the e-mail address {email}.")
 
 
+class UserInactive(OperatorError):
+    """The account is closed, so that a new password would not open it."""
+
+    def __init__(self, email: str) -> None:
+        super().__init__(f"The account {email} is deactivated: activate it first.")
+
+
 async def list_users(database: Database) -> AsyncIterator[ListedUser]:
     """Yield every account in order of its e-mail address, however many there are."""
     last = ""
@@ -26,6 +36,25 @@ async def list_users(database: Database) -> AsyncIterator[ListedUser]:
         for user in batch:
             yield user
         last = batch[-1].email
+
+
+async def list_sessions(database: Database, *, email: str, oldest: datetime) -> list[ListedSession]:
+    """Return the living sessions of an account, those used since `oldest`, newest first. Raises: UserNotFound."""
+    account = await _account(database, email)
+    return newest_first(
+        await select_living_of(database, account.id, token_version=account.token_version, oldest=oldest)
+    )
+
+
+async def make_reset_token(database: Database, *, tokens: TokenCodec, email: str, now: datetime) -> str:
+    """Return a token with which the owner chooses a new password. Raises: UserNotFound, UserInactive. Source: FR-056.
+
+    Nothing is stored: it is good as long as the account's version is what it names.
+    """
+    account = await _account(database, email)
+    if not account.is_active:
+        raise UserInactive(email)
+    return tokens.issue_reset(account.id, account.token_version, now)
 
 
 async def deactivate(database: Database, email: str, now: datetime) -> None:
@@ -46,6 +75,12 @@ async def sign_out(database: Database, email: str, now: datetime) -> None:
 async def delete(database: Database, email: str, now: datetime) -> None:
     """Delete an account with all of its tasks. Raises: UserNotFound."""
     _found(await repository.delete_user(database, _address(email)), email)
+
+
+async def _account(database: Database, email: str) -> Account:
+    account = await repository.select_account(database, _address(email), dummy_hash="")
+    _found(account.known, email)
+    return account
 
 
 def _address(email: str) -> str:

@@ -18,6 +18,12 @@ class UserRow(Row):
     created_at: datetime
 
 
+class Credentials(Row):
+    id: UUID
+    email: str
+    password_hash: str
+
+
 user_columns = (col(User.id), col(User.email), col(User.name), col(User.created_at))
 
 # Restricts every table of a statement: what belongs to a user is found by the user's id.
@@ -72,3 +78,6 @@ class UserStatement(Generic[RowT]):
 
 
 SELECT_ACTIVE_USER = Statement(select(*user_columns).where(*session_is_active()), UserRow)
+SELECT_CREDENTIALS = Statement(
+    select(col(User.id), col(User.email), col(User.password_hash)).where(*session_is_active()), Credentials
+)

@@ -40,7 +40,7 @@ from app.core.database.statement import Row, Statement
 COUNTED_EXACTLY = 100_000
 _FIRST = UUID(int=0)
 
-_COLUMNS = ["id", "session_id", "user_id", "reason", "denied_at", "expires_at"]
+COLUMNS = ["id", "session_id", "user_id", "reason", "denied_at", "expires_at"]
 
 Reason = Literal["reused", "signed_out"]
 
@@ -67,7 +67,7 @@ _key_hash = bindparam("key_hash", type_=LargeBinary)
 END_SESSION = Statement(
     insert(DeniedToken)
     .from_select(
-        _COLUMNS,
+        COLUMNS,
         select(_session_id, _session_id, user_id, bindparam("reason", type_=String), _now, _expires_at)
         .select_from(User)
         .where(col(User.id) == user_id, is_not_denied)
@@ -80,7 +80,7 @@ END_SESSION = Statement(
 ROTATE = Statement(
     insert(DeniedToken)
     .from_select(
-        [*_COLUMNS, "key_hash"],
+        [*COLUMNS, "key_hash"],
         select(_token_id, _session_id, user_id, literal_column("'used'", String), _now, _expires_at, _key_hash)
         .select_from(User)
         .where(*session_is_active())
@@ -214,7 +214,13 @@ async def delete_expired_tokens_of(database: Database, user_id: UUID, *, batch: 
 
 async def delete_expired_tokens(database: Database, *, batch: int) -> AsyncIterator[int]:
     """Delete every row that no valid token needs, of `batch` users at a time, and yield how many each time."""
+    async for user_ids in user_batches(database, batch=batch):
+        yield len(await database.fetch_all(PRUNE, user_ids=user_ids))
+
+
+async def user_batches(database: Database, *, batch: int) -> AsyncIterator[list[UUID]]:
+    """Yield the ids of all users, so many at a time."""
     after = _FIRST
     while users := await database.fetch_all(SELECT_USER_IDS, after=after, batch=batch):
         after = users[-1].id
-        yield len(await database.fetch_all(PRUNE, user_ids=[user.id for user in users]))
+        yield [user.id for user in users]

@@ -1,9 +1,11 @@
 """What a router needs to know of who is asking: `UserDb` in a signature is all of it."""
 
 import re
+from itertools import islice
 from typing import Annotated, Any, ClassVar
+from uuid import UUID
 
-from fastapi import Depends, Header, Request, Security
+from fastapi import Depends, Header, Path, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BeforeValidator, Field
@@ -16,9 +18,11 @@ from app.auth.errors import (
     InvalidToken,
     NotAuthenticated,
 )
+from app.auth.models import DEVICE_LENGTH
 from app.auth.service import AuthService
 from app.auth.user_database import UserDatabase
 from app.core.errors import InternalError, MalformedBody, ServiceUnavailable
+from app.core.fields import UUID_TEXT
 from app.core.http.client_address import client_address
 from app.core.http.routing import FORM, ApiRoute, Guard, StrictRequest
 
@@ -108,6 +112,12 @@ async def get_address(request: Request) -> str:
     return client_address(request, (await get_auth(request)).settings.trusted_proxies)
 
 
+async def get_user_agent(request: Request) -> str | None:
+    """Return what the client calls itself, as much of it as a device's name may have; None if nothing can be seen."""
+    printable = filter(str.isprintable, request.headers.get("user-agent", ""))
+    return "".join(islice(printable, DEVICE_LENGTH)).strip() or None
+
+
 _bearer = _Bearer(
     tokenUrl="api/auth/token",
     refreshUrl="api/auth/token",
@@ -115,6 +125,17 @@ _bearer = _Bearer(
     description="Sign in with your e-mail address as the username. Leave the client fields empty.",
 )
 
+_NO_SESSION = UUID(int=0)
+
+
+def _session_id(text: Any) -> UUID:
+    """Read the id; text that is no UUID becomes the id of no session, so that the error is the same."""
+    return UUID(text) if UUID_TEXT.fullmatch(text) else _NO_SESSION
+
+
+SessionId = Annotated[
+    UUID, BeforeValidator(_session_id, json_schema_input_type=UUID), Path(description="The session's id.")
+]
 _REFRESH_KEY = r"^[\x21-\x7e]{22,255}$"
 
 
@@ -128,6 +149,7 @@ def _one_refresh_key(lines: list[str]) -> list[str]:
 UserDb = Annotated[UserDatabase, Security(_bearer)]
 Auth = Annotated[AuthService, Depends(get_auth)]
 ClientAddress = Annotated[str, Depends(get_address)]
+UserAgent = Annotated[str | None, Depends(get_user_agent)]
 OptionalBearer = Annotated[str | None, Depends(get_bearer_token)]
 # A list, so that FastAPI hands over every line of the header.
 RefreshKey = Annotated[

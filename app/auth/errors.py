@@ -1,6 +1,7 @@
 """The errors of accounts and sessions, each with its status, code and one sentence."""
 
 from http import HTTPStatus
+from typing import Self
 
 from app.core.errors import ApiError, ValidationFailed
 
@@ -41,19 +42,42 @@ class NotAuthenticated(ApiError):
     challenge = BEARER_CHALLENGE
 
 
+class SessionNotFound(ApiError):
+    """There is no such session, it has ended, or it is somebody else's: nobody can tell which."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "SESSION_NOT_FOUND"
+    message = "Session not found."
+
+
 class CommonPassword(ValidationFailed):
     """The password is one that guessers try first, and `COMMON_PASSWORDS` refuses those."""
 
-    def __init__(self) -> None:
+    def __init__(self, field: str = "password") -> None:
         super().__init__(
             [
                 {
-                    "field": "password",
+                    "field": field,
                     "message": "is one of the most common ones, choose another",
                     "code": "common_password",
                 }
             ]
         )
+
+
+class WrongPassword(ValidationFailed):
+    """Somebody who is signed in mistyped their password: no 401, on which clients would refresh and send it again."""
+
+    code = "WRONG_PASSWORD"
+    message = "The current password is wrong."
+
+    def __init__(self) -> None:
+        super().__init__([{"field": "current_password", "message": "is wrong", "code": "wrong_password"}])
+        self.detail = self.message
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls()
 
 
 class OAuthError(ApiError):

@@ -6,7 +6,9 @@ from app.auth.service import AuthService
 from app.auth.tokens import TokenPair
 
 
-async def grant(auth: AuthService, address: str, form: TokenForm, *, refresh_key: str | None) -> TokenPair:
+async def grant(
+    auth: AuthService, address: str, form: TokenForm, *, refresh_key: str | None, user_agent: str | None
+) -> TokenPair:
     """Return tokens for the form's grant. Raises: UnsupportedGrantType, InvalidOAuthRequest, and the operation's."""
     if form.grant_type == "refresh_token":
         if form.refresh_token is None:
@@ -16,4 +18,5 @@ async def grant(auth: AuthService, address: str, form: TokenForm, *, refresh_key
         raise UnsupportedGrantType
     if form.username is None or form.password is None:
         raise InvalidOAuthRequest
-    return (await auth.sign_in(address, email=form.username, password=form.password)).tokens
+    device = form.device or user_agent
+    return (await auth.sign_in(address, email=form.username, password=form.password, device=device)).tokens

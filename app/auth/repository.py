@@ -101,7 +101,7 @@ UPDATE_PASSWORD_HASH = Statement(
     .returning(col(User.id)),
     Id,
 )
-_ended: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated_at": bindparam("now")}
+ended: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated_at": bindparam("now")}
 _of_email = col(User.email) == bindparam("which")
 
 # The token's own session may have ended: after a reuse has ended it, its owner may still sign out everywhere with it.
@@ -109,7 +109,7 @@ _of_email = col(User.email) == bindparam("which")
 END_ALL_SESSIONS = Statement(
     update(User)
     .where(col(User.id) == user_id, col(User.token_version) == bindparam("old_version", type_=Integer))
-    .values(**_ended)
+    .values(**ended)
     .returning(col(User.id)),
     Id,
 )
@@ -126,9 +126,9 @@ END_EVERY_SESSION = Statement(
     ),
     NoRow,
 )
-END_SESSIONS_OF = Statement(update(User).where(_of_email).values(**_ended).returning(col(User.id)), Id)
+END_SESSIONS_OF = Statement(update(User).where(_of_email).values(**ended).returning(col(User.id)), Id)
 UPDATE_ACTIVE = Statement(
-    update(User).where(_of_email).values(**_ended, is_active=bindparam("active")).returning(col(User.id)), Id
+    update(User).where(_of_email).values(**ended, is_active=bindparam("active")).returning(col(User.id)), Id
 )
 DELETE_USER = Statement(delete(User).where(_of_email).returning(col(User.id)), Id)
 SELECT_USERS = Statement(

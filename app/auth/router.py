@@ -8,14 +8,12 @@ from fastapi import Form
 from starlette.responses import Response
 
 from app.auth.dependencies import (
-    BEARER_ERRORS,
     Auth,
-    BearerRoute,
     ClientAddress,
     OAuthRoute,
     OptionalBearer,
     RefreshKey,
-    UserDb,
+    UserAgent,
 )
 from app.auth.errors import (
     EmailTaken,
@@ -37,7 +35,6 @@ from app.auth.schemas import (
     SignUpBody,
     TokenForm,
     TokenRead,
-    UserRead,
 )
 from app.auth.service import NewSession
 from app.core.errors import (
@@ -53,7 +50,6 @@ from app.core.http.json import json_response
 from app.core.http.routing import make_router
 
 public = make_router(prefix="/api/auth", tag="auth")
-protected = make_router(prefix="/api/auth", tag="auth", route_class=BearerRoute)
 oauth = make_router(prefix="/api/auth", tag="auth", route_class=OAuthRoute)
 
 _OAUTH = error_responses(
@@ -70,13 +66,14 @@ _OAUTH = error_responses(
     response_model=SignedInRead,
     responses=error_responses(*BODY_ERRORS, EmailTaken, TooManyRequests),
 )
-async def sign_up(body: SignUpBody, auth: Auth, address: ClientAddress) -> Response:
+async def sign_up(body: SignUpBody, auth: Auth, address: ClientAddress, user_agent: UserAgent) -> Response:
     """Creates an account and signs it in at once: the answer has the user and both tokens.
 
     The e-mail address is compared without regard to case. The password needs 8 to 128 characters; any
     characters may be used.
     """
-    session = await auth.sign_up(address, email=body.email, password=body.password.get_secret_value(), name=body.name)
+    password, device = body.password.get_secret_value(), body.device or user_agent
+    session = await auth.sign_up(address, email=body.email, password=password, name=body.name, device=device)
     return session_response(session, HTTPStatus.CREATED)
 
 
@@ -86,12 +83,13 @@ async def sign_up(body: SignUpBody, auth: Auth, address: ClientAddress) -> Respo
     response_model=SignedInRead,
     responses=error_responses(*BODY_ERRORS, InvalidCredentials, TooManyRequests),
 )
-async def sign_in(body: SignInBody, auth: Auth, address: ClientAddress) -> Response:
+async def sign_in(body: SignInBody, auth: Auth, address: ClientAddress, user_agent: UserAgent) -> Response:
     """Opens a session of its own on this device. A wrong password and an unknown e-mail get the same answer."""
-    password = body.password.get_secret_value()
-    return session_response(
-        await auth.sign_in(address, email=body.email, password=password, refresh_token=body.refresh_token)
+    password, device = body.password.get_secret_value(), body.device or user_agent
+    session = await auth.sign_in(
+        address, email=body.email, password=password, device=device, refresh_token=body.refresh_token
     )
+    return session_response(session)
 
 
 @public.post(
@@ -112,19 +110,24 @@ async def refresh(body: RefreshBody, auth: Auth, keys: RefreshKey = None) -> Res
 
 @public.post("/signout", summary="Sign out", responses=error_responses(*BODY_ERRORS, NotAuthenticated, InvalidToken))
 async def sign_out(auth: Auth, access_token: OptionalBearer, body: SignOutBody | None = None) -> Detail:
-    """Ends this session, or with `everywhere` all of them, at once: the access token too.
+    """Ends this session, with `everywhere` all of them, or with `others` all but this one. At once: access tokens too.
 
     Send the access token as bearer, the refresh token in the body, or both; an expired one will do.
     Signing out twice is no error.
     """
     body = body or SignOutBody()
-    await auth.sign_out(access_token, body.refresh_token, everywhere=body.everywhere)
-    return Detail(detail="Signed out everywhere." if body.everywhere else "Signed out.")
+    await auth.sign_out(access_token, body.refresh_token, everywhere=body.everywhere, others=body.others)
+    where = " everywhere" if body.everywhere else " everywhere else" if body.others else ""
+    return Detail(detail=f"Signed out{where}.")
 
 
 @oauth.post("/token", summary="OAuth 2 token endpoint", response_model=TokenRead, responses=_OAUTH)
 async def issue_token(
-    form: Annotated[TokenForm, Form()], auth: Auth, address: ClientAddress, keys: RefreshKey = None
+    form: Annotated[TokenForm, Form()],
+    auth: Auth,
+    address: ClientAddress,
+    user_agent: UserAgent,
+    keys: RefreshKey = None,
 ) -> Response:
     """For OAuth client libraries and the Authorize dialog of this page.
 
@@ -132,15 +135,8 @@ async def issue_token(
     `refresh_token` and, as `/api/auth/refresh`, an `Idempotency-Key`. Errors have RFC 6749's `error` beside the
     usual members.
     """
-    return json_response(
-        await grant(auth, address, form, refresh_key=keys[0] if keys else None), headers={"Pragma": "no-cache"}
-    )
-
-
-@protected.get("/me", summary="Show my account", response_model=UserRead, responses=error_responses(*BEARER_ERRORS))
-async def show_me(db: UserDb) -> Response:
-    """Returns the account that the access token belongs to."""
-    return json_response(await db.get_user())
+    pair = await grant(auth, address, form, refresh_key=keys[0] if keys else None, user_agent=user_agent)
+    return json_response(pair, headers={"Pragma": "no-cache"})
 
 
 def session_response(session: NewSession, status: HTTPStatus = HTTPStatus.OK) -> Response:

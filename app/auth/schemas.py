@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from app.auth.emails import normalise_email
-from app.auth.models import NAME_LENGTH
+from app.auth.models import DEVICE_LENGTH, NAME_LENGTH
 from app.auth.passwords import MAX_INPUT_LENGTH, MAX_LENGTH, MIN_LENGTH, normalise_password
 from app.core.fields import NO_NUL, storable
 from app.core.http.error_responses import Problem
@@ -67,10 +67,19 @@ AnyPassword = Annotated[
 ]
 _Name = Annotated[str, Field(max_length=NAME_LENGTH, json_schema_extra={"pattern": NO_NUL}), AfterValidator(storable)]
 Name = Annotated[_Name | None, BeforeValidator(_blank_is_none)]
+_Device = Annotated[
+    str, Field(max_length=DEVICE_LENGTH, json_schema_extra={"pattern": NO_NUL}), AfterValidator(storable)
+]
+Device = Annotated[
+    _Device | None,
+    BeforeValidator(_blank_is_none),
+    Field(description="What to call this device in the list of sessions; otherwise its User-Agent."),
+]
 
 
 # For the document.
 _REFRESH_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoicmVmcmVzaCJ9.x"
+_RESET_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6InByK2p3dCJ9.eyJ0eXBlIjoicmVzZXQifQ.x"
 _TOKENS: dict[str, Any] = {
     "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoiYWNjZXNzIn0.x",
     "refresh_token": _REFRESH_TOKEN,
@@ -99,6 +108,7 @@ class SignUpBody(Body):
     email: Email
     password: NewPassword
     name: Name = None
+    device: Device = None
 
 
 class SignInBody(Body):
@@ -106,6 +116,7 @@ class SignInBody(Body):
 
     email: Email
     password: AnyPassword
+    device: Device = None
     refresh_token: Annotated[
         str | None,
         Field(description="A refresh token of this account, used or expired: this device has failures of its own."),
@@ -122,7 +133,38 @@ class SignOutBody(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"refresh_token": _REFRESH_TOKEN, "everywhere": False}})
 
     refresh_token: str | None = None
-    everywhere: bool = False
+    everywhere: Annotated[bool, Field(description="End all sessions, this one too.")] = False
+    others: Annotated[bool, Field(description="End all sessions but this one.")] = False
+
+
+class NameBody(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"name": "Ada Lovelace"}})
+
+    name: Name
+
+
+class PasswordBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"current_password": "correct horse", "new_password": "correct horse battery"}}
+    )
+
+    current_password: AnyPassword
+    new_password: NewPassword
+
+
+class DeleteBody(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"current_password": "correct horse"}})
+
+    current_password: AnyPassword
+
+
+class ResetBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"token": _RESET_TOKEN, "new_password": "correct horse battery"}}
+    )
+
+    token: Annotated[str, Field(description="What follows `#token=` in the link.")]
+    new_password: NewPassword
 
 
 class TokenForm(BaseModel):
@@ -138,6 +180,7 @@ class TokenForm(BaseModel):
     username: Annotated[str | None, Field(description="The e-mail address, for `password`.")] = None
     password: Annotated[str | None, Field(json_schema_extra={"format": "password"})] = None
     refresh_token: Annotated[str | None, Field(description="For `refresh_token`.")] = None
+    device: Device = None
 
 
 class OAuthProblem(Problem):
@@ -170,6 +213,30 @@ class SignedInRead(TokenRead):
     model_config = ConfigDict(json_schema_extra={"example": {**_TOKENS, "user": _USER}})
 
     user: UserRead
+
+
+class SessionRead(BaseModel):
+    """A session in which somebody is signed in; `current` is the one that asks."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": "0d2f7b2c-5d1b-4e0c-9f0e-6b6f0f2f7c11",
+                "device": "Ada's telephone",
+                "created_at": "2026-01-07T10:00:00.123456Z",
+                "last_used_at": "2026-01-09T18:30:00.123456Z",
+                "current": True,
+            }
+        }
+    )
+
+    id: UUID
+    device: str | None
+    created_at: datetime
+    last_used_at: Annotated[
+        datetime, Field(description="When it began or its tokens were last refreshed, whichever is later.")
+    ]
+    current: bool
 
 
 class Detail(BaseModel):

@@ -9,36 +9,26 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from app.auth import denylist, repository
+from app.auth import denylist, repository, sessions
 from app.auth.active_session import UserRow
 from app.auth.common_passwords import is_common
 from app.auth.emails import normalise_email
 from app.auth.errors import CommonPassword, EmailTaken, InvalidCredentials, InvalidToken, NotAuthenticated
+from app.auth.events import logger
+from app.auth.lifetimes import DENYLIST_GRACE, ENDED_SESSION_KEPT, kept_after_use
 from app.auth.passwords import PasswordHasher
 from app.auth.principal import Principal
 from app.auth.tokens import Claims, TokenCodec, TokenPair, TokenType, successor_id
 from app.auth.user_database import UserDatabase
 from app.core.clock import Clock
-from app.core.config import MAX_REFRESH_TOKEN_DAYS, Settings
+from app.core.config import Settings
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.errors import TooManyRequests
-from app.core.logging import get_logger
 from app.core.rate_limits.limiter import RateLimiter
 
-logger = get_logger("app.auth")
-
-AUTH_EVENTS = ("sign_in_failed", "sign_in_locked", "refresh_reuse_detected")
-
-# A row of the denylist stays this long after its last token has expired, because clocks may differ.
-DENYLIST_GRACE = timedelta(days=1)
-# One rotation in so many deletes expired rows, more than all of them add, so that they become fewer.
+# One rotation and one sign-in in so many deletes old rows, more than all of them add, so that they become fewer.
 PRUNE_EVERY = 8
 PRUNE_BATCH_ON_REFRESH = 40
-# As long as a token of the session can be valid under any setting. The current refresh lifetime would not do: a token's
-# lifetime is judged by the setting, so that lowering it, signing out, pruning and raising it again would make valid
-# again what had been signed out, and the lifetimes of the session's other tokens are not known. It costs one row a
-# sign-out, where a session that is in use for a day leaves 96 for its refreshes.
-ENDED_SESSION_KEPT = timedelta(days=MAX_REFRESH_TOKEN_DAYS) + DENYLIST_GRACE
 
 
 class NewSession(NamedTuple):
@@ -69,27 +59,31 @@ class AuthService:
         self.limiter = limiter
         self.clock = clock
         self.record_event = record_event
+        self.lifetime = timedelta(seconds=settings.refresh_token_seconds)
 
-    async def sign_up(self, address: str, *, email: str, password: str, name: str | None) -> NewSession:
+    async def sign_up(
+        self, address: str, *, email: str, password: str, name: str | None, device: str | None
+    ) -> NewSession:
         """Make an account and open its first session. Raises: TooManyRequests, CommonPassword, EmailTaken.
 
-        Source: FR-001, FR-005.
+        If the database fails between the two, there is the account, and its owner signs in. Source: FR-001, FR-005.
         """
         await self.limiter.hit("signup-address", address, self.settings.rate_limit_signup_address)
         if self.settings.common_passwords == "refuse" and is_common(password, email):
             raise CommonPassword
         # Before the insert, so that a taken e-mail takes as long.
         password_hash = await self.passwords.hash(password, client=address)
-        now = self.clock()
         user = await repository.insert_user(
-            self.database, uuid4(), email=email, name=name, password_hash=password_hash, now=now
+            self.database, uuid4(), email=email, name=name, password_hash=password_hash, now=self.clock()
         )
         if user is None:
             raise EmailTaken
         logger.info("signed_up", extra={"user_id": user.id})
-        return self._begin_session(user, 0, now)
+        return await self._begin_session(user, 0, device)
 
-    async def sign_in(self, address: str, *, email: str, password: str, refresh_token: str | None = None) -> NewSession:
+    async def sign_in(
+        self, address: str, *, email: str, password: str, device: str | None, refresh_token: str | None = None
+    ) -> NewSession:
         """Open a session. Raises: TooManyRequests, InvalidCredentials. Source: FR-006, NFR-005.
 
         A device that presents a refresh token of the account, used or expired, has signed in before.
@@ -113,7 +107,7 @@ class AuthService:
                 )
         logger.info("signed_in", extra={"user_id": account.id, "address": address})
         user = UserRow(account.id, account.email, account.name, account.created_at)
-        return self._begin_session(user, account.token_version, self.clock())
+        return await self._begin_session(user, account.token_version, device)
 
     def _attempt_counter(self, account_id: UUID, email: str, refresh_token: str | None) -> tuple[str, str]:
         """Return the counter of failures: the account's, or that of a known device, which strangers cannot lock."""
@@ -133,8 +127,19 @@ class AuthService:
             self.record_event("sign_in_locked")
             raise
 
-    def _begin_session(self, user: UserRow, version: int, now: datetime) -> NewSession:
-        return NewSession(user, self.tokens.issue(user.id, uuid4(), version, refresh_id=uuid4(), now=now))
+    async def _begin_session(self, user: UserRow, version: int, device: str | None) -> NewSession:
+        """Write a session down and issue its tokens, in this order: what its owner cannot see and end must not be.
+
+        Raises: InvalidCredentials if the account was changed while the password was verified.
+        """
+        principal = Principal(user.id, uuid4(), version, self.clock())
+        if not await sessions.insert_session(self.database, principal, device=device):
+            raise InvalidCredentials
+        if principal.session_id.int % PRUNE_EVERY == 0:
+            with suppress(DatabaseUnavailable):  # the session is written down, and its tokens must be sent
+                await sessions.delete_old_sessions_of(self.database, user.id, kept=kept_after_use(self.settings))
+        pair = self.tokens.issue(user.id, principal.session_id, version, refresh_id=uuid4(), now=principal.now)
+        return NewSession(user, pair)
 
     async def refresh(self, refresh_token: str, *, key: str | None = None) -> TokenPair:
         """Exchange a refresh token for its successor, once; with the same key again for the same successor.
@@ -144,7 +149,8 @@ class AuthService:
         now = self.clock()
         claims = self.tokens.read(refresh_token, "refresh", now)
         await self.limiter.hit("refresh-session", str(claims.session_id), self.settings.rate_limit_refresh_session)
-        expires_at = datetime.fromtimestamp(claims.expires_at, now.tzinfo) + DENYLIST_GRACE
+        # The row says when the session was last used, as long as the successor may be valid.
+        expires_at = max(datetime.fromtimestamp(claims.expires_at, now.tzinfo), now + self.lifetime) + DENYLIST_GRACE
         key_hash = sha256(key.encode()).digest() if key else None
         if not await denylist.insert_used_token(self.database, claims, now, expires_at=expires_at, key_hash=key_hash):
             return await self._answer_used_token(claims, now, key_hash)
@@ -189,11 +195,13 @@ class AuthService:
         age = max(0, int(now.timestamp()) - int(used_at.timestamp()))
         return msgspec.structs.replace(pair, expires_in=max(0, pair.expires_in - age))
 
-    async def sign_out(self, access_token: str | None, refresh_token: str | None, *, everywhere: bool) -> None:
-        """End the sessions that the tokens belong to, expired or not.
+    async def sign_out(
+        self, access_token: str | None, refresh_token: str | None, *, everywhere: bool, others: bool
+    ) -> None:
+        """End the sessions that the tokens belong to, expired or not; or all but the first one's.
 
         Raises: NotAuthenticated without a token, InvalidToken if none of those given is valid.
-        A refresh token of another user than the access token's is ignored. Source: FR-012, RFC 7009 2.2.
+        A refresh token of another user than the access token's is ignored. Source: FR-012, FR-057, RFC 7009 2.2.
         """
         now = self.clock()
         given: list[tuple[str | None, TokenType]] = [(access_token, "access"), (refresh_token, "refresh")]
@@ -201,12 +209,23 @@ class AuthService:
         if not valid:
             raise InvalidToken if access_token or refresh_token else NotAuthenticated
         first = valid[0]
-        sessions = {claims.session_id: claims for claims in valid if claims.user_id == first.user_id}
-        for claims in sessions.values():
+        if others and not everywhere:
+            await self._end_others(first, now)
+            return
+        given_sessions = {claims.session_id: claims for claims in valid if claims.user_id == first.user_id}
+        for claims in given_sessions.values():
             if everywhere:
                 await repository.update_token_version(self.database, claims, now)
             await self._end_session(claims, "signed_out", now)
         logger.info("signed_out", extra={"user_id": first.user_id, "everywhere": everywhere})
+
+    async def _end_others(self, claims: Claims, now: datetime) -> None:
+        ended = await sessions.end_others(
+            self.database, claims, now, oldest=now - self.lifetime, expires_at=now + ENDED_SESSION_KEPT
+        )
+        if ended:
+            logger.info("session_ended", extra={"user_id": claims.user_id, "others": ended})
+            self.record_event("session_ended")
 
     async def _end_session(self, claims: Claims, reason: denylist.Reason, now: datetime) -> bool:
         expires_at = now + ENDED_SESSION_KEPT

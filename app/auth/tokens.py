@@ -1,4 +1,4 @@
-"""Signs and reads the two tokens. The only module that knows python-jose."""
+"""Signs and reads the tokens. The only module that knows python-jose."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any, Literal
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import msgspec
 from jose import jwk, jwt
@@ -16,14 +16,20 @@ from jose.backends.base import Key
 from jose.utils import base64url_decode, base64url_encode
 
 from app.auth.errors import InvalidToken
+from app.core.config import Settings
 
-TokenType = Literal["access", "refresh"]
+TokenType = Literal["access", "refresh", "reset"]
 
 ISSUER = "auth-tasks-api"
 MAX_TOKEN_LENGTH = 2048
 CACHED_TOKENS = 4096  # access tokens, some 5 MB
 
-_TYPES: dict[TokenType, str] = {"access": "at+jwt", "refresh": "rt+jwt"}
+RESET_SECONDS = 3600
+
+_TYPES: dict[TokenType, str] = {"access": "at+jwt", "refresh": "rt+jwt", "reset": "pr+jwt"}
+# Who may take a token. Libraries that are told of none refuse a token that has one (RFC 7519 4.1.3), so that no other
+# service with the secret takes a reset token for an access token.
+_AUDIENCES: dict[TokenType, list[Any]] = {"access": [], "refresh": [], "reset": ["password-reset"]}
 # base64url without padding; the signature's last character carries two spare bits, which must be zero.
 _TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]{42}[AEIMQUYcgkosw048])", re.ASCII)
 _VERSIONS = range(2**31)  # what the column holds
@@ -65,7 +71,11 @@ class TokenCodec:
     def __init__(self, secret: str, previous: str | None, *, access_seconds: int, refresh_seconds: int) -> None:
         keys = [_Key(text) for text in (secret, previous) if text]
         self._key = keys[0]
-        self._lifetimes: dict[TokenType, int] = {"access": access_seconds, "refresh": refresh_seconds}
+        self._lifetimes: dict[TokenType, int] = {
+            "access": access_seconds,
+            "refresh": refresh_seconds,
+            "reset": RESET_SECONDS,
+        }
         # A valid token begins with one of these exact texts, so that no header that a stranger wrote is ever parsed.
         self._headers = {kind: {key.headers[kind]: key for key in keys} for kind in _TYPES}
         # The same text and the same secrets give the same claims, so they are computed once. Nothing is kept of a token
@@ -81,6 +91,12 @@ class TokenCodec:
             refresh_token=self._sign("refresh", refresh_id, issued_at, about),
             expires_in=self._lifetimes["access"],
         )
+
+    def issue_reset(self, user_id: UUID, version: int, now: datetime) -> str:
+        """Sign a token for a new password. It belongs to no session, and names itself in the place of one."""
+        token_id = uuid4()
+        about = {"sub": str(user_id), "user_id": str(user_id), "sid": str(token_id), "ver": version}
+        return self._sign("reset", token_id, int(now.timestamp()), {**about, "aud": _AUDIENCES["reset"][0]})
 
     def _sign(self, kind: TokenType, token_id: UUID, issued_at: int, about: dict[str, Any]) -> str:
         claims = {"iss": ISSUER, "type": kind, **about, "jti": str(token_id), "iat": issued_at}
@@ -122,7 +138,7 @@ class TokenCodec:
         not_before = said.get("nbf", issued_at)  # ours have none; others with the secret may add claims
         if not all(type(n) is int for n in (issued_at, expires_at, not_before, version)) or version not in _VERSIONS:
             raise InvalidToken
-        if "aud" in said:  # ours have none: it is meant for somebody else
+        if [said[name] for name in ("aud",) if name in said] != _AUDIENCES[kind]:  # it is meant for somebody else
             raise InvalidToken
         if said["iss"] != ISSUER or said["type"] != kind or said["user_id"] != said["sub"]:
             raise InvalidToken
@@ -132,6 +148,17 @@ class TokenCodec:
         user_id, session_id, token_id = (_uuid(said[name]) for name in ("sub", "sid", "jti"))
         valid_from = max(issued_at, not_before)
         return Claims(kind, user_id, session_id, token_id, version, issued_at, expires_at, valid_from)
+
+
+def make_codec(settings: Settings) -> TokenCodec:
+    """Return what signs and reads with these settings."""
+    previous = settings.better_auth_secret_previous
+    return TokenCodec(
+        settings.better_auth_secret.get_secret_value(),
+        previous.get_secret_value() if previous else None,
+        access_seconds=settings.access_token_seconds,
+        refresh_seconds=settings.refresh_token_seconds,
+    )
 
 
 class _Key:

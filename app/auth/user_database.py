@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.auth.active_session import SELECT_ACTIVE_USER, UserRow, UserStatement
+from app.auth.active_session import SELECT_ACTIVE_USER, SELECT_CREDENTIALS, Credentials, UserRow, UserStatement
 from app.auth.errors import InvalidToken
 from app.auth.principal import Principal
 from app.core.database.pool import Database
@@ -32,6 +32,10 @@ class UserDatabase:
         rows = statement.rows(await self._fetch(statement, params))
         return rows[0] if rows else None
 
+    async def fetch_all(self, statement: UserStatement[RowT], **params: Any) -> list[RowT]:
+        """Return every row."""
+        return statement.rows(await self._fetch(statement, params))
+
     async def _fetch(self, statement: UserStatement[Any], params: dict[str, Any]) -> list[tuple[Any, ...]]:
         answer = await self._database.fetch_all(statement.statement, **self._parameters, **params)
         if not answer:
@@ -47,10 +51,18 @@ class UserDatabase:
 
     async def get_user(self) -> UserRow:
         """Return the principal's account."""
-        user = await self._database.fetch_one(SELECT_ACTIVE_USER, **self._parameters)
-        if user is None:
+        return await self._get(SELECT_ACTIVE_USER)
+
+    async def get_credentials(self) -> Credentials:
+        """Return what the principal signs in with."""
+        return await self._get(SELECT_CREDENTIALS)
+
+    async def _get(self, statement: Statement[RowT]) -> RowT:
+        row = await self._database.fetch_one(statement, **self._parameters)
+        if row is None:
             raise InvalidToken
-        return user
+        self._is_active = True
+        return row
 
     async def require_active(self) -> None:
         """Check that the session is active, unless an earlier statement has checked it."""

@@ -64,6 +64,18 @@ def _change_user(given: Given) -> None:
     change_user(load_settings(), given.action, given.email)
 
 
+def _list_sessions(given: Given) -> None:
+    from app.cli.users import list_sessions
+
+    list_sessions(load_settings(), given.email)
+
+
+def _make_reset_link(given: Given) -> None:
+    from app.cli.users import make_reset_link
+
+    make_reset_link(load_settings(), given.email)
+
+
 def _sign_everybody_out(given: Given) -> None:
     from app.cli.users import sign_everybody_out
 
@@ -86,18 +98,20 @@ COMMANDS: dict[str, tuple[Callable[[Given], None], str]] = {
     "serve": (_serve, "Serve until Ctrl-C or SIGTERM."),
     "migrate": (_migrate, "Bring the database to this code's schema; safe to run on several machines at once."),
     "distribute": (_distribute, "Divide the tables among the nodes of a database with the Citus extension."),
-    "prune": (_prune, "Delete the denylist rows and counters that nothing needs any more."),
+    "prune": (_prune, "Delete the denylist rows, sessions and counters that nothing needs any more."),
     "doctor": (_doctor, "Check what the service stands on, and say what to do."),
     "dump": (_dump, "Write the whole database into a new file."),
     "restore": (_restore, "Replace what is in the database by what is in a file, and sign everybody out."),
     "openapi": (_openapi, "Print the OpenAPI document, the same on every machine."),
     "secret": (_secret, "Print a new secret for BETTER_AUTH_SECRET."),
 }
-USER_ACTIONS = {
-    "deactivate": "Close an account and end its sessions for good.",
-    "activate": "Let the owner of a closed account sign in again.",
-    "signout": "End every session of an account.",
-    "delete": "Delete an account with all of its tasks.",
+USER_ACTIONS: dict[str, tuple[Callable[[Given], None], str]] = {
+    "sessions": (_list_sessions, "Print the sessions in which the owner of an account is signed in."),
+    "reset": (_make_reset_link, "Print a link with which the owner of an account chooses a new password."),
+    "deactivate": (_change_user, "Close an account and end its sessions for good."),
+    "activate": (_change_user, "Let the owner of a closed account sign in again."),
+    "signout": (_change_user, "End every session of an account."),
+    "delete": (_change_user, "Delete an account with all of its tasks."),
 }
 
 
@@ -110,18 +124,21 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         if name in ("dump", "restore"):
             command.add_argument("file", type=Path)
-    users = commands.add_parser("users", help="List, deactivate, activate, sign out or delete accounts.")
-    actions = users.add_subparsers(dest="action", required=True)
+    users = commands.add_parser("users", help="List accounts, look at one, close, open or delete it, end sessions.")
+    _describe_users(users.add_subparsers(dest="action", required=True))
+    return parser
+
+
+def _describe_users(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     actions.add_parser("list", help="Print every account.").set_defaults(run=_list_users)
-    for action, text in USER_ACTIONS.items():
+    for action, (run, text) in USER_ACTIONS.items():
         command = actions.add_parser(action, help=text)
-        command.set_defaults(run=_change_user)
+        command.set_defaults(run=run)
         which = command.add_mutually_exclusive_group(required=True) if action == "signout" else command
         which.add_argument("email", nargs="?" if action == "signout" else None)
         if action == "signout":
             everybody = "End every session of every account."
             which.add_argument("--all", dest="run", action="store_const", const=_sign_everybody_out, help=everybody)
-    return parser
 
 
 def main(arguments: list[str] | None = None) -> None:

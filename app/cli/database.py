@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
 
 from app.auth.denylist import delete_expired_tokens
+from app.auth.lifetimes import kept_after_use
 from app.auth.repository import END_EVERY_SESSION
+from app.auth.sessions import delete_old_sessions
 from app.cli.serve import database_running, echo
 from app.core.clock import system_clock
 from app.core.config import Settings
@@ -73,16 +76,16 @@ def distribute(settings: Settings) -> None:
 
 
 def prune(settings: Settings) -> None:
-    """Delete the denylist rows and counters that nothing needs any more."""
+    """Delete the denylist rows, sessions and counters that nothing needs any more."""
     with reachable_database(settings) as ready:
-        run_with_pool(ready, _prune)
+        run_with_pool(ready, lambda database: _prune(database, kept_after_use(ready)))
 
 
-async def _prune(database: Database) -> None:
-    now = system_clock()
+async def _prune(database: Database, kept: timedelta) -> None:
     for what, deletions in (
         ("denylist rows", delete_expired_tokens(database, batch=PRUNE_BATCH)),
-        ("counters", prune_counters(database, now)),
+        ("sessions", delete_old_sessions(database, kept=kept, batch=PRUNE_BATCH)),
+        ("counters", prune_counters(database, system_clock())),
     ):
         total = 0
         async for deleted in deletions:

@@ -1,7 +1,11 @@
-"""`users`: list, deactivate, activate, sign out or delete accounts."""
+"""`users`: list, deactivate, activate, sign out or delete accounts, and look at one."""
+
+from datetime import timedelta
+from functools import partial
 
 from app.auth import accounts_admin
 from app.auth.repository import END_EVERY_SESSION
+from app.auth.tokens import RESET_SECONDS, make_codec
 from app.cli.database import reachable_database, run_with_pool
 from app.cli.serve import echo
 from app.core.clock import system_clock
@@ -29,6 +33,27 @@ async def _list_users(database: Database) -> None:
         state = "active" if user.is_active else "inactive"
         line = f"{user.created_at:%Y-%m-%d}  {state:<8}  {user.email}" + (f"  ({user.name})" if user.name else "")
         print(plain(line))
+
+
+def list_sessions(settings: Settings, email: str) -> None:
+    """Print the sessions in which the owner of an account is signed in, newest first."""
+    with reachable_database(settings) as ready:
+        lifetime = timedelta(seconds=ready.refresh_token_seconds)
+        work = partial(accounts_admin.list_sessions, email=email, oldest=system_clock() - lifetime)
+        for session in run_with_pool(ready, work):
+            began, used = (f"{moment:%Y-%m-%d %H:%M}" for moment in (session.created_at, session.last_used_at))
+            print(plain(f"{session.id}  began {began}  used {used}  {session.device or ''}".rstrip()))
+
+
+def make_reset_link(settings: Settings, email: str) -> None:
+    """Print a link with which the owner of an account chooses a new password, and the token that is in it."""
+    with reachable_database(settings) as ready:
+        work = partial(accounts_admin.make_reset_token, tokens=make_codec(ready), email=email, now=system_clock())
+        token = run_with_pool(ready, work)
+        for origin in ready.frontend_url[:1]:
+            print(f"{origin}/reset#token={token}")
+        print(token)
+        echo(f"Good for {RESET_SECONDS // 60} minutes and one use. Hand it over so that nobody else can read it.")
 
 
 def change_user(settings: Settings, action: str, email: str) -> None:

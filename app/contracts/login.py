@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.auth.dependencies import Auth, ClientAddress
+from app.auth.dependencies import Auth, ClientAddress, UserAgent
 from app.auth.errors import InvalidCredentials
 from app.auth.router import session_response
 from app.auth.schemas import SignedInRead, SignInBody
@@ -37,9 +37,9 @@ def login_router(tag: str, error_model: type[BaseModel], render: ErrorRenderer) 
     responses = error_responses(*BODY_ERRORS, InvalidCredentials, TooManyRequests, model=error_model, render=render)
 
     @router.post("/login", summary="Sign in", response_model=SignedInRead, responses=responses)
-    async def login(body: SignInBody, auth: Auth, address: ClientAddress) -> Response:
+    async def login(body: SignInBody, auth: Auth, address: ClientAddress, user_agent: UserAgent) -> Response:
         """Signs in like `/api/auth/signin`; also takes a form with `username` and `password`."""
-        password = body.password.get_secret_value()
-        return session_response(await auth.sign_in(address, email=body.email, password=password))
+        password, device = body.password.get_secret_value(), body.device or user_agent
+        return session_response(await auth.sign_in(address, email=body.email, password=password, device=device))
 
     return router

@@ -17,6 +17,7 @@ class Guard(NamedTuple):
 
 TOKENS = "app/auth/tokens.py"
 SERVICE = "app/auth/service.py"
+LIFETIMES = "app/auth/lifetimes.py"
 ACCOUNTS = "app/auth/repository.py"
 CALLER_SQL = "app/auth/active_session.py"
 DENYLIST = "app/auth/denylist.py"
@@ -50,7 +51,102 @@ QUEUE_GUARDS = [
     }.items()
 ]
 
+OWN_ACCOUNT, OWN_SQL = "app/auth/account.py", "app/auth/account_repository.py"
+SESSIONS, ADMIN, CLI_USERS = "app/auth/sessions.py", "app/auth/accounts_admin.py", "app/cli/users.py"
+ACCOUNT_GUARDS = [
+    Guard(file, text, without, " ".join(f"{AUTH}/test_{name}.py" for name in tests.split()))
+    for file, text, without, tests in (
+        (OWN_SQL, "    col(User.id) == user_id,\n", "", "account reset"),
+        (
+            OWN_SQL,
+            'col(User.token_version) == bindparam("old_version", type_=Integer)',
+            "col(User.is_active)",
+            "account reset",
+        ),
+        (OWN_SQL, "    col(User.is_active),\n", "", "reset"),
+        (OWN_SQL, "update(User).where(*_is_mine, _has_password)", "update(User).where(*_is_mine)", "account"),
+        (OWN_SQL, "delete(User).where(*_is_mine, _has_password)", "delete(User).where(*_is_mine)", "account"),
+        (OWN_SQL, "type_=String), **ended}", "type_=String)}", "account"),
+        (OWN_ACCOUNT, "    await db.require_active()\n", "", "account"),
+        (OWN_ACCOUNT, "    if user is None:\n        raise InvalidToken\n", "    assert user\n", "account"),
+        (OWN_ACCOUNT, "if version is None:", "if False:", "account"),
+        (OWN_ACCOUNT, "if not verified.correct:", "if False:", "account"),
+        (
+            OWN_ACCOUNT,
+            "    await auth.limiter.hit(*counter, auth.settings.rate_limit_signin_account)\n    verified",
+            "    verified",
+            "account",
+        ),
+        (
+            OWN_ACCOUNT,
+            "    await auth.limiter.hit(*counter, auth.settings.rate_limit_signin_account)\n    email",
+            "    email",
+            "reset",
+        ),
+        (
+            OWN_ACCOUNT,
+            "        raise WrongPassword\n    await auth.limiter.clear(*counter)\n",
+            "        raise WrongPassword\n",
+            "account",
+        ),
+        (
+            OWN_ACCOUNT,
+            "counter = (OWN_PASSWORD, str(credentials.id))",
+            'counter = ("signin-account", credentials.email)',
+            "account",
+        ),
+        (
+            OWN_ACCOUNT,
+            "counter = (RESET, str(claims.user_id))",
+            "counter = (OWN_PASSWORD, str(claims.user_id))",
+            "reset",
+        ),
+        (OWN_ACCOUNT, "is_common(new, credentials.email)", "False", "account"),
+        (OWN_ACCOUNT, "is_common(new, email)", "False", "reset"),
+        (
+            OWN_ACCOUNT,
+            'auth.tokens.read(token, "reset", now)',
+            'auth.tokens.read(token, "reset", now, expired_too=True)',
+            "reset",
+        ),
+        (
+            OWN_ACCOUNT,
+            "    if email and auth",
+            "    if email is None:\n        raise InvalidToken\n    if auth",
+            "reset",
+        ),
+        (OWN_ACCOUNT, "suppress(DatabaseUnavailable)", "suppress(ZeroDivisionError)", "account"),
+        (OWN_ACCOUNT, "principal.session_id, version, refresh_id", "uuid4(), version, refresh_id", "account"),
+        (OWN_ACCOUNT, 'await auth.limiter.clear("signin-account", credentials.email)', "pass", "account"),
+        (TOKENS, '"reset": RESET_SECONDS', '"reset": 10 * RESET_SECONDS', "reset"),
+        (TOKENS, '"reset": ["password-reset"]', '"reset": []', "reset"),
+        (ADMIN, "if not account.is_active:", "if False:", "reset"),
+        (SESSIONS, "_is_mine = col(Session.user_id) == user_id", "_is_mine = true()", "sessions"),
+        (SESSIONS, "col(Session.token_version) == _token_version", "true()", "sessions"),
+        (SESSIONS, ", ~_is_denied, _last", ", _last", "sessions"),
+        (SESSIONS, ", _last_used_at > _oldest)", ")", "sessions"),
+        (SESSIONS, "_end(_alive, *session_is_active(), ", "_end(_alive, col(User.id) == user_id, ", "sessions"),
+        (SESSIONS, "col(User.token_version) == _token_version)", "true())", "sign_out"),
+        (
+            SESSIONS,
+            "_is_mine, _is_of_this_version, col(Session.id) != _session_id",
+            "_is_mine, _is_of_this_version",
+            "sign_out",
+        ),
+        (SESSIONS, "> _oldest, col(DeniedToken.session_id) != _session_id", "> _oldest", "sign_out"),
+        (SESSIONS, "<= _out_of_use, ~used_since", "<= _out_of_use, true()", "sessions"),
+        (SESSIONS, "col(Session.created_at) <= _out_of_use", "true()", "sessions"),
+        (SERVICE, ", now + self.lifetime) + DENYLIST_GRACE", ", now) + DENYLIST_GRACE", "sessions"),
+        (SERVICE, "if not await sessions.insert_session(", "if await sessions.insert_session(", "sessions"),
+        (SERVICE, "if others and not everywhere:", "if others:", "sign_out"),
+        (DEPENDENCIES, "filter(str.isprintable, request", "filter(None, request", "sessions"),
+        (DEPENDENCIES, "islice(printable, DEVICE_LENGTH)", "printable", "sessions"),
+        (CLI_USERS, "print(plain(f", "print(str(f", "users"),
+    )
+]
+
 GUARDS = [
+    *ACCOUNT_GUARDS,
     Guard(
         TOKENS, "if not key.verify(", "if False and not key.verify(", f"{AUTH}/test_tokens.py {ATTACKS}/test_forgery.py"
     ),
@@ -65,7 +161,12 @@ GUARDS = [
     Guard(TOKENS, "<= self._lifetimes[kind]:", "<= 10**12:", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "type(n) is int", "isinstance(n, int)", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, " or version not in _VERSIONS", "", f"{AUTH}/test_tokens.py"),
-    Guard(TOKENS, 'if "aud" in said:', "if False:", f"{AUTH}/test_tokens.py"),
+    Guard(
+        TOKENS,
+        'if [said[name] for name in ("aud",) if name in said] != _AUDIENCES[kind]:',
+        "if False:",
+        f"{AUTH}/test_tokens.py",
+    ),
     Guard(TOKENS, "max(issued_at, not_before)", "issued_at", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "if len(members) != len(pairs):", "if False:", f"{AUTH}/test_tokens.py"),
     Guard(TOKENS, "not isinstance(text, str) or not _UUID.fullmatch(text)", "False", f"{AUTH}/test_tokens.py"),
@@ -91,7 +192,7 @@ GUARDS = [
     Guard(
         SERVICE, "replace(pair, expires_in=max(0, pair.expires_in - age))", "replace(pair)", f"{AUTH}/test_lifetimes.py"
     ),
-    Guard(SERVICE, "timedelta(days=MAX_REFRESH_TOKEN_DAYS)", "timedelta(days=7)", f"{AUTH}/test_lifetimes.py"),
+    Guard(LIFETIMES, "timedelta(days=MAX_REFRESH_TOKEN_DAYS)", "timedelta(days=7)", f"{AUTH}/test_lifetimes.py"),
     Guard(
         DENYLIST,
         "col(DeniedToken.expires_at) <= func.now()",

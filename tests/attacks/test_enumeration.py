@@ -3,13 +3,16 @@
 import statistics
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
-from app.core.clock import stopwatch
+from app.auth.tokens import make_codec
+from app.core.clock import stopwatch, system_clock
 from tests.support.people import Person, new_email
 from tests.support.server import serving
+from tests.support.settings import make_settings
 
 pytestmark = pytest.mark.slow
 
@@ -71,3 +74,31 @@ async def test_at_full_cost_the_medians_agree_from_the_first_request_on(database
             print(f"first request after start / median: {first / statistics.median(unknown):.2f}")
             assert abs(figures[-1] - 1) <= 0.01
             assert first < 1.6 * statistics.median(unknown)
+
+
+async def test_1000_pairs_of_resets_cannot_be_told_apart(http: httpx.AsyncClient) -> None:
+    """The time of an answer does not tell whether the account of a used link is still there.
+
+    The machine is shared, so the best of three counts. Source: T-C35.
+    """
+    ada = await Person.sign_up(http)
+    codec = make_codec(make_settings("postgresql://localhost/none"))
+    tokens = [codec.issue_reset(it, 7, system_clock()) for it in (UUID(ada.user["id"]), uuid4())]
+
+    async def timed_reset(token: str) -> float:
+        began = stopwatch()
+        answer = await http.post("/api/auth/reset", json={"token": token, "new_password": ada.password})
+        assert answer.status_code == 401
+        return stopwatch() - began
+
+    figures = []
+    for _ in range(3):
+        times: tuple[list[float], list[float]] = ([], [])
+        for number in range(1000):
+            for which in (number % 2, 1 - number % 2):
+                times[which].append(await timed_reset(tokens[which]))
+        figures.append(auc(*times))
+        if abs(figures[-1] - 0.5) <= 0.04:
+            break
+    print(f"rank AUC of 1,000 interleaved pairs of resets at cost 4: {[round(f, 3) for f in figures]}")
+    assert abs(figures[-1] - 0.5) <= 0.04

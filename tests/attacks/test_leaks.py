@@ -33,9 +33,26 @@ async def use_everything(client: httpx.AsyncClient) -> tuple[Person, list[str]]:
     old = ada.refresh_token
     ada.keep(await ada.refresh())
     bodies += [(await ada.refresh(old)).text, (await ada.get("/api/tasks")).text]
+    bodies += await use_the_account(client, ada)
     headers = {"User-Agent": "x\x1b[31m", "X-Request-ID": '"},{"level":"error"}'}
     bodies.append((await client.get("/nope", headers=headers)).text)
     return ada, bodies
+
+
+async def use_the_account(client: httpx.AsyncClient, ada: Person) -> list[str]:
+    """Look at sessions, fail and succeed to change the password, and reset it, each with a secret in a wrong place."""
+    other = Person(client, ada.email, PASSWORD)
+    other.keep(await client.post("/api/auth/signin", json={"email": ada.email, "password": PASSWORD, "device": NASTY}))
+    wrong = {"current_password": PASSWORD + "x", "new_password": PASSWORD}
+    bodies = [(await other.send("POST", f"/api/auth/{path}", json=wrong)).text for path in ("password", "me/delete")]
+    for token in (other.access_token, PASSWORD):
+        bodies.append((await client.post("/api/auth/reset", json={"token": token, "new_password": PASSWORD})).text)
+    bodies.append((await other.send("DELETE", f"/api/auth/sessions/{other.access_token}")).text)
+    bodies.append((await other.send("PATCH", "/api/auth/me", json={"name": [PASSWORD]})).text)
+    right = {"current_password": PASSWORD, "new_password": PASSWORD}
+    other.keep(await other.send("POST", "/api/auth/password", json=right))
+    bodies.append((await other.get("/api/auth/sessions")).text)
+    return bodies
 
 
 async def test_nothing_secret_is_logged_answered_or_stored(own_database_url: str, tmp_path: Path) -> None:
@@ -54,7 +71,7 @@ async def test_nothing_secret_is_logged_answered_or_stored(own_database_url: str
     assert not [line for line in lines if line.get("event") == "forged"]
     assert {line["event"] for line in lines} >= {"signed_up", "sign_in_failed", "refresh_reuse_detected", "request"}
     with psycopg.connect(own_database_url) as connection:
-        tables = ("users", "tasks", "token_denylist", "rate_limit_counters")
+        tables = ("users", "tasks", "sessions", "token_denylist", "rate_limit_counters")
         rows = "".join(
             str(connection.execute(psycopg.sql.SQL("SELECT * FROM {}").format(psycopg.sql.Identifier(t))).fetchall())
             for t in tables

@@ -6,13 +6,18 @@ from uuid import uuid4
 import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jose import jwt
 
 from tests.support.people import Person
 from tests.support.server import Service
 
+ACTIONS = (
+    *("sign in", "refresh", "refresh with key", "replay", "ask again"),
+    *("sign out", "everywhere", "others", "end", "change password"),
+)
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["sign in", "refresh", "refresh with key", "replay", "ask again", "sign out", "everywhere"]),
+        st.sampled_from(ACTIONS),
         st.integers(0, 3),
         st.integers(0, 5),
     ),
@@ -38,6 +43,25 @@ class Model:
         self.chains.append([token])
         self.alive.append(True)
         self.versions.append(self.version)
+
+    def end_others(self, number: int) -> None:
+        self.alive = [lives and which == number for which, lives in enumerate(self.alive)]
+
+    def raise_version(self) -> None:
+        self.version += 1
+
+
+async def end(person: Person, people: list[Person], number: int, ended: int, model: Model) -> None:
+    """End one of the sessions from another, and compare the list with the model."""
+    ids = [jwt.get_unverified_claims(one.access_token)["sid"] for one in people]
+    answer = await person.send("DELETE", f"/api/auth/sessions/{ids[ended]}")
+    expected = (204 if model.alive[ended] else 404) if model.alive[number] else 401
+    assert answer.status_code == expected
+    if expected == 204:
+        model.alive[ended] = False
+    if model.alive[number]:
+        listed = [session["id"] for session in (await person.get("/api/auth/sessions")).json()]
+        assert sorted(listed) == sorted(it for it, lives in zip(ids, model.alive, strict=True) if lives)
 
 
 async def play(client: httpx.AsyncClient, steps: list[tuple[str, int, int]]) -> None:  # noqa: C901  # one machine
@@ -70,8 +94,23 @@ async def play(client: httpx.AsyncClient, steps: list[tuple[str, int, int]]) -> 
             assert (await client.post("/api/auth/signout", headers=person.bearer, json=body)).status_code == 200
             if action == "everywhere" and model.versions[number] == model.version:  # ended or not
                 model.alive = [False] * len(people)
-                model.version += 1
+                model.raise_version()
             model.alive[number] = False
+        elif action == "others":
+            assert (await client.post("/api/auth/signout", headers=person.bearer, json={"others": True})).is_success
+            if model.versions[number] == model.version:  # ended or not
+                model.end_others(number)
+        elif action == "end":
+            await end(person, people, number, (number + back) % len(people), model)
+        elif action == "change password":
+            same = {"current_password": ada.password, "new_password": ada.password}
+            answer = await person.send("POST", "/api/auth/password", json=same)
+            assert answer.status_code == (200 if model.alive[number] else 401)
+            if model.alive[number]:
+                model.end_others(number)
+                model.raise_version()
+                model.versions[number] = model.version
+                model.chains[number] = [person.keep(answer).refresh_token]
         for one, lives in zip(people, model.alive, strict=True):
             assert (await one.get("/api/auth/me")).status_code == (200 if lives else 401)
 
@@ -79,9 +118,9 @@ async def play(client: httpx.AsyncClient, steps: list[tuple[str, int, int]]) -> 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 async def test_rotation_does_what_the_model_says(client: httpx.AsyncClient, steps: Any) -> None:
-    """Only active sessions work, in whatever order one signs in, refreshes, replays, asks again and signs out.
+    """Only active sessions work, and only they are listed, whatever one does in whatever order.
 
-    Source: FR-011, FR-012, FR-051, T-B01, T-B02, T-B03, T-B11, T-B12, T-B16, T-B17.
+    Source: FR-011, FR-012, FR-051, FR-052, FR-054, FR-057, T-B01, T-B02, T-B03, T-B11, T-B12, T-B16, T-B17.
     """
     await play(client, steps)
 

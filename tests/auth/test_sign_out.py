@@ -1,6 +1,7 @@
 """Signing out: at once, with any token that was issued here, as often as one likes."""
 
 import httpx
+import psycopg
 import pytest
 
 from tests.support.clock import FrozenClock
@@ -162,3 +163,67 @@ async def test_everywhere_works_from_a_session_that_has_ended(client: httpx.Asyn
     assert (await sign_out(client, ada, everywhere=True)).json() == {"detail": "Signed out everywhere."}
     assert (await other.get("/api/tasks")).status_code == 401
     assert (await other.refresh()).status_code == 401
+
+
+async def test_others_ends_every_session_but_this_one(client: httpx.AsyncClient, ada: Person, bob: Person) -> None:
+    """Whoever lost a telephone signs out everywhere else: at once, access tokens too, and this session goes on.
+
+    Source: FR-057.
+    """
+    people = [await ada.sign_in() for _ in range(3)]
+    for person in (ada, people[1]):
+        person.keep(await person.refresh())
+    answer = await sign_out(client, ada, others=True)
+    assert (answer.status_code, answer.json()) == (200, {"detail": "Signed out everywhere else."})
+    for person in people:
+        assert (await person.get("/api/tasks")).status_code == 401
+        assert (await person.refresh()).status_code == 401
+    assert (await sign_out(client, ada, others=True)).status_code == 200, "it may be sent again"
+    assert (await ada.get("/api/tasks")).status_code == 200
+    ada.keep(await ada.refresh())
+    assert (await bob.get("/api/tasks")).status_code == 200
+    assert (await (await ada.sign_in()).get("/api/tasks")).status_code == 200
+
+
+async def test_others_ends_sessions_from_before_there_was_a_list(
+    client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection
+) -> None:
+    """A session that is not in the list is ended too, as soon as it has been refreshed once. Source: FR-057."""
+    unlisted, never_refreshed = await ada.sign_in(), await ada.sign_in()
+    unlisted.keep(await unlisted.refresh())
+    connection.execute("DELETE FROM sessions WHERE user_id = %s", [ada.user["id"]])
+    await sign_out(client, ada, others=True)
+    assert (await unlisted.get("/api/tasks")).status_code == 401
+    assert (await unlisted.refresh()).status_code == 401
+    assert (await ada.get("/api/tasks")).status_code == 200
+    # What nothing tells of is left: the README says so, and that signing out everywhere ends it.
+    assert (await never_refreshed.get("/api/tasks")).status_code == 200
+    await sign_out(client, ada, everywhere=True)
+    assert (await never_refreshed.get("/api/tasks")).status_code == 401
+
+
+async def test_others_needs_a_token_of_today(client: httpx.AsyncClient, ada: Person, bob: Person) -> None:
+    """A token from before signing out everywhere ends nobody's session; nor does somebody else's. Source: FR-057."""
+    old = await ada.sign_in()
+    await sign_out(client, ada, everywhere=True)
+    again, other = await ada.sign_in(), await ada.sign_in()
+    again.keep(await again.refresh())
+    assert (await sign_out(client, old, others=True)).status_code == 200
+    assert (await sign_out(client, bob, refresh_token=again.refresh_token, others=True)).status_code == 200
+    assert (await client.post("/api/auth/signout", json={"others": True})).status_code == 401
+    for person in (again, other, bob):
+        assert (await person.get("/api/tasks")).status_code == 200
+
+
+async def test_others_keeps_the_session_of_the_access_token(client: httpx.AsyncClient, ada: Person) -> None:
+    """With tokens of two sessions, the one that asks is that of the access token; everywhere is more than others.
+
+    Source: FR-057.
+    """
+    other = await ada.sign_in()
+    await sign_out(client, ada, refresh_token=other.refresh_token, others=True)
+    assert (await other.get("/api/tasks")).status_code == 401
+    assert (await ada.get("/api/tasks")).status_code == 200
+    answer = await sign_out(client, ada, others=True, everywhere=True)
+    assert answer.json() == {"detail": "Signed out everywhere."}
+    assert (await ada.get("/api/tasks")).status_code == 401

@@ -148,6 +148,23 @@ async def test_a_listed_name_is_one_line_that_reads_from_left_to_right(
     assert line.endswith(rf"{ada.email}  (Adá\u202e\n2026-01-01  active\x1b[2J\x9b1m\u2028)")
 
 
+async def test_an_operator_sees_somebodys_sessions(own_client: httpx.AsyncClient, run: Run) -> None:
+    """Whoever is asked which devices are signed in can tell; a device's name cannot act on the terminal.
+
+    Source: FR-050, FR-052, T-H02.
+    """
+    ada = await Person.sign_up(own_client, device="laptop\x1b[2J\nforged")
+    await Person.sign_up(own_client, device="of somebody else")
+    other = await ada.sign_in()
+    await (await ada.sign_in()).send("POST", "/api/auth/signout")
+    await own_client.post("/api/auth/signin", json={"email": ada.email, "password": ada.password, "device": "phone"})
+    phone, _, laptop = (await asyncio.to_thread(run, "sessions", ada.email)).splitlines()
+    assert phone.endswith("  phone")
+    assert laptop.endswith(r"  laptop\x1b[2J\nforged")
+    await other.send("POST", "/api/auth/signout", json={"everywhere": True})
+    assert await asyncio.to_thread(run, "sessions", ada.email) == ""
+
+
 def test_what_is_not_there_or_not_said_is_told(run: Run) -> None:
     """A mistake on the command line gets a sentence, and an exit code that scripts can tell: 1 or 2. Source: FR-050."""
     with pytest.raises(SystemExit, match="There is no account"):

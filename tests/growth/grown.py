@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from app.auth import active_session, denylist
+from app.auth import active_session, denylist, sessions
 from app.auth import repository as accounts
 from app.core.database.statement import Statement
 from app.core.rate_limits import database as rate_limits
@@ -17,11 +17,11 @@ from app.tasks.list_repository import ListShape, list_statement
 
 
 def fill(connection: psycopg.Connection, *, users: int, tasks_each: int, denied: int) -> None:
-    """Fill migrated, empty tables: so many users, tasks of each, and denied tokens in all."""
+    """Fill migrated, empty tables: so many users with a session, tasks of each, and denied tokens in all."""
     connection.execute("SET maintenance_work_mem = '1GB'")
     # Otherwise VACUUM may come before the commits are written, and marks no page as seen by everybody.
     connection.execute("SET synchronous_commit = on")
-    with _without_indexes(connection, "users", "tasks", "token_denylist"):
+    with _without_indexes(connection, "users", "tasks", "sessions", "token_denylist"):
         connection.execute(
             "INSERT INTO users (id, email, password_hash, is_active, token_version, created_at, updated_at) "
             "SELECT gen_random_uuid(), n || '@example.test', repeat('x', 75), true, 0, now(), now() "
@@ -35,9 +35,14 @@ def fill(connection: psycopg.Connection, *, users: int, tasks_each: int, denied:
             (tasks_each,),
         )
         connection.execute(
+            "INSERT INTO sessions (id, user_id, device, token_version) "
+            "SELECT gen_random_uuid(), id, 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', 0 "
+            "FROM users"
+        )
+        connection.execute(
             "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
-            "SELECT gen_random_uuid(), gen_random_uuid(), id, 'used', now(), now() + interval '8 days' "
-            "FROM (SELECT id, generate_series(1, %s) FROM users) AS used LIMIT %s",
+            "SELECT gen_random_uuid(), id, user_id, 'used', now(), now() + interval '8 days' "
+            "FROM (SELECT id, user_id, generate_series(1, %s) FROM sessions) AS used LIMIT %s",
             (-(-denied // users), denied),
         )
     connection.execute("VACUUM ANALYZE")
@@ -92,9 +97,14 @@ STATEMENTS: dict[str, Statement[Any]] = {
     "sign-in": accounts.SELECT_ACCOUNT,
     "refresh": denylist.ROTATE,
     "sign-out": denylist.END_SESSION,
+    "session begun": sessions.BEGIN,
+    "list sessions": sessions.LIST.statement,
+    "end a session": sessions.END_ONE,
+    "end the others": sessions.END_OTHERS,
     "limit": rate_limits.HIT,
     "prune": denylist.PRUNE,
     "prune one's own": denylist.PRUNE_USER,
+    "prune one's sessions": sessions.PRUNE_USER,
 }
 
 
@@ -109,7 +119,8 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
         **{"limit": 21, "offset": 0, "text": None},
         **{"after_value": now - timedelta(seconds=10), "after_id": task_id},
         **{"key": uuid4().bytes, "amount": 9, "window_end": now + timedelta(minutes=1), "batch": 5},
-        **{"user_ids": [user_id]},
+        **{"user_ids": [user_id], "kept": timedelta(days=8)},
+        **{"device": "Firefox", "oldest": now - timedelta(days=7), "ended_id": uuid4()},
         **{"email": email, "dummy_id": user_id, "dummy_created_at": now, "dummy_hash": ""},
     }
     return Asked(statement, statement.literals | params | task | session)

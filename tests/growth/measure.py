@@ -132,7 +132,7 @@ def _cost(connection: psycopg.Connection, users: int, name: str, asked: list[Ask
 
 
 def _print_sizes(connection: psycopg.Connection) -> None:
-    for table in ("users", "tasks", "token_denylist"):
+    for table in ("users", "tasks", "sessions", "token_denylist"):
         query = f"SELECT count(*), pg_total_relation_size('{table}') FROM {table}"
         rows, size = connection.execute(query.encode()).fetchone() or (0, 0)
         print(f"{table}: {rows:,} rows, {size / rows:.0f} bytes each with their indexes", flush=True)

@@ -116,7 +116,7 @@ def messages(connection: psycopg.Connection, asked: Asked) -> list[str]:
 
 
 # Citus takes an INSERT … SELECT apart: it asks, and then inserts, on the same node and in one transaction there.
-APART = {"create", "refresh", "sign-out"}
+APART = {"create", "refresh", "sign-out", "session begun", "end a session", "end the others"}
 # By the coordinator itself, on its own copy of the accounts.
 HERE = {"sign-in"}
 

@@ -12,7 +12,7 @@ from app.core.operator_error import OperatorError
 # Copied to each node: every statement reads `users`, and `/health/ready` reads `alembic_version`.
 COPIED = ("users", "alembic_version")
 # Divided among the nodes, by the column whose value decides on which node a row is stored.
-DISTRIBUTED = {"tasks": "user_id", "token_denylist": "user_id", "rate_limit_counters": "key"}
+DISTRIBUTED = {"tasks": "user_id", "token_denylist": "user_id", "sessions": "user_id", "rate_limit_counters": "key"}
 # The service's settings for its own connections, repeated for those from node to node, which do not inherit them. No
 # statement_timeout: the coordinator's ends a statement everywhere, and building an index may take longer.
 NODE_SETTINGS = {
@@ -41,8 +41,9 @@ def is_distributed(connection: psycopg.Connection) -> bool:
     """Return whether the tables are divided among nodes."""
     if not has_extension(connection):
         return False
-    query = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid::text = ANY (%s) AND partmethod IN ('h', 'n')"
-    return _one(connection, query, [[*COPIED, *DISTRIBUTED]]) == len(COPIED) + len(DISTRIBUTED)
+    # One stands for all: they are distributed in one transaction, and later ones by the migration that makes them.
+    query = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid::text = 'tasks' AND partmethod = 'h'"
+    return _one(connection, query) == 1
 
 
 def is_distributed_at(dsn: Dsn) -> bool:
@@ -75,6 +76,12 @@ def distribute(dsn: Dsn) -> bool:
         return done
 
 
+def distribute_new(connection: psycopg.Connection, table: str) -> None:
+    """Divide a table that a migration has just made; it is empty and refers to no other."""
+    connection.execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
+    _divide(connection, table)
+
+
 def find_nodes(connection: psycopg.Connection) -> Nodes:
     """Count the nodes that hold rows, and name those that do not answer."""
     query = (
@@ -93,11 +100,16 @@ def _distribute(connection: psycopg.Connection) -> None:
     connection.execute("ALTER TABLE rate_limit_counters SET LOGGED")
     for table in COPIED:
         connection.execute("SELECT create_reference_table(%s)", [table])
-    for table, column in DISTRIBUTED.items():
-        beside = "tasks" if column == "user_id" and table != "tasks" else "none"
-        connection.execute("SELECT create_distributed_table(%s, %s, colocate_with => %s)", [table, column, beside])
+    for table in DISTRIBUTED:
+        _divide(connection, table)
     for table in (*DISTRIBUTED, *COPIED):
         connection.execute("SELECT truncate_local_data_after_distributing_table(%s::regclass)", [table])
+
+
+def _divide(connection: psycopg.Connection, table: str) -> None:
+    column = DISTRIBUTED[table]
+    beside = "tasks" if column == "user_id" and table != "tasks" else "none"
+    connection.execute("SELECT create_distributed_table(%s, %s, colocate_with => %s)", [table, column, beside])
 
 
 def _set_for_nodes(connection: psycopg.Connection) -> None:
