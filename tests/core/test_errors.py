@@ -70,7 +70,7 @@ async def test_an_unknown_path_is_404_in_the_same_shape(client: httpx.AsyncClien
         ("/api/tasks/x", "DELETE, GET, HEAD, PATCH, PUT"),
         ("/api/tasks/x/toggle", "PATCH"),
         ("/api/auth/signin", "POST"),
-        ("/api/auth/me", "GET, HEAD"),
+        ("/api/auth/me", "GET, HEAD, PATCH"),
         ("/", "GET, HEAD"),
     ],
 )
