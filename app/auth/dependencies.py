@@ -142,7 +142,7 @@ _REFRESH_KEY = r"^[\x21-\x7e]{22,255}$"
 def _one_refresh_key(lines: list[str]) -> list[str]:
     """Check that there is one, and long enough not to be guessed."""
     if len(lines) > 1 or not re.fullmatch(_REFRESH_KEY, lines[0]):
-        raise PydanticCustomError("refresh_key", "must be sent once, with 22 to 255 visible ASCII characters")
+        raise PydanticCustomError("own_refresh_key", "must be sent once, with 22 to 255 visible ASCII characters")
     return lines
 
 

@@ -128,6 +128,7 @@ async def test_a_bad_key_uses_nothing_up(client: httpx.AsyncClient, ada: Person,
     answer = await client.post("/api/auth/refresh", json=body, headers=headers)
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == ["Idempotency-Key"]
+    assert answer.json()["detail"] == "Idempotency-Key must be sent once, with 22 to 255 visible ASCII characters"
     form = {"grant_type": "refresh_token", **body}
     answer = await client.post("/api/auth/token", data=form, headers=headers)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")

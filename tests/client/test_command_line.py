@@ -2,11 +2,13 @@
 
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from auth_tasks_client import SignedOut, TasksClient, TokenStore, default_store
 from auth_tasks_client.__main__ import main
 from tests.client.between import Between
 from tests.support.people import PASSWORD, new_email
@@ -21,7 +23,7 @@ ESCAPED = r"a\u001b[2Jb\nc\rd\u0007e\u007ff\u009bg\u202eh\u2028i\ud800j\udb40\ud
 def run(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.setenv("AUTH_TASKS_HOME", str(tmp_path))
     monkeypatch.setenv("AUTH_TASKS_URL", server.url)
-    monkeypatch.setattr("getpass.getpass", lambda: PASSWORD)
+    monkeypatch.setattr("getpass.getpass", lambda *_: PASSWORD)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main(list(arguments))
@@ -50,6 +52,42 @@ def test_a_whole_day(run: Run) -> None:
     assert "2 tasks have" in run("rm", "")[2]
     assert run("rm", task["id"])[0] == 0
     assert json.loads(run("signout", "--everywhere", "--json")[1]) == {"message": "You are signed out."}
+
+
+def test_an_account_is_kept_in_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody changes a password that leaked, sees who is signed in, throws one out, and leaves. Source: FR-052."""
+    email, new = new_email(), "another battery 5"
+    run("signup", email)
+    stolen = TasksClient(TokenStore(default_store().path.with_name("stolen.json")), os.environ["AUTH_TASKS_URL"])
+    stolen.sign_in(email, PASSWORD)
+    assert [line[0] for line in run("sessions")[1].splitlines()] == [" ", "*"]
+    found = json.loads(run("sessions", "--json")[1])
+    assert run("sessions", "--end", "zzz") == (1, "", "No such session.\n")
+    assert run("sessions", "--end", found[0]["id"][:8]) == (0, "The session has ended.\n", "")
+    with pytest.raises(SignedOut):
+        stolen.tasks()
+    stolen.sign_in(email, PASSWORD)
+    assert run("sessions", "--end-others")[0] == 0
+    with pytest.raises(SignedOut):
+        stolen.tasks()
+    stolen.sign_in(email, PASSWORD)
+
+    typed = iter([PASSWORD, new, new + "x"])
+    monkeypatch.setattr("getpass.getpass", lambda *_: next(typed))
+    assert run("passwd")[::2] == (1, "The two passwords are not the same. Nothing was changed.\n")
+    typed = iter(["wrong", new, new])
+    assert run("passwd")[0] == 1
+    typed = iter([PASSWORD, new, new])
+    assert run("passwd")[0] == 0
+    with pytest.raises(SignedOut):
+        stolen.tasks()
+    assert run("add", "Still here")[0] == 0
+
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n{new}\n"))
+    assert run("delete", "--password-stdin")[0] == 1
+    assert run("delete", "--password-stdin") == (0, "Your account and all of its tasks are deleted.\n", "")
+    assert run("list")[0] == 3
+    stolen.close()
 
 
 def test_failures_have_their_own_codes_and_clear_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

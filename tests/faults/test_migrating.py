@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -91,8 +92,8 @@ async def test_migrating_under_load_fails_nothing(own_database_url: str, tmp_pat
     """
     known = Acknowledged()
     dsn = parse_database_url(own_database_url)
-    settings = {"RATE_LIMITS": "on", "RATE_LIMIT_REFRESH_SESSION": "100000/minute", "LOG_LEVEL": "WARNING"}
-    with serving(tmp_path, DATABASE_URL=own_database_url, **settings) as server:
+    settings: dict[str, Any] = {"RATE_LIMITS": "on", "RATE_LIMIT_REFRESH_SESSION": "100000/minute"}
+    with serving(tmp_path, DATABASE_URL=own_database_url, LOG_LEVEL="WARNING", **settings) as server:
         async with writing(server.url, known):
             for _ in range(5):
                 await asyncio.sleep(0.4)

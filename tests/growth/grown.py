@@ -113,7 +113,7 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
     statement, now = STATEMENTS[name], datetime.now(UTC)
     task = {"new_title": "x", "new_description": None, "new_status": "pending", "new_priority": "low", "versions": None}
     session = {"session_id": uuid4(), "token_version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
-    session["key_hash"] = None
+    session["key_hash"] = bytes(32)
     params = {
         **{"user_id": user_id, "task_id": uuid4() if name == "create" else task_id, "now": now, "reason": "used"},
         **{"limit": 21, "offset": 0, "text": None},

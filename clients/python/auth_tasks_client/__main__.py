@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from auth_tasks_client.api import Task, TasksClient
+from auth_tasks_client.api import Session, Task, TasksClient
 from auth_tasks_client.auth import NOT_SENT
 from auth_tasks_client.errors import ApiError, SignedOut
 from auth_tasks_client.store import default_store
@@ -29,6 +29,9 @@ AFTER_LOSS = {
     "signin": "It is safe to try again.",
     "signout": "Whether the session has ended is not known. It is safe to try again.",
     "list": "It is safe to try again.",
+    "passwd": "Whether the password was changed is not known. Sign in with the new one, then with the old one.",
+    "delete": "Whether the account was deleted is not known. Try again: if nobody can sign in, it was.",
+    "sessions": "It is safe to try again.",
 }
 AFTER_LOST_CHANGE = "Whether the change was made is not known. Look with `list`, then try again."
 
@@ -61,6 +64,12 @@ def make_parser() -> argparse.ArgumentParser:
         command.add_argument("--description")
         command.add_argument("--priority", choices=("low", "medium", "high"))
         command.add_argument("--status", choices=("pending", "in_progress", "completed"))
+    sessions = commands.add_parser("sessions", parents=[common], help="show where you are signed in, or end sessions")
+    sessions.add_argument("--end", metavar="ID", help="sign this device out; the id or its beginning")
+    sessions.add_argument("--end-others", action="store_true", help="sign every other device out")
+    for name, text in (("passwd", "change the password"), ("delete", "delete the account and all of its tasks")):
+        command = commands.add_parser(name, parents=[common], help=text)
+        command.add_argument("--password-stdin", action="store_true", help="read a line for each password")
     for name, text in (("done", "mark a task completed"), ("rm", "delete a task")):
         commands.add_parser(name, parents=[common], help=text).add_argument("id", help="the id or its beginning")
     commands.add_parser("signout", parents=[common], help="sign out").add_argument("--everywhere", action="store_true")
@@ -69,16 +78,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
     """Carry out one command and return what is to be shown."""
+    if arguments.command in ("signup", "signin", "signout", "passwd", "sessions", "delete"):
+        return _run_for_account(arguments, client)
     match arguments.command:
-        case "signup":
-            client.sign_up(arguments.email, _password(arguments), arguments.name)
-            return f"Welcome, you are signed in as {arguments.email}."
-        case "signin":
-            client.sign_in(arguments.email, _password(arguments))
-            return f"You are signed in as {arguments.email}."
-        case "signout":
-            client.sign_out(everywhere=arguments.everywhere)
-            return "You are signed out."
         case "list":
             return client.tasks(**_given(arguments, ("status", "q")))
         case "add":
@@ -91,6 +93,26 @@ def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
     return "Deleted."
 
 
+def _run_for_account(arguments: argparse.Namespace, client: TasksClient) -> Any:
+    match arguments.command:
+        case "signup":
+            client.sign_up(arguments.email, _password(arguments), arguments.name)
+            return f"Welcome, you are signed in as {arguments.email}."
+        case "signin":
+            client.sign_in(arguments.email, _password(arguments))
+            return f"You are signed in as {arguments.email}."
+        case "signout":
+            client.sign_out(everywhere=arguments.everywhere)
+            return "You are signed out."
+        case "passwd":
+            client.change_password(_password(arguments), _new_password(arguments))
+            return "Your password is changed, and every other session has ended."
+        case "sessions":
+            return _sessions(arguments, client)
+    client.delete_account(_password(arguments))
+    return "Your account and all of its tasks are deleted."
+
+
 def _given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
 
@@ -99,11 +121,34 @@ def _password(arguments: argparse.Namespace) -> str:
     return sys.stdin.readline().rstrip("\n") if arguments.password_stdin else getpass.getpass()
 
 
+def _new_password(arguments: argparse.Namespace) -> str:
+    if arguments.password_stdin:
+        return _password(arguments)
+    new = getpass.getpass("New password: ")
+    if getpass.getpass("Once more: ") != new:
+        raise Unclear("The two passwords are not the same. Nothing was changed.")
+    return new
+
+
+def _sessions(arguments: argparse.Namespace, client: TasksClient) -> Any:
+    if arguments.end_others:
+        client.end_other_sessions()
+        return "Every other session has ended."
+    if arguments.end is not None:
+        client.end_session(_only("session", client.sessions(), arguments.end))
+        return "The session has ended."
+    return client.sessions()
+
+
 def _find(client: TasksClient, beginning: str) -> str:
     """Return the id of the one task whose id begins so. Raises: Unclear."""
-    ids = [str(task["id"]) for task in client.tasks() if str(task["id"]).startswith(beginning.lower())]
+    return _only("task", client.tasks(), beginning)
+
+
+def _only(kind: str, rows: list[dict[str, Any]], beginning: str) -> str:
+    ids = [str(row["id"]) for row in rows if str(row["id"]).startswith(beginning.lower())]
     if len(ids) != 1:
-        raise Unclear(f"{len(ids)} tasks have an id that begins with {beginning}." if ids else "No such task.")
+        raise Unclear(f"{len(ids)} {kind}s have an id that begins with {beginning}." if ids else f"No such {kind}.")
     return ids[0]
 
 
@@ -113,8 +158,13 @@ def show(result: Any, *, as_json: bool) -> list[str]:
         return [json.dumps({"message": result} if isinstance(result, str) else result, ensure_ascii=False)]
     if isinstance(result, str):
         return [result]
-    tasks = result if isinstance(result, list) else [result]
-    return [_line(task) for task in tasks] or ["No tasks."]
+    rows = result if isinstance(result, list) else [result]
+    return [_session(row) if "device" in row else _line(row) for row in rows] or ["No tasks."]
+
+
+def _session(session: Session) -> str:
+    mark = "*" if session["current"] else " "
+    return f"{mark} {session['id'][:8]}  {session['last_used_at'][:16]}Z  {session['device'] or 'unknown device'}"
 
 
 def _line(task: Task) -> str:

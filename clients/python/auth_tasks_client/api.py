@@ -13,6 +13,9 @@ from auth_tasks_client.store import TokenStore
 Task = dict[str, Any]
 """A task as the server shows it: `id`, `title`, `description`, `priority`, `status`, …"""
 
+Session = dict[str, Any]
+"""A session as the server shows it: `id`, `device`, `created_at`, `last_used_at`, `current`."""
+
 
 class TasksClient:
     """One session on one server. Every operation raises: ApiError, SignedOut, httpx.TransportError."""
@@ -50,6 +53,41 @@ class TasksClient:
         answer = accepted(self._http.post(path, json=body))
         with self.store.locked():
             self.store.write(stored(self.url, answer.json()["user"]["email"], answer))
+
+    def rename(self, name: str | None) -> None:
+        """Change the name of the account, or remove it."""
+        self._send("PATCH", "/api/auth/me", json={"name": name})
+
+    def change_password(self, current: str, new: str) -> None:
+        """Change the password, end every other session and go on with this one's new tokens."""
+        body = {"current_password": current, "new_password": new}
+        answer = self._send("POST", "/api/auth/password", json=body)
+        with self.store.locked():
+            tokens = self.store.read()
+            if tokens:
+                self.store.write(stored(tokens.url, tokens.email, answer))
+
+    def reset_password(self, token: str, new: str) -> None:
+        """Change the password by an operator's link; nobody is signed in by it."""
+        accepted(self._http.post("/api/auth/reset", json={"token": token, "new_password": new}))
+
+    def delete_account(self, current: str) -> None:
+        """Delete the account and all of its tasks, and forget the tokens."""
+        self._send("POST", "/api/auth/me/delete", json={"current_password": current})
+        self.store.clear()
+
+    def sessions(self) -> list[Session]:
+        """Return where the account is signed in, newest first."""
+        sessions: list[Session] = self._send("GET", "/api/auth/sessions").json()
+        return sessions
+
+    def end_session(self, session_id: str) -> None:
+        """Sign another device out."""
+        self._send("DELETE", f"/api/auth/sessions/{session_id}")
+
+    def end_other_sessions(self) -> None:
+        """Sign every other device out."""
+        self._send("POST", "/api/auth/signout", json={"others": True})
 
     def sign_out(self, *, everywhere: bool = False) -> None:
         """End the session, or with `everywhere` all sessions of the account, and forget the tokens."""
