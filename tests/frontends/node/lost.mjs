@@ -16,16 +16,22 @@ const check = (holds, what) => {
   if (!holds) throw new Error(what);
 };
 
-// A proxy that cuts the answer to a refresh after so many bytes.
+// A proxy that cuts the answer to a refresh after so many bytes, and holds it back until `released`.
 let cutAfter = Infinity;
+let released;
+let asked = () => {};
 const proxy = net.createServer((here) => {
   const there = net.connect(port, hostname);
   let left = Infinity;
+  let refreshing = false;
   here.on("data", (data) => {
-    left = data.includes("/api/auth/refresh") ? cutAfter : left;
+    refreshing = data.includes("/api/auth/refresh");
+    left = refreshing ? cutAfter : left;
     there.write(data);
+    if (refreshing) asked();
   });
-  there.on("data", (data) => {
+  there.on("data", async (data) => {
+    if (refreshing) await released;
     here.write(data.subarray(0, left));
     left -= data.length;
     if (left <= 0) here.destroySoon();
@@ -61,14 +67,20 @@ await new Promise((later) => setTimeout(later, 4000));
 await Promise.all(tabs.map((tab) => tab.call("GET", "/api/tasks")));
 
 // An answer that comes when others have gone on replaces nothing.
-expire();
 cutAfter = Infinity;
+let release;
+released = new Promise((done) => (release = done));
+expire();
 const late = cut.call("GET", "/api/tasks");
+await new Promise((done) => (asked = done));
 for (let round = 0; round < 3; round++) {
-  await whole.call("GET", "/api/tasks");
   expire();
+  await whole.call("GET", "/api/tasks");
 }
-await late;
+const newest = kept().refresh_token;
+release();
+check(Array.isArray(await late), "a late answer fails its call");
+check(kept().refresh_token === newest, "a late answer replaced what is newer");
 check(Array.isArray(await whole.call("GET", "/api/tasks")), "signed out by a late answer");
 
 // A thief without the key ends the session, and the page is told to sign in; the device stays known.
