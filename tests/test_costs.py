@@ -75,7 +75,7 @@ async def test_each_operation_is_so_many_round_trips(
     app: FastAPI, executed: Counter[str], operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request waits for the database once wherever it can: the statement that does the work checks the session."""
-    monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 2**128)  # one in eight has one more
+    monkeypatch.setattr("app.auth.lifetimes.PRUNE_EVERY", 2**128)  # one in eight has one more
     async with client_of(app) as client:
         ada = await Person.sign_up(client)
         task = await ada.add_task()

@@ -1,4 +1,4 @@
-"""How long rows outlast the tokens that they tell of."""
+"""How long rows outlast the tokens that they tell of, and how often old ones are deleted."""
 
 from datetime import timedelta
 
@@ -11,6 +11,8 @@ DENYLIST_GRACE = timedelta(days=1)
 # again what had been signed out, and the lifetimes of the session's other tokens are not known. It costs one row a
 # sign-out, where a session that is in use for a day leaves 96 for its refreshes.
 ENDED_SESSION_KEPT = timedelta(days=MAX_REFRESH_TOKEN_DAYS) + DENYLIST_GRACE
+# One rotation and one sign-in in so many deletes old rows, more than all of them add, so that they become fewer.
+PRUNE_EVERY = 8
 
 
 def kept_after_use(settings: Settings) -> timedelta:

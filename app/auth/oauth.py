@@ -1,5 +1,6 @@
 """The OAuth 2 grants over the same operations. Source: RFC 6749 4.3 and 6."""
 
+from app.auth import rotation
 from app.auth.errors import InvalidOAuthRequest, UnsupportedGrantType
 from app.auth.schemas import TokenForm
 from app.auth.service import AuthService
@@ -13,7 +14,7 @@ async def grant(
     if form.grant_type == "refresh_token":
         if form.refresh_token is None:
             raise InvalidOAuthRequest
-        return await auth.refresh(form.refresh_token, key=refresh_key)
+        return await rotation.refresh(auth, form.refresh_token, key=refresh_key)
     if form.grant_type != "password":
         raise UnsupportedGrantType
     if form.username is None or form.password is None:

@@ -7,6 +7,7 @@ import msgspec
 from fastapi import Form
 from starlette.responses import Response
 
+from app.auth import rotation
 from app.auth.dependencies import (
     Auth,
     ClientAddress,
@@ -105,7 +106,7 @@ async def refresh(body: RefreshBody, auth: Auth, keys: RefreshKey = None) -> Res
     you get the same one again. Without that key, a token that is presented a second time ends its session, because
     somebody else may have it.
     """
-    return json_response(await auth.refresh(body.refresh_token, key=keys[0] if keys else None))
+    return json_response(await rotation.refresh(auth, body.refresh_token, key=keys[0] if keys else None))
 
 
 @public.post("/signout", summary="Sign out", responses=error_responses(*BODY_ERRORS, NotAuthenticated, InvalidToken))

@@ -3,32 +3,24 @@
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-import msgspec
-
-from app.auth import denylist, repository, sessions
+from app.auth import denylist, lifetimes, repository, sessions
 from app.auth.active_session import UserRow
 from app.auth.common_passwords import is_common
 from app.auth.emails import normalise_email
 from app.auth.errors import CommonPassword, EmailTaken, InvalidCredentials, InvalidToken, NotAuthenticated
 from app.auth.events import logger
-from app.auth.lifetimes import DENYLIST_GRACE, ENDED_SESSION_KEPT, kept_after_use
 from app.auth.passwords import PasswordHasher
 from app.auth.principal import Principal
-from app.auth.tokens import Claims, TokenCodec, TokenPair, TokenType, successor_id
+from app.auth.tokens import Claims, TokenCodec, TokenPair, TokenType
 from app.auth.user_database import UserDatabase
 from app.core.clock import Clock
 from app.core.config import Settings
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.errors import TooManyRequests
 from app.core.rate_limits.limiter import RateLimiter
-
-# One rotation and one sign-in in so many deletes old rows, more than all of them add, so that they become fewer.
-PRUNE_EVERY = 8
-PRUNE_BATCH_ON_REFRESH = 40
 
 
 class NewSession(NamedTuple):
@@ -135,65 +127,13 @@ class AuthService:
         principal = Principal(user.id, uuid4(), version, self.clock())
         if not await sessions.insert_session(self.database, principal, device=device):
             raise InvalidCredentials
-        if principal.session_id.int % PRUNE_EVERY == 0:
+        if principal.session_id.int % lifetimes.PRUNE_EVERY == 0:
             with suppress(DatabaseUnavailable):  # the session is written down, and its tokens must be sent
-                await sessions.delete_old_sessions_of(self.database, user.id, kept=kept_after_use(self.settings))
+                await sessions.delete_old_sessions_of(
+                    self.database, user.id, kept=lifetimes.kept_after_use(self.settings)
+                )
         pair = self.tokens.issue(user.id, principal.session_id, version, refresh_id=uuid4(), now=principal.now)
         return NewSession(user, pair)
-
-    async def refresh(self, refresh_token: str, *, key: str | None = None) -> TokenPair:
-        """Exchange a refresh token for its successor, once; with the same key again for the same successor.
-
-        Raises: InvalidToken, TooManyRequests. Source: FR-011, FR-051, RFC 9700 4.14.2.
-        """
-        now = self.clock()
-        claims = self.tokens.read(refresh_token, "refresh", now)
-        await self.limiter.hit("refresh-session", str(claims.session_id), self.settings.rate_limit_refresh_session)
-        # The row says when the session was last used, as long as the successor may be valid.
-        expires_at = max(datetime.fromtimestamp(claims.expires_at, now.tzinfo), now + self.lifetime) + DENYLIST_GRACE
-        key_hash = sha256(key.encode()).digest() if key else None
-        if not await denylist.insert_used_token(self.database, claims, now, expires_at=expires_at, key_hash=key_hash):
-            return await self._answer_used_token(claims, now, key_hash)
-        if claims.token_id.int % PRUNE_EVERY == 0:
-            with suppress(DatabaseUnavailable):  # the token is used: its successor must be sent all the same
-                await denylist.delete_expired_tokens_of(self.database, claims.user_id, batch=PRUNE_BATCH_ON_REFRESH)
-        return self._successor(claims, now, now)
-
-    async def _answer_used_token(self, claims: Claims, now: datetime, key_hash: bytes | None) -> TokenPair:
-        """Return the same successor again to whoever has the key, and within the leeway; otherwise raise InvalidToken.
-
-        The session ends, durably, unless it was the one with the key who came too late.
-        """
-        await self._user_database(claims, now).require_active()
-        leeway = timedelta(seconds=self.settings.refresh_reuse_leeway_seconds)
-        if key_hash or leeway:
-            used = await denylist.select_used_token(
-                self.database, claims, successor_id=successor_id(claims.token_id), key_hash=key_hash
-            )
-            # Not with a leeway of zero: between requests at once `used_at` may lie ahead of this one's `now`.
-            in_leeway = leeway and used and now - used.used_at <= leeway
-            if used and not used.successor_used and (used.same_key or in_leeway):
-                return self._successor(claims, used.used_at, now)
-            if used and used.same_key:
-                raise InvalidToken
-        if await self._end_session(claims, "reused", now):
-            logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
-            self.record_event("refresh_reuse_detected")
-        raise InvalidToken
-
-    def _successor(self, claims: Claims, used_at: datetime, now: datetime) -> TokenPair:
-        """Issue the next pair; both tokens derive from the used one and the moment of its use."""
-        pair = self.tokens.issue(
-            claims.user_id,
-            claims.session_id,
-            claims.token_version,
-            refresh_id=successor_id(claims.token_id),
-            now=used_at,
-        )
-        if used_at == now:
-            return pair
-        age = max(0, int(now.timestamp()) - int(used_at.timestamp()))
-        return msgspec.structs.replace(pair, expires_in=max(0, pair.expires_in - age))
 
     async def sign_out(
         self, access_token: str | None, refresh_token: str | None, *, everywhere: bool, others: bool
@@ -216,19 +156,19 @@ class AuthService:
         for claims in given_sessions.values():
             if everywhere:
                 await repository.update_token_version(self.database, claims, now)
-            await self._end_session(claims, "signed_out", now)
+            await self.end_session(claims, "signed_out", now)
         logger.info("signed_out", extra={"user_id": first.user_id, "everywhere": everywhere})
 
     async def _end_others(self, claims: Claims, now: datetime) -> None:
         ended = await sessions.end_others(
-            self.database, claims, now, oldest=now - self.lifetime, expires_at=now + ENDED_SESSION_KEPT
+            self.database, claims, now, oldest=now - self.lifetime, expires_at=now + lifetimes.ENDED_SESSION_KEPT
         )
         if ended:
             logger.info("session_ended", extra={"user_id": claims.user_id, "others": ended})
             self.record_event("session_ended")
 
-    async def _end_session(self, claims: Claims, reason: denylist.Reason, now: datetime) -> bool:
-        expires_at = now + ENDED_SESSION_KEPT
+    async def end_session(self, claims: Claims, reason: denylist.Reason, now: datetime) -> bool:
+        expires_at = now + lifetimes.ENDED_SESSION_KEPT
         return await denylist.insert_ended_session(self.database, claims, reason, now, expires_at=expires_at)
 
     def _read_expired_too(self, token: str | None, kind: TokenType, now: datetime) -> Claims | None:
@@ -243,8 +183,8 @@ class AuthService:
         Only its signature and its times are checked here, so that a forged one costs no connection.
         """
         now = self.clock()
-        return self._user_database(self.tokens.read(access_token, "access", now), now)
+        return self.user_database(self.tokens.read(access_token, "access", now), now)
 
-    def _user_database(self, claims: Claims, now: datetime) -> UserDatabase:
+    def user_database(self, claims: Claims, now: datetime) -> UserDatabase:
         principal = Principal(claims.user_id, claims.session_id, claims.token_version, now)
         return UserDatabase(self.database, principal)

@@ -17,6 +17,7 @@ class Guard(NamedTuple):
 
 TOKENS = "app/auth/tokens.py"
 SERVICE = "app/auth/service.py"
+ROTATION = "app/auth/rotation.py"
 LIFETIMES = "app/auth/lifetimes.py"
 ACCOUNTS = "app/auth/repository.py"
 CALLER_SQL = "app/auth/active_session.py"
@@ -136,7 +137,7 @@ ACCOUNT_GUARDS = [
         (SESSIONS, "> _oldest, col(DeniedToken.session_id) != _session_id", "> _oldest", "sign_out"),
         (SESSIONS, "<= _out_of_use, ~used_since", "<= _out_of_use, true()", "sessions"),
         (SESSIONS, "col(Session.created_at) <= _out_of_use", "true()", "sessions"),
-        (SERVICE, ", now + self.lifetime) + DENYLIST_GRACE", ", now) + DENYLIST_GRACE", "sessions"),
+        (ROTATION, ", now + auth.lifetime)\n", ", now)\n", "sessions"),
         (SERVICE, "if not await sessions.insert_session(", "if await sessions.insert_session(", "sessions"),
         (SERVICE, "if others and not everywhere:", "if others:", "sign_out"),
         (DEPENDENCIES, "filter(str.isprintable, request", "filter(None, request", "sessions"),
@@ -190,7 +191,10 @@ GUARDS = [
     ),
     Guard(ACCOUNTS, ".on_conflict_do_nothing(index_elements=[col(User.email)])", "", f"{AUTH}/test_sign_up.py"),
     Guard(
-        SERVICE, "replace(pair, expires_in=max(0, pair.expires_in - age))", "replace(pair)", f"{AUTH}/test_lifetimes.py"
+        ROTATION,
+        "replace(pair, expires_in=max(0, pair.expires_in - age))",
+        "replace(pair)",
+        f"{AUTH}/test_lifetimes.py",
     ),
     Guard(LIFETIMES, "timedelta(days=MAX_REFRESH_TOKEN_DAYS)", "timedelta(days=7)", f"{AUTH}/test_lifetimes.py"),
     Guard(
@@ -200,34 +204,32 @@ GUARDS = [
         f"{AUTH}/test_lifetimes.py",
     ),
     Guard(
-        SERVICE,
-        "            return await self._answer_used_token(claims, now, key_hash)\n",
-        "            pass\n",
+        ROTATION,
+        "        return await _answer_used_token(auth, claims, now, key_hash)\n",
+        "        pass\n",
         f"{AUTH}/test_refresh.py",
     ),
     Guard(
-        SERVICE,
-        "        await self._user_database(claims, now).require_active()\n",
+        ROTATION,
+        "    await auth.user_database(claims, now).require_active()\n",
         "",
         f"{AUTH}/test_refresh.py {AUTH}/test_sign_out.py",
     ),
     Guard(SERVICE, "if claims and claims.user_id == account_id:", "if claims:", f"{AUTH}/test_limits.py"),
-    Guard(SERVICE, "used and not used.successor_used and (", "used and (", f"{AUTH}/test_refresh.py"),
-    Guard(SERVICE, " and now - used.used_at <= leeway", "", f"{AUTH}/test_refresh.py"),
+    Guard(ROTATION, "used and not used.successor_used and (", "used and (", f"{AUTH}/test_refresh.py"),
+    Guard(ROTATION, " and now - used.used_at <= leeway", "", f"{AUTH}/test_refresh.py"),
     Guard(
-        SERVICE,
+        ROTATION,
         "leeway and used and now",
         "used and now",
         f"{AUTH}/test_refresh_again.py::test_who_refreshed_a_moment_later_by_the_clock_is_no_exception",
     ),
-    Guard(SERVICE, "(used.same_key or in_leeway)", "in_leeway", f"{AUTH}/test_refresh_again.py"),
+    Guard(ROTATION, "(used.same_key or in_leeway)", "in_leeway", f"{AUTH}/test_refresh_again.py"),
+    Guard(ROTATION, "        if used and used.same_key:\n", "        if used:\n", f"{AUTH}/test_refresh_again.py"),
     Guard(
-        SERVICE, "            if used and used.same_key:\n", "            if used:\n", f"{AUTH}/test_refresh_again.py"
-    ),
-    Guard(
-        SERVICE,
-        "                raise InvalidToken\n        if await",
-        "                pass\n        if await",
+        ROTATION,
+        "            raise InvalidToken\n    if await",
+        "            pass\n    if await",
         f"{AUTH}/test_refresh_again.py",
     ),
     Guard(
@@ -237,11 +239,11 @@ GUARDS = [
         f"{AUTH}/test_refresh_again.py",
     ),
     Guard(DEPENDENCIES, "len(lines) > 1 or ", "", f"{AUTH}/test_refresh_again.py"),
-    Guard(SERVICE, "sha256(key.encode()).digest()", "key.encode()", f"{AUTH}/test_refresh_again.py"),
+    Guard(ROTATION, "sha256(key.encode()).digest()", "key.encode()", f"{AUTH}/test_refresh_again.py"),
     Guard(
-        SERVICE,
-        'if await self._end_session(claims, "reused"',
-        'if False and await self._end_session(claims, "reused"',
+        ROTATION,
+        'if await auth.end_session(claims, "reused"',
+        'if False and await auth.end_session(claims, "reused"',
         f"{AUTH}/test_refresh.py",
     ),
     Guard(
@@ -265,9 +267,9 @@ GUARDS = [
         f"{AUTH}/test_limits.py",
     ),
     Guard(
-        SERVICE,
-        'await self.limiter.hit("refresh-session"',
-        'False and await self.limiter.hit("refresh-session"',
+        ROTATION,
+        'await auth.limiter.hit("refresh-session"',
+        'False and await auth.limiter.hit("refresh-session"',
         f"{AUTH}/test_limits.py",
     ),
     Guard(
@@ -507,13 +509,13 @@ GUARDS = [
         "tests/test_metrics.py",
     ),
     Guard(
-        "app/auth/service.py",
-        "        if claims.token_id.int % PRUNE_EVERY == 0:",
-        "        if False:",
+        ROTATION,
+        "    if claims.token_id.int % lifetimes.PRUNE_EVERY == 0:",
+        "    if False:",
         f"{AUTH}/test_refresh.py",
     ),
     Guard(
-        "app/auth/service.py",
+        ROTATION,
         "with suppress(DatabaseUnavailable):  # the token",
         "if True:  # the token",
         f"{AUTH}/test_refresh.py",

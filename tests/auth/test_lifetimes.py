@@ -61,7 +61,7 @@ async def test_rotation_keeps_the_denylist_small(
     own_database_url: str, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Expired rows go with later refreshes, rows of valid tokens never, and a day is added. Source: T-B26."""
-    monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 1)
+    monkeypatch.setattr("app.auth.lifetimes.PRUNE_EVERY", 1)
     settings = make_settings(own_database_url)
     count = "SELECT count(*) FROM token_denylist WHERE user_id = %s"
     with psycopg.connect(own_database_url, autocommit=True) as connection:

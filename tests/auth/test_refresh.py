@@ -194,8 +194,8 @@ async def test_a_string_that_is_no_token_is_401(client: httpx.AsyncClient, token
 @pytest.fixture
 def each_prunes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets every rotation prune, not one in eight."""
-    monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 1)
-    monkeypatch.setattr("app.auth.service.PRUNE_BATCH_ON_REFRESH", 5)
+    monkeypatch.setattr("app.auth.lifetimes.PRUNE_EVERY", 1)
+    monkeypatch.setattr("app.auth.rotation.PRUNE_BATCH_ON_REFRESH", 5)
 
 
 @pytest.mark.usefixtures("each_prunes")

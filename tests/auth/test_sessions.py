@@ -134,7 +134,7 @@ async def test_a_session_is_listed_as_long_as_it_can_be_refreshed(
 
     The row of a refresh tells of it: it stays until the tokens that it gave have expired, plus a day. Source: FR-052.
     """
-    monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 2**128)  # the database's clock cannot be moved
+    monkeypatch.setattr("app.auth.lifetimes.PRUNE_EVERY", 2**128)  # the database's clock cannot be moved
     ada = await Person.sign_up(clocked, device="rarely used")
     for _ in range(4):
         clock.advance(days=6)
@@ -260,9 +260,9 @@ async def test_old_sessions_go_with_later_sign_ins(
     client: httpx.AsyncClient, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list of sessions stays small by itself: one sign-in in eight deletes its user's old ones, and no others."""
-    monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 2**128)
+    monkeypatch.setattr("app.auth.lifetimes.PRUNE_EVERY", 2**128)
     ada, bob = [await with_old_sessions(client, connection) for _ in range(2)]
-    monkeypatch.setattr("app.auth.service.PRUNE_EVERY", 1)
+    monkeypatch.setattr("app.auth.lifetimes.PRUNE_EVERY", 1)
     await sign_in(ada, device="now")
     assert written(connection, ada) == KEPT
     assert len(written(connection, bob)) == 8
