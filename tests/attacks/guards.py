@@ -420,6 +420,7 @@ GUARDS = [
         f"{CORE}/http/test_server.py",
     ),
     Guard(SERVER, "        self.headers = []  # for trailers", "        # for trailers", f"{CORE}/http/test_server.py"),
+    Guard(SERVER, "if self._is_late and not was_late:", "if False:", f"{CORE}/http/test_server.py"),
     Guard(SERVER, "if now >= self._read_by:", "if False:", f"{CORE}/http/test_server.py"),
     Guard(SERVER, "if now >= self._write_by:", "if False:", f"{CORE}/http/test_server.py"),
     Guard(

@@ -50,6 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
     body_seconds = 30.0
     write_seconds = 30.0  # for the 48 KiB between the write buffer's marks, or for the rest at the end
     linger_seconds = 2.0
+    again_seconds = 0.001  # above 0: uvloop reads between two timers, not before what is called soon
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,6 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._read_by = self._write_by = inf
         self._refused = False
+        self._is_late = False
         self._timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -132,6 +134,10 @@ class BoundedProtocol(HttpToolsProtocol):
         now = self.loop.time()
         if self.transport.is_closing():  # closing waits until all is written
             self._read_by, self._write_by = inf, min(self._write_by, now + self.write_seconds)
+        was_late, self._is_late = self._is_late, now >= min(self._read_by, self._write_by)
+        if self._is_late and not was_late:  # if the process stood still, what has arrived is read first
+            self._timer = self.loop.call_later(self.again_seconds, self._look)
+            return
         if now >= self._write_by:
             self.transport.abort()
             return

@@ -1,7 +1,9 @@
 """What the server bounds: heads, waiting, connections; and what it answers when it does."""
 
 import json
+import os
 import re
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -55,6 +57,19 @@ def read_to_the_end(link: socket.socket) -> bytes:
     answer = b""
     while chunk := link.recv(65536):
         answer += chunk
+    return answer
+
+
+def read_one(link: socket.socket) -> bytes:
+    """Give one answer whole: its head and its body come apart."""
+    answer, whole = b"", None
+    while not whole:
+        chunk = link.recv(65536)
+        assert chunk, answer
+        answer += chunk
+        head, end, body = answer.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        whole = end and length and len(body) >= int(length[1])
     return answer
 
 
@@ -160,7 +175,7 @@ class TestWaiting:
         with connect(server) as link:
             if before:
                 link.sendall(before)
-                assert statuses(link.recv(65536)) == [200]
+                assert statuses(read_one(link)) == [200]
             link.sendall(half)
             check_refusal(read_to_the_end(link), 408, "REQUEST_TIMEOUT")
 
@@ -178,7 +193,7 @@ class TestWaiting:
         """It ends uvicorn's own wait for the next request, and nothing began another."""
         with connect(server) as link:
             link.sendall(HEAD + b"\r\n")
-            assert statuses(link.recv(65536)) == [200]
+            assert statuses(read_one(link)) == [200]
             link.sendall(b"\r\n")
             assert statuses(read_to_the_end(link)) in ([], [408])
 
@@ -187,8 +202,18 @@ class TestWaiting:
         with connect(server) as link:
             for _ in range(2):
                 link.sendall(HEAD + b"\r\n")
-                assert statuses(link.recv(65536)) == [200]
+                assert statuses(read_one(link)) == [200]
                 time.sleep(1.2)
+
+    def test_what_arrived_while_the_server_stood_still_is_read(self, server: Server) -> None:
+        """A server that was suspended finds the request and the deadline at once, and answers."""
+        with connect(server) as link:
+            time.sleep(0.1)
+            os.kill(server.process.pid, signal.SIGSTOP)
+            link.sendall(HEAD + b"\r\n")
+            time.sleep(0.8)
+            os.kill(server.process.pid, signal.SIGCONT)
+            assert statuses(read_one(link)) == [200]
 
     @pytest.mark.parametrize("half", [POST + b"Content-Length: 100\r\n\r\n{", CHUNKED + b"1\r\n{\r\n"])
     def test_half_a_body_is_408(self, server: Server, half: bytes) -> None:
@@ -215,7 +240,7 @@ class TestWaiting:
             link.sendall(b"GET")
             time.sleep(1.1)
             holder.rollback()
-            assert statuses(link.recv(65536)) == [200]
+            assert statuses(read_one(link)) == [200]
             check_refusal(read_to_the_end(link), 408, "REQUEST_TIMEOUT")
 
     def test_who_never_reads_is_dropped(self, server: Server) -> None:
@@ -244,7 +269,7 @@ class TestConnections:
             assert int(headers["retry-after"]) >= 1
             assert httpx.get(f"{server.url}/health/live").status_code == 503
             links[0].sendall(HEAD + b"\r\n")
-            assert statuses(links[0].recv(65536)) == [200]
+            assert statuses(read_one(links[0])) == [200]
         server.wait_until("/health/live", seconds=2)
 
     def test_no_more_than_the_descriptors_allow(self, database_url: str, tmp_path: Path) -> None:
