@@ -5,18 +5,10 @@ from http import HTTPStatus
 from starlette.responses import Response
 
 from app.auth import account, own_sessions
-from app.auth.dependencies import BEARER_ERRORS, Auth, BearerRoute, ClientAddress, SessionId, UserDb
-from app.auth.errors import InvalidToken, SessionNotFound, WrongPassword
-from app.auth.schemas import (
-    DeleteBody,
-    Detail,
-    NameBody,
-    PasswordBody,
-    ResetBody,
-    SessionRead,
-    TokenRead,
-    UserRead,
-)
+from app.auth.account_schemas import DeleteBody, NameBody, PasswordBody, ResetBody, SessionRead
+from app.auth.dependencies import BEARER_ERRORS, SET_COOKIE, Auth, BearerRoute, ClientAddress, Cookie, SessionId, UserDb
+from app.auth.errors import InvalidToken, OriginRefused, SessionNotFound, WrongPassword
+from app.auth.schemas import Detail, TokenRead, UserRead
 from app.core.errors import BODY_ERRORS, TooManyRequests
 from app.core.http.error_responses import error_responses
 from app.core.http.json import json_response
@@ -70,15 +62,19 @@ async def end_session(session_id: SessionId, db: UserDb, auth: Auth) -> Response
     "/password",
     summary="Change my password",
     response_model=TokenRead,
-    responses=error_responses(*BEARER_ERRORS, *BODY_ERRORS, WrongPassword, TooManyRequests),
+    responses=error_responses(*BEARER_ERRORS, *BODY_ERRORS, WrongPassword, TooManyRequests, OriginRefused)
+    | {200: SET_COOKIE},
 )
-async def change_password(body: PasswordBody, db: UserDb, auth: Auth, address: ClientAddress) -> Response:
+async def change_password(
+    body: PasswordBody, db: UserDb, auth: Auth, address: ClientAddress, cookie: Cookie
+) -> Response:
     """Changes the password and ends every other session at once.
 
     The answer has new tokens of this session: keep them, those of before are no longer good.
     """
+    cookie.want(body.cookie)
     current, new = body.current_password.get_secret_value(), body.new_password.get_secret_value()
-    return json_response(await account.change_password(auth, db, address, current=current, new=new))
+    return cookie.answer(await account.change_password(auth, db, address, current=current, new=new))
 
 
 @router.post(

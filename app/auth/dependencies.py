@@ -19,6 +19,7 @@ from app.auth.errors import (
     NotAuthenticated,
 )
 from app.auth.models import DEVICE_LENGTH
+from app.auth.refresh_cookie import RefreshCookie
 from app.auth.service import AuthService
 from app.auth.user_database import UserDatabase
 from app.core.errors import InternalError, MalformedBody, ServiceUnavailable
@@ -28,6 +29,17 @@ from app.core.http.routing import FORM, ApiRoute, Guard, StrictRequest
 
 BEARER_ERRORS = (NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable)
 """The errors of any route that needs an access token."""
+
+
+SET_COOKIE: dict[str, Any] = {
+    "headers": {
+        "Set-Cookie": {
+            "description": "The refresh token, where the client wants it in a cookie.",
+            "schema": {"type": "string"},
+        }
+    }
+}
+"""The header of an answer that may set the cookie."""
 
 
 # Dependencies are asynchronous: FastAPI runs a plain function in a thread, which takes longer than all of it.
@@ -112,6 +124,11 @@ async def get_address(request: Request) -> str:
     return client_address(request, (await get_auth(request)).settings.trusted_proxies)
 
 
+async def get_refresh_cookie(request: Request) -> RefreshCookie:
+    """Return the cookie of this request."""
+    return RefreshCookie(request, (await get_auth(request)).settings)
+
+
 async def get_user_agent(request: Request) -> str | None:
     """Return what the client calls itself, as much of it as a device's name may have; None if nothing can be seen."""
     printable = filter(str.isprintable, request.headers.get("user-agent", ""))
@@ -150,6 +167,7 @@ UserDb = Annotated[UserDatabase, Security(_bearer)]
 Auth = Annotated[AuthService, Depends(get_auth)]
 ClientAddress = Annotated[str, Depends(get_address)]
 UserAgent = Annotated[str | None, Depends(get_user_agent)]
+Cookie = Annotated[RefreshCookie, Depends(get_refresh_cookie)]
 OptionalBearer = Annotated[str | None, Depends(get_bearer_token)]
 # A list, so that FastAPI hands over every line of the header.
 RefreshKey = Annotated[

@@ -7,7 +7,7 @@ from hashlib import sha256
 import msgspec
 
 from app.auth import denylist, lifetimes
-from app.auth.errors import InvalidToken
+from app.auth.errors import InvalidToken, SupersededToken
 from app.auth.events import logger
 from app.auth.service import AuthService
 from app.auth.tokens import Claims, TokenPair, successor_id
@@ -52,7 +52,7 @@ async def _answer_used_token(auth: AuthService, claims: Claims, now: datetime, k
         if used and not used.successor_used and (used.same_key or in_leeway):
             return _successor(auth, claims, used.used_at, now)
         if used and used.same_key:
-            raise InvalidToken
+            raise SupersededToken
     if await auth.end_session(claims, "reused", now):
         logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
         auth.record_event("refresh_reuse_detected")

@@ -3,14 +3,15 @@
 from http import HTTPStatus
 from typing import Annotated
 
-import msgspec
 from fastapi import Form
 from starlette.responses import Response
 
 from app.auth import rotation
 from app.auth.dependencies import (
+    SET_COOKIE,
     Auth,
     ClientAddress,
+    Cookie,
     OAuthRoute,
     OptionalBearer,
     RefreshKey,
@@ -23,9 +24,11 @@ from app.auth.errors import (
     InvalidOAuthRequest,
     InvalidToken,
     NotAuthenticated,
+    OriginRefused,
     UnsupportedGrantType,
 )
 from app.auth.oauth import grant
+from app.auth.refresh_cookie import RefreshCookie
 from app.auth.schemas import (
     Detail,
     OAuthProblem,
@@ -65,61 +68,81 @@ _OAUTH = error_responses(
     status_code=HTTPStatus.CREATED,
     summary="Create an account",
     response_model=SignedInRead,
-    responses=error_responses(*BODY_ERRORS, EmailTaken, TooManyRequests),
+    responses=error_responses(*BODY_ERRORS, EmailTaken, TooManyRequests, OriginRefused) | {201: SET_COOKIE},
 )
-async def sign_up(body: SignUpBody, auth: Auth, address: ClientAddress, user_agent: UserAgent) -> Response:
+async def sign_up(
+    body: SignUpBody, auth: Auth, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
+) -> Response:
     """Creates an account and signs it in at once: the answer has the user and both tokens.
 
     The e-mail address is compared without regard to case. The password needs 8 to 128 characters; any
     characters may be used.
     """
+    cookie.want(body.cookie)
     password, device = body.password.get_secret_value(), body.device or user_agent
     session = await auth.sign_up(address, email=body.email, password=password, name=body.name, device=device)
-    return session_response(session, HTTPStatus.CREATED)
+    return session_response(session, cookie, HTTPStatus.CREATED)
 
 
 @public.post(
     "/signin",
     summary="Sign in",
     response_model=SignedInRead,
-    responses=error_responses(*BODY_ERRORS, InvalidCredentials, TooManyRequests),
+    responses=error_responses(*BODY_ERRORS, InvalidCredentials, TooManyRequests, OriginRefused) | {200: SET_COOKIE},
 )
-async def sign_in(body: SignInBody, auth: Auth, address: ClientAddress, user_agent: UserAgent) -> Response:
+async def sign_in(
+    body: SignInBody, auth: Auth, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
+) -> Response:
     """Opens a session of its own on this device. A wrong password and an unknown e-mail get the same answer."""
+    cookie.want(body.cookie)
     password, device = body.password.get_secret_value(), body.device or user_agent
     session = await auth.sign_in(
         address, email=body.email, password=password, device=device, refresh_token=body.refresh_token
     )
-    return session_response(session)
+    return session_response(session, cookie)
 
 
 @public.post(
     "/refresh",
     summary="Refresh the tokens",
     response_model=TokenRead,
-    responses=error_responses(*BODY_ERRORS, InvalidToken, TooManyRequests),
+    responses=error_responses(*BODY_ERRORS, InvalidToken, NotAuthenticated, TooManyRequests, OriginRefused)
+    | {200: SET_COOKIE},
 )
-async def refresh(body: RefreshBody, auth: Auth, keys: RefreshKey = None) -> Response:
+async def refresh(auth: Auth, cookie: Cookie, body: RefreshBody | None = None, keys: RefreshKey = None) -> Response:
     """Exchanges a refresh token for a new pair. Each refresh token is good for one use.
 
     Store a random `Idempotency-Key` with each pair and send it when you refresh that pair: after a lost answer
     you get the same one again. Without that key, a token that is presented a second time ends its session, because
     somebody else may have it.
+
+    Without `refresh_token` the one in the cookie is taken, and the new one is put there.
     """
-    return json_response(await rotation.refresh(auth, body.refresh_token, key=keys[0] if keys else None))
+    body = body or RefreshBody()
+    cookie.want(body.cookie)
+    with cookie.or_in_body(body.refresh_token) as token:
+        pair = await rotation.refresh(auth, cookie.require(token), key=keys[0] if keys else None)
+        return cookie.answer(pair)
 
 
-@public.post("/signout", summary="Sign out", responses=error_responses(*BODY_ERRORS, NotAuthenticated, InvalidToken))
-async def sign_out(auth: Auth, access_token: OptionalBearer, body: SignOutBody | None = None) -> Detail:
+@public.post(
+    "/signout",
+    summary="Sign out",
+    response_model=Detail,
+    responses=error_responses(*BODY_ERRORS, NotAuthenticated, InvalidToken, OriginRefused),
+)
+async def sign_out(
+    auth: Auth, access_token: OptionalBearer, cookie: Cookie, body: SignOutBody | None = None
+) -> Response:
     """Ends this session, with `everywhere` all of them, or with `others` all but this one. At once: access tokens too.
 
-    Send the access token as bearer, the refresh token in the body, or both; an expired one will do.
+    Send the access token as bearer, the refresh token in the body or in the cookie, or both; an expired one will do.
     Signing out twice is no error.
     """
     body = body or SignOutBody()
-    await auth.sign_out(access_token, body.refresh_token, everywhere=body.everywhere, others=body.others)
-    where = " everywhere" if body.everywhere else " everywhere else" if body.others else ""
-    return Detail(detail=f"Signed out{where}.")
+    with cookie.or_in_body(body.refresh_token) as token:
+        await auth.sign_out(access_token, token, everywhere=body.everywhere, others=body.others)
+    return signed_out_response(body, cookie)
 
 
 @oauth.post("/token", summary="OAuth 2 token endpoint", response_model=TokenRead, responses=_OAUTH)
@@ -140,6 +163,14 @@ async def issue_token(
     return json_response(pair, headers={"Pragma": "no-cache"})
 
 
-def session_response(session: NewSession, status: HTTPStatus = HTTPStatus.OK) -> Response:
+def session_response(session: NewSession, cookie: RefreshCookie, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """Return the tokens of a new session, and whose it is."""
-    return json_response({**msgspec.structs.asdict(session.tokens), "user": session.user}, status)
+    return cookie.answer(session.tokens, status, user=session.user)
+
+
+def signed_out_response(body: SignOutBody, cookie: RefreshCookie) -> Response:
+    """Say which sessions have ended, and remove the cookie of one that has."""
+    goes_on = body.others and not body.everywhere
+    where = " everywhere" if body.everywhere else " everywhere else" if goes_on else ""
+    response = json_response({"detail": f"Signed out{where}."})
+    return response if goes_on else cookie.remove(response)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from app.auth.emails import normalise_email
@@ -79,7 +80,6 @@ Device = Annotated[
 
 # For the document.
 _REFRESH_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoicmVmcmVzaCJ9.x"
-_RESET_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6InByK2p3dCJ9.eyJ0eXBlIjoicmVzZXQifQ.x"
 _TOKENS: dict[str, Any] = {
     "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoiYWNjZXNzIn0.x",
     "refresh_token": _REFRESH_TOKEN,
@@ -94,10 +94,21 @@ _USER: dict[str, Any] = {
 }
 
 
+def _no_default(schema: dict[str, Any]) -> None:
+    """Document a member as one that may be missing, never as null."""
+    schema.pop("default", None)
+
+
 class Body(BaseModel):
     """A request body: JSON types as they are, unknown members ignored."""
 
     model_config = ConfigDict(strict=True)
+
+
+WantsCookie = Annotated[
+    bool,
+    Field(description="For pages: put the refresh token into a cookie that no script can read, not into the body."),
+]
 
 
 class SignUpBody(Body):
@@ -109,6 +120,7 @@ class SignUpBody(Body):
     password: NewPassword
     name: Name = None
     device: Device = None
+    cookie: WantsCookie = False
 
 
 class SignInBody(Body):
@@ -121,50 +133,22 @@ class SignInBody(Body):
         str | None,
         Field(description="A refresh token of this account, used or expired: this device has failures of its own."),
     ] = None
+    cookie: WantsCookie = False
 
 
 class RefreshBody(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"refresh_token": _REFRESH_TOKEN}})
 
-    refresh_token: str
+    refresh_token: Annotated[str | None, Field(description="Required, unless it is in the cookie.")] = None
+    cookie: WantsCookie = False
 
 
 class SignOutBody(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"refresh_token": _REFRESH_TOKEN, "everywhere": False}})
 
-    refresh_token: str | None = None
+    refresh_token: Annotated[str | None, Field(description="Without it the one in the cookie is taken.")] = None
     everywhere: Annotated[bool, Field(description="End all sessions, this one too.")] = False
     others: Annotated[bool, Field(description="End all sessions but this one.")] = False
-
-
-class NameBody(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"name": "Ada Lovelace"}})
-
-    name: Name
-
-
-class PasswordBody(Body):
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"current_password": "correct horse", "new_password": "correct horse battery"}}
-    )
-
-    current_password: AnyPassword
-    new_password: NewPassword
-
-
-class DeleteBody(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"current_password": "correct horse"}})
-
-    current_password: AnyPassword
-
-
-class ResetBody(Body):
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"token": _RESET_TOKEN, "new_password": "correct horse battery"}}
-    )
-
-    token: Annotated[str, Field(description="What follows `#token=` in the link.")]
-    new_password: NewPassword
 
 
 class TokenForm(BaseModel):
@@ -204,7 +188,10 @@ class TokenRead(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": _TOKENS})
 
     access_token: str
-    refresh_token: str
+    refresh_token: Annotated[
+        str | SkipJsonSchema[None],
+        Field(description="Left out where it is in the cookie.", json_schema_extra=_no_default),
+    ] = None
     token_type: Literal["bearer"] = "bearer"
     expires_in: int
 
@@ -213,30 +200,6 @@ class SignedInRead(TokenRead):
     model_config = ConfigDict(json_schema_extra={"example": {**_TOKENS, "user": _USER}})
 
     user: UserRead
-
-
-class SessionRead(BaseModel):
-    """A session in which somebody is signed in; `current` is the one that asks."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "id": "0d2f7b2c-5d1b-4e0c-9f0e-6b6f0f2f7c11",
-                "device": "Ada's telephone",
-                "created_at": "2026-01-07T10:00:00.123456Z",
-                "last_used_at": "2026-01-09T18:30:00.123456Z",
-                "current": True,
-            }
-        }
-    )
-
-    id: UUID
-    device: str | None
-    created_at: datetime
-    last_used_at: Annotated[
-        datetime, Field(description="When it began or its tokens were last refreshed, whichever is later.")
-    ]
-    current: bool
 
 
 class Detail(BaseModel):

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.auth.dependencies import Auth, ClientAddress, UserAgent
-from app.auth.errors import InvalidCredentials
+from app.auth.dependencies import SET_COOKIE, Auth, ClientAddress, Cookie, UserAgent
+from app.auth.errors import InvalidCredentials, OriginRefused
 from app.auth.router import session_response
 from app.auth.schemas import SignedInRead, SignInBody
 from app.core.errors import BODY_ERRORS, TooManyRequests
@@ -34,12 +34,17 @@ class FormOrJsonRoute(ApiRoute):
 def login_router(tag: str, error_model: type[BaseModel], render: ErrorRenderer) -> APIRouter:
     """Return the route of a contract whose errors have this shape."""
     router = make_router(prefix="/api/auth", tag=tag, route_class=FormOrJsonRoute)
-    responses = error_responses(*BODY_ERRORS, InvalidCredentials, TooManyRequests, model=error_model, render=render)
+    refusals = (*BODY_ERRORS, InvalidCredentials, TooManyRequests, OriginRefused)
+    responses = error_responses(*refusals, model=error_model, render=render) | {200: SET_COOKIE}
 
     @router.post("/login", summary="Sign in", response_model=SignedInRead, responses=responses)
-    async def login(body: SignInBody, auth: Auth, address: ClientAddress, user_agent: UserAgent) -> Response:
+    async def login(
+        body: SignInBody, auth: Auth, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
+    ) -> Response:
         """Signs in like `/api/auth/signin`; also takes a form with `username` and `password`."""
+        cookie.want(body.cookie)
         password, device = body.password.get_secret_value(), body.device or user_agent
-        return session_response(await auth.sign_in(address, email=body.email, password=password, device=device))
+        session = await auth.sign_in(address, email=body.email, password=password, device=device)
+        return session_response(session, cookie)
 
     return router

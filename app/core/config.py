@@ -103,6 +103,7 @@ class Settings(BaseSettings):
     hash_queue_seconds: float = Field(default=15, gt=0, le=300)
     common_passwords: Literal["allow", "refuse"] = "allow"
     refresh_reuse_leeway_seconds: float = Field(default=0, ge=0, le=300)
+    refresh_cookie: Literal["on", "off"] = "on"
 
     rate_limits: Literal["on", "off"] = "on"
     rate_limit_storage: SecretStr | None = None

@@ -54,6 +54,27 @@ QUEUE_GUARDS = [
 
 OWN_ACCOUNT, OWN_SQL = "app/auth/account.py", "app/auth/account_repository.py"
 SESSIONS, ADMIN, CLI_USERS = "app/auth/sessions.py", "app/auth/accounts_admin.py", "app/cli/users.py"
+COOKIE_GUARDS = [
+    Guard("app/auth/refresh_cookie.py", text, without, f"{AUTH}/test_refresh_cookie.py")
+    for text, without in (
+        ('settings.environment != "production" and host', "host"),
+        ("in LOCAL_HOSTS", "< chr(127)"),
+        ('"secure": not is_local', '"secure": False'),
+        ('"httponly": True', '"httponly": False'),
+        ('"samesite": "Strict"', '"samesite": "Lax"'),
+        ("if sent == name and value", "if value"),
+        ("if wanted and not self._is_on:", "if False:"),
+        ("if wanted and self._origin and not self._is_own_page:", "if False:"),
+        ("if not self._is_on or not self._sent:", "if not self._sent:"),
+        ("        if not self._is_own_page:\n            raise OriginRefused\n", ""),
+        ('";".join(self._sent)', "self._sent[-1]"),
+        ("        except SupersededToken:\n            raise\n", ""),
+        ("            if self._is_taken:\n", "            if True:\n"),
+        ("self._is_wanted and not self._is_taken:", "self._is_wanted:"),
+        ('        del content["refresh_token"]\n', ""),
+        ("if self._is_taken else response", "if False else response"),
+    )
+]
 ACCOUNT_GUARDS = [
     Guard(file, text, without, " ".join(f"{AUTH}/test_{name}.py" for name in tests.split()))
     for file, text, without, tests in (
@@ -148,6 +169,7 @@ ACCOUNT_GUARDS = [
 
 GUARDS = [
     *ACCOUNT_GUARDS,
+    *COOKIE_GUARDS,
     Guard(
         TOKENS, "if not key.verify(", "if False and not key.verify(", f"{AUTH}/test_tokens.py {ATTACKS}/test_forgery.py"
     ),
@@ -228,7 +250,7 @@ GUARDS = [
     Guard(ROTATION, "        if used and used.same_key:\n", "        if used:\n", f"{AUTH}/test_refresh_again.py"),
     Guard(
         ROTATION,
-        "            raise InvalidToken\n    if await",
+        "            raise SupersededToken\n    if await",
         "            pass\n    if await",
         f"{AUTH}/test_refresh_again.py",
     ),

@@ -23,9 +23,11 @@ class Caller(NamedTuple):
     task_id: str
 
 
-def sign_up(url: str) -> Caller:
+def sign_up(url: str, *, as_page: bool = False) -> Caller:
     signed_up = httpx.post(f"{url}/api/auth/signup", json={"email": new_email(), "password": PASSWORD}).json()
     headers = {"Authorization": f"Bearer {signed_up['access_token']}"}
+    if as_page:
+        headers |= {"Origin": "http://localhost:3000", "Cookie": f"refresh={signed_up['refresh_token']}"}
     task = httpx.post(f"{url}/api/tasks", json={"title": "x"}, headers=headers).json()
     return Caller(headers, signed_up["user"]["id"], task["id"])
 
@@ -39,14 +41,22 @@ class Fuzzed:
     statuses: dict[str, Counter[int]] = field(default_factory=dict)
 
 
-def fuzz(url: str, cases: int, *, signed_in: bool = True, only: str = "", require_own_path: bool = False) -> Fuzzed:
+def fuzz(
+    url: str,
+    cases: int,
+    *,
+    signed_in: bool = True,
+    as_page: bool = False,
+    only: str = "",
+    require_own_path: bool = False,
+) -> Fuzzed:
     """Send so many generated requests to each operation, each as somebody new: signing out would end it for all."""
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=SchemathesisConfig())
     found = Fuzzed()
     for result in schema.get_all_operations():
         operation = result.ok()  # type: ignore[union-attr]  # an Err raises there, as it should
         if only in operation.path:
-            caller = sign_up(url)
+            caller = sign_up(url, as_page=as_page)
             if not signed_in:
                 caller = caller._replace(headers={})
             fuzz_operation(operation, caller, found, cases, require_own_path=require_own_path)
@@ -68,6 +78,10 @@ def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *,
             case.headers.pop("if-match", None)
         if isinstance(case.body, dict) and isinstance(case.body.get("current_password"), str):
             case.body["current_password"] = PASSWORD  # no schema can tell it
+        if operation.path == "/api/auth/refresh" and not (
+            isinstance(case.body, dict) and case.body.get("refresh_token")
+        ):
+            case.body = {"cookie": True}  # nor that one of the two has to be there
         case.query.pop("cursor", None)  # opaque: no schema can tell a cursor that this list gave
         statuses[case.call_and_validate(headers=caller.headers).status_code] += 1
 
@@ -93,6 +107,14 @@ def test_generated_requests_get_what_the_document_says(two_workers: Server, sign
     found = fuzz(two_workers.url, 12, signed_in=signed_in)
     print(f"schemathesis, signed in {signed_in}: {found.sent} requests, {len(found.failures)} operations failed")
     check(found, signed_in=signed_in)
+
+
+def test_generated_requests_of_a_page_with_the_cookie_do_too(two_workers: Server) -> None:
+    """Pages that keep their token in the cookie may rely on the document. Source: FR-058, NFR-019."""
+    found = fuzz(two_workers.url, 40, as_page=True, only="/api/auth/")
+    print(f"schemathesis, with the cookie: {found.sent} requests, {len(found.failures)} operations failed")
+    check(found)
+    assert found.statuses["POST /api/auth/refresh"][200]
 
 
 @pytest.mark.slow

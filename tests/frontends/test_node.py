@@ -72,7 +72,7 @@ def test_a_generated_client_passes_strict_types_and_works(project: Path, server:
         ('title: "Water the plants"', 'titel: "Water the plants"'),
         ('sort: "title"', 'sort: "colour"'),
         ('status: "in_progress"', 'status: "soon"'),
-        ("refresh_token: tokens.refresh_token", ""),
+        ("refresh_token: tokens.refresh_token", "refreshToken: tokens.refresh_token"),
     ],
 )
 def test_a_wrong_use_of_the_generated_client_does_not_compile(project: Path, right: str, wrong: str) -> None:

@@ -84,9 +84,14 @@ class StrictRequest(Request):
 
         Starlette's would undo quotes, which takes 7 s for 64 KiB with Python 3.11.7 (CVE-2024-7592).
         """
-        sent = ";".join(self.headers.getlist("cookie"))
-        pairs = (part.partition("=") for part in sent.split(";", MAX_COOKIES)[:MAX_COOKIES])
-        return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+        return dict(cookie_pairs(self))
+
+
+def cookie_pairs(request: Request) -> list[tuple[str, str]]:
+    """Return names and values of the cookies in the order in which they were sent, 200 at most."""
+    sent = ";".join(request.headers.getlist("cookie"))
+    pairs = (part.partition("=") for part in sent.split(";", MAX_COOKIES)[:MAX_COOKIES])
+    return [(name.strip(), value.strip()) for name, equals, value in pairs if equals]
 
 
 async def _discard(stream: AsyncIterator[bytes]) -> None:
