@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run test test-slow check bench profile growth format lock clean
+.PHONY: help run example test test-slow check bench profile growth format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
@@ -14,6 +14,11 @@ help: ## Show this
 
 run: $(VENV)/run .env ## Serve on HOST:PORT, with an embedded PostgreSQL unless DATABASE_URL is set
 	@exec $(BIN)/python -m app serve
+
+example: $(VENV)/run .env ## Serve the page of examples/web at http://localhost:3000, and the service beside it
+	@$(BIN)/python -m http.server 3000 --bind 127.0.0.1 --directory examples/web >/dev/null 2>&1 & page=$$!; \
+	trap 'kill $$page' EXIT; trap : INT TERM; echo "The page is at http://localhost:3000"; \
+	FRONTEND_URL=http://localhost:3000 PORT=8000 $(BIN)/python -m app serve
 
 test: $(VENV)/dev ## Run the tests, with coverage and its floors; some of them by ARGS="-k toggle", without floors
 	@rm -f .coverage .coverage.*

@@ -11,7 +11,7 @@ from app.contracts.registry import choose
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database.pool import Database
-from app.core.http.docs import document_errors, install_docs
+from app.core.http.docs import install_docs, tell_what_is_sent
 from app.core.http.middleware import install_middleware
 from app.core.http.problems import install_error_handlers
 from app.lifespan import lifespan
@@ -65,7 +65,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     for contract in contracts:
         app.router.routes.extend(contract.routes)
     app.state.error_shapes = [(contract.paths, contract.render) for contract in contracts]
-    document_errors(app)
+    tell_what_is_sent(app)
     if settings.docs_enabled:
         install_docs(app)
     install_error_handlers(app)

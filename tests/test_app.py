@@ -34,6 +34,17 @@ async def test_the_front_page_says_where_to_go(client: httpx.AsyncClient) -> Non
     assert (await client.get("/health")).json() == {"status": "ok"}
 
 
+async def test_a_browser_is_shown_the_documentation(client: httpx.AsyncClient, service: Service) -> None:
+    """Who types the address into a browser meets Swagger UI; programs get what they always got."""
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    answer = await client.get("/", headers=browser)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    for accept in ("*/*", "application/json"):
+        assert (await client.get("/", headers={"Accept": accept})).json()["status"] == "ok"
+    async with service(docs_enabled=False) as without_docs:
+        assert (await without_docs.get("/", headers=browser)).json()["status"] == "ok"
+
+
 class TestDocs:
     """Swagger UI and ReDoc, from this server alone. Source: SC-009."""
 

@@ -109,7 +109,9 @@ async def sign_in(
     responses=error_responses(*BODY_ERRORS, InvalidToken, NotAuthenticated, TooManyRequests, OriginRefused)
     | {200: SET_COOKIE},
 )
-async def refresh(auth: Auth, cookie: Cookie, body: RefreshBody | None = None, keys: RefreshKey = None) -> Response:
+async def refresh_tokens(
+    auth: Auth, cookie: Cookie, body: RefreshBody | None = None, keys: RefreshKey = None
+) -> Response:
     """Exchanges a refresh token for a new pair. Each refresh token is good for one use.
 
     Store a random `Idempotency-Key` with each pair and send it when you refresh that pair: after a lost answer

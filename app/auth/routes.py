@@ -5,7 +5,7 @@ from fastapi.routing import APIRoute
 from app.auth import account_router, router
 
 ORDER = (
-    *("sign_up", "sign_in", "issue_token", "refresh"),
+    *("sign_up", "sign_in", "issue_token", "refresh_tokens"),
     *("show_me", "change_me", "change_password", "reset_password"),
     *("list_sessions", "end_session", "sign_out", "delete_me"),
 )

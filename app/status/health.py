@@ -5,6 +5,7 @@ from typing import Literal
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import column, select, table
+from starlette.responses import RedirectResponse, Response
 
 from app import __version__
 from app.core.database.migrations import is_served
@@ -49,9 +50,16 @@ class Health(BaseModel):
     status: Literal["ok", "ready"]
 
 
-@router.get("/", summary="What this is")
-async def show_about(request: Request) -> About:
-    """Names the service and where to go from here."""
+@router.get(
+    "/",
+    summary="What this is",
+    response_model=About,
+    responses={307: {"description": "To the documentation, for a browser."}},
+)
+async def show_about(request: Request) -> About | Response:
+    """Names the service and where to go from here. A browser is shown the documentation instead."""
+    if request.app.openapi_url and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/docs")
     links = {"tasks": "/api/tasks", "sign_up": "/api/auth/signup", "sign_in": "/api/auth/signin", "health": "/health"}
     if request.app.openapi_url:
         links |= {"docs": "/docs", "redoc": "/redoc", "openapi": "/openapi.json"}

@@ -30,11 +30,12 @@ IfMatch = Annotated[
 IfNoneMatch = Annotated[
     list[str] | None,
     BeforeValidator(list, json_schema_input_type=str | None),
-    Header(description="Answer 304 if the task still has this `ETag`.", examples=['"1"']),
+    Header(alias="If-None-Match", description="Answer 304 if the task still has this `ETag`.", examples=['"1"']),
 ]
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
         description="Any text of your own. Sending it again gives the task it made, with 200, instead of a second one.",
     ),

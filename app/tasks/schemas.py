@@ -58,7 +58,9 @@ _CONTRADICTIONS: list[Any] = [
 def _document_update(schema: dict[str, Any]) -> None:
     """Document an example, and that at least one field is needed."""
     schema["example"] = {"title": "Water all the plants", "status": "in_progress"}
-    schema["not"] = {"anyOf": [*_CONTRADICTIONS, {"properties": dict.fromkeys(schema["properties"], False)}]}
+    # Not `False`, which openapi-python-client 0.29 cannot read.
+    nothing: dict[str, Any] = {"properties": {name: {"not": {}} for name in schema["properties"]}}
+    schema["not"] = {"anyOf": [*_CONTRADICTIONS, nothing]}
 
 
 class _TaskBody(BaseModel):

@@ -1,4 +1,4 @@
-"""A frontend in a real browser, from another origin, with the wrapper that README.md shows."""
+"""A frontend in a real browser, from another origin, with the `api.js` of the example."""
 
 import re
 import time

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
+from tests.frontends.conftest import take_picture
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 
@@ -55,7 +56,9 @@ def test_somebody_tries_it_in_swagger_ui(explorer: Explorer) -> None:
     """Somebody authorizes with e-mail and password and tries the API, and no other host is asked. Source: T-F10."""
     page, email = explorer.page, new_email()
     httpx.post(f"{explorer.server.url}/api/auth/signup", json={"email": email, "password": PASSWORD})
-    page.goto(f"{explorer.server.url}/docs")
+    page.goto(explorer.server.url)
+    expect(page.locator("#operations-auth-delete_me")).to_be_visible()
+    take_picture(page, "docs")
     page.click("button.authorize")
     page.fill(".auth-container input[type=text] >> nth=0", email)
     page.fill(".auth-container input[type=password]", PASSWORD)

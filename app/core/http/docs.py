@@ -55,8 +55,11 @@ class _Assets(StaticFiles):
         return response
 
 
-def document_errors(app: FastAPI) -> None:
-    """Leave FastAPI's own 422 out of the document: where one can happen, its route documents ours."""
+def tell_what_is_sent(app: FastAPI) -> None:
+    """Leave out of the document what FastAPI adds to it and nobody sends.
+
+    That is its own 422: where one can happen, its route documents ours; and null for a parameter or a body.
+    """
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -65,12 +68,25 @@ def document_errors(app: FastAPI) -> None:
             for operation in (op for methods in document["paths"].values() for op in methods.values()):
                 if "HTTPValidationError" in str(operation["responses"].get("422")):
                     del operation["responses"]["422"]
+                bodies = operation.get("requestBody", {}).get("content", {}).values()
+                for described in (*operation.get("parameters", []), *bodies):
+                    _leave_out_null(described["schema"])
             for name in ("HTTPValidationError", "ValidationError"):
                 document["components"]["schemas"].pop(name, None)
         assert app.openapi_schema is not None
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _leave_out_null(schema: dict[str, Any]) -> None:
+    """Turn the schema of what is optional into that of its value."""
+    match schema.get("anyOf"):
+        case [value, {"type": "null"}]:
+            del schema["anyOf"]
+            schema |= value
+            if "$ref" in schema:
+                schema.pop("title")
 
 
 def install_docs(app: FastAPI) -> None:

@@ -39,8 +39,8 @@ const proxy = net.createServer((here) => {
   for (const end of [here, there]) end.on("error", () => {}).on("close", () => (here.destroy(), there.destroy()));
 });
 await new Promise((listening) => proxy.listen(0, "127.0.0.1", listening));
-const cut = createApi(`http://127.0.0.1:${proxy.address().port}`, store);
-const whole = createApi(url, store);
+const cut = createApi(`http://127.0.0.1:${proxy.address().port}`, "storage", store);
+const whole = createApi(url, "storage", store);
 
 await whole.signUp({ email, password });
 let lost = 0;
@@ -53,7 +53,7 @@ for (cutAfter = 0; cutAfter < 1800; cutAfter += 9) {
 }
 check(lost > 100, `${lost} answers lost`);
 
-const tabs = Array.from({ length: 20 }, () => createApi(url, store));
+const tabs = Array.from({ length: 20 }, () => createApi(url, "storage", store));
 for (let round = 0; round < 20; round++) {
   expire();
   await Promise.all(tabs.map((tab) => tab.call("GET", "/api/tasks")));

@@ -1,0 +1,1 @@
+module.exports = { input: process.env.DOCUMENT, output: { path: "hey", importFileExtension: ".js" } };

@@ -1,0 +1,313 @@
+"""The example page in a real browser, with its refresh token in a cookie: on one site, on two, and attacked."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+
+from tests.frontends.conftest import EXAMPLE, serving_folder, take_picture
+from tests.frontends.tls import behind_tls
+from tests.support.people import PASSWORD, new_email
+from tests.support.server import serving
+
+pytestmark = pytest.mark.slow
+
+
+class Site(NamedTuple):
+    """The origins of a page and of its API."""
+
+    page: str
+    api: str
+
+
+def page_for(folder: Path, api: str) -> Path:
+    """Copy the example, with another API."""
+    shutil.copytree(EXAMPLE, folder)
+    file = folder / "index.html"
+    file.write_text(file.read_text().replace("http://localhost:8000", api))
+    return folder
+
+
+@pytest.fixture
+def local(database_url: str, tmp_path: Path) -> Iterator[Site]:
+    """Page and API on two ports of localhost, as `make example` serves them."""
+    with ExitStack() as stack:
+        folder = tmp_path / "web"
+        port = stack.enter_context(serving_folder(folder))
+        page = f"http://localhost:{port}"
+        api = stack.enter_context(
+            serving(
+                tmp_path,
+                wait=True,
+                DATABASE_URL=database_url,
+                FRONTEND_URL=page,
+                ENVIRONMENT="development",
+                PASSWORD_HASH_COST="12",
+            )
+        )
+        url = api.url.replace("127.0.0.1", "localhost")
+        page_for(folder, url)
+        yield Site(page, url)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    made = browser.new_context(ignore_https_errors=True, viewport={"width": 400, "height": 720})
+    made.set_default_timeout(10_000)
+    yield made
+    made.close()
+
+
+def open_page(context: BrowserContext, url: str) -> Page:
+    page = context.new_page()
+    page.goto(url)
+    return page
+
+
+def sign_up(page: Page, email: str | None = None) -> str:
+    email = email or new_email()
+    page.fill("#account [name=email]", email)
+    page.fill("#account [name=password]", PASSWORD)
+    page.click("text=Sign up")
+    expect(page.locator("#said")).to_have_text(f"Hello {email}")
+    return email
+
+
+def statuses_of(log: Path, route: str) -> list[int]:
+    """Return what each POST to a route was answered, by the service's log: a page is not shown foreign answers."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return [line["status"] for line in lines if line.get("route") == route and line["method"] == "POST"]
+
+
+def tasks(page: Page) -> Any:
+    return page.locator("#tasks li")
+
+
+TELL_BODIES = """
+const read = Response.prototype.json;
+Response.prototype.json = async function () {
+    const body = await read.call(this);
+    console.log(JSON.stringify(body));
+    return body;
+};
+"""
+
+
+def test_a_life_with_the_page_by_keyboard_alone(context: BrowserContext, local: Site) -> None:
+    """A person signs up, works, sees their sessions, changes the password and leaves, without a mouse."""
+    context.add_init_script(TELL_BODIES)
+    page, email, bodies = open_page(context, local.page), new_email(), []
+    page.on("console", lambda message: bodies.append(message.text))
+    keyboard = page.keyboard
+
+    def go_to(selector: str) -> None:
+        """Press Tab until this has the focus."""
+        for _ in range(40):
+            if page.evaluate("(s) => document.activeElement.matches(s)", selector):
+                return
+            keyboard.press("Tab")
+        raise AssertionError(f"{selector} cannot be reached by Tab")
+
+    go_to("[name=email]")
+    keyboard.type(email)
+    go_to("[name=password]")
+    keyboard.type(PASSWORD)
+    go_to("button[value=signUp]")
+    keyboard.press("Enter")
+    expect(page.locator("#said")).to_have_text(f"Hello {email}")
+
+    for title in ("Water the plants", "Write to Grace"):
+        go_to("#new [name=title]")
+        keyboard.type(title)
+        keyboard.press("Enter")
+        expect(tasks(page).first).to_contain_text(title)
+    go_to("li:first-child input")
+    keyboard.press("Space")
+    expect(page.locator("li:first-child [type=checkbox]")).to_be_checked()
+    go_to("li:first-child [name=edit]")
+    keyboard.press("Enter")
+    keyboard.press("End")
+    keyboard.type(" again")
+    keyboard.press("Enter")
+    expect(tasks(page).first).to_contain_text("Write to Grace again")
+    take_picture(page, "page-light")
+    page.emulate_media(color_scheme="dark")
+    take_picture(page, "page-dark")
+    go_to("li:nth-child(2) [name=delete]")
+    keyboard.press("Enter")
+    expect(tasks(page)).to_have_count(1)
+
+    page.reload()
+    expect(tasks(page)).to_have_text(re.compile("Write to Grace again"))
+    go_to("summary")
+    keyboard.press("Enter")
+    expect(page.locator("#sessions li")).to_have_text(re.compile(r"A web page on .* \(this one\)"))
+    go_to("#password [name=current_password]")
+    keyboard.type(PASSWORD)
+    go_to("#password [name=new_password]")
+    keyboard.type("another password")
+    keyboard.press("Enter")
+    expect(page.locator("#said")).to_have_text(re.compile("The password is changed"))
+    page.reload()
+    expect(tasks(page)).to_have_count(1)
+    go_to("#sign-out")
+    keyboard.press("Enter")
+    expect(page.locator("#said")).to_have_text("Signed out.")
+    expect(page.locator("#account")).to_be_visible()
+
+    page.fill("[name=email]", email)
+    page.fill("#account [name=password]", "another password")
+    keyboard.press("Enter")
+    expect(tasks(page)).to_have_count(1)
+    page.click("summary")
+    page.fill("#leave [name=current_password]", "another password")
+    keyboard.press("Enter")
+    expect(page.locator("#said")).to_have_text("The account and everything in it is deleted.")
+    assert len([body for body in bodies if "access_token" in body]) >= 4
+    assert not any("refresh_token" in body for body in bodies)
+
+
+def test_no_script_can_read_the_token(context: BrowserContext, local: Site) -> None:
+    """It is in no storage and in no document.cookie, and signing out removes it."""
+    page = open_page(context, local.page)
+    sign_up(page)
+    [cookie] = context.cookies(f"{local.api}/api/auth/refresh")
+    assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("refresh", True, "Strict")
+    readable = page.evaluate("document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")
+    assert "refresh-key" in readable
+    assert "ey" + "J" not in readable
+    assert context.cookies(f"{local.api}/api/tasks") == []
+    page.click("#sign-out")
+    expect(page.locator("#said")).to_have_text("Signed out.")
+    assert context.cookies(f"{local.api}/api/auth/refresh") == []
+    page.reload()
+    expect(page.locator("#account")).to_be_visible()
+
+
+@pytest.mark.parametrize("locks", [True, False], ids=["with locks", "without locks"])
+def test_many_tabs_at_once_stay_signed_in(context: BrowserContext, local: Site, locks: bool) -> None:
+    """Twelve tabs that are opened at once all go on, also where a browser has no locks. Source: FR-051."""
+    if not locks:
+        context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
+    page = open_page(context, local.page)
+    sign_up(page)
+    page.fill("#new [name=title]", "Water the plants")
+    page.click("text=Add")
+    tabs = [context.new_page() for _ in range(12)]
+    for _ in range(3):
+        for tab in tabs:
+            tab.evaluate("(url) => { location = url; }", local.page)
+        for tab in tabs:
+            expect(tasks(tab)).to_have_text([re.compile("Water the plants")])
+    assert context.cookies(f"{local.api}/api/auth/refresh")
+
+
+def test_a_lost_answer_signs_nobody_out(context: BrowserContext, local: Site) -> None:
+    """A page whose refresh was answered into the void goes on when it is reloaded. Source: FR-051, FR-058."""
+    page = open_page(context, local.page)
+    sign_up(page)
+    token = context.cookies(f"{local.api}/api/auth/refresh")[0]["value"]
+
+    def lose(route: Route) -> None:
+        # As the service would see it, past the browser's own cookies, which must not learn of the answer.
+        lost = context.browser.new_context().request if context.browser else None
+        assert lost
+        headers = {**route.request.all_headers(), "cookie": f"refresh={token}"}
+        assert lost.post(route.request.url, headers=headers, data=route.request.post_data).status == 200
+        route.abort()
+
+    page.route("**/api/auth/refresh", lose, times=1)
+    page.reload()
+    expect(page.locator("#said")).to_have_text("The service cannot be reached. Please try again.")
+    assert context.cookies(f"{local.api}/api/auth/refresh")[0]["value"] == token
+    page.reload()
+    expect(page.locator("#said")).to_have_text("")
+    expect(page.locator("#signed-in")).to_be_visible()
+    assert context.cookies(f"{local.api}/api/auth/refresh")[0]["value"] != token
+
+
+def test_signing_out_without_a_network_does_not_pretend(context: BrowserContext, local: Site) -> None:
+    """Only the service can remove the cookie: until it has, the page says that it is signed in."""
+    page = open_page(context, local.page)
+    sign_up(page)
+    page.route("**/api/auth/signout", lambda route: route.abort(), times=1)
+    page.click("#sign-out")
+    expect(page.locator("#said")).to_have_text("The service cannot be reached. Please try again.")
+    expect(page.locator("#signed-in")).to_be_visible()
+    page.click("#sign-out")
+    expect(page.locator("#said")).to_have_text("Signed out.")
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, database_url: str) -> Iterator[dict[str, Any]]:
+    """The service in production at https://api.example.test, and pages at any host, all behind TLS."""
+    with ExitStack() as stack:
+        folder = tmp_path / "web"
+        pages = stack.enter_context(behind_tls(stack.enter_context(serving_folder(folder)), tmp_path))
+        own, elsewhere = f"https://app.example.test:{pages}", f"https://app.elsewhere.test:{pages}"
+        served = stack.enter_context(
+            serving(
+                tmp_path,
+                wait=True,
+                DATABASE_URL=database_url,
+                ENVIRONMENT="production",
+                PASSWORD_HASH_COST="12",
+                FRONTEND_URL=f"{own},{elsewhere}",
+            )
+        )
+        api = f"https://api.example.test:{stack.enter_context(behind_tls(int(served.url.rsplit(':', 1)[1]), tmp_path))}"
+        page_for(folder, api)
+        yield {"own": own, "elsewhere": elsewhere, "api": api, "port": pages, "log": served.log}
+
+
+ATTACK = """async ([url, options]) => {
+    const answer = await fetch(url, { method: "POST", credentials: "include", ...options }).catch((error) => error);
+    return answer.status ?? answer.message;
+}"""
+
+
+def test_two_hosts_of_one_site(context: BrowserContext, hosts: dict[str, Any]) -> None:
+    """Over https the cookie works between hosts of one site, and neither a sibling nor a stranger can use it."""
+    page = open_page(context, hosts["own"])
+    sign_up(page)
+    page.reload()
+    expect(page.locator("#signed-in")).to_be_visible()
+    refresh, sign_out = f"{hosts['api']}/api/auth/refresh", f"{hosts['api']}/api/auth/signout"
+    [cookie] = context.cookies(refresh)
+    assert (cookie["name"], cookie["secure"]) == ("__Secure-refresh", True)
+
+    for host, sends_cookie in (("evil.example.test", True), ("evil.test", False)):
+        attacker = open_page(context, f"https://{host}:{hosts['port']}/style.css")
+        for url, without_cookie in ((refresh, 422), (sign_out, 401)):
+            before = statuses_of(hosts["log"], urlsplit(url).path)
+            as_json = {"headers": {"Content-Type": "application/json"}, "body": "{}"}
+            for options in ({"mode": "no-cors"}, {}, as_json):  # the preflight of the last is refused
+                assert attacker.evaluate(ATTACK, [url, options]) == "Failed to fetch"
+            after = statuses_of(hosts["log"], urlsplit(url).path)
+            assert after == before + [403 if sends_cookie else without_cookie] * 2
+        with attacker.expect_navigation():
+            attacker.evaluate(
+                "(url) => { const form = document.createElement('form'); form.method = 'post'; form.action = url;"
+                " (document.body ?? document.documentElement).append(form); form.submit(); }",
+                sign_out,
+            )
+        attacker.close()
+    page.reload()
+    expect(page.locator("#signed-in")).to_be_visible()
+    assert len(context.cookies(refresh)) == 1
+
+
+def test_pages_of_another_site_cannot_keep_the_cookie(context: BrowserContext, hosts: dict[str, Any]) -> None:
+    """As README.md says, page and API must be of one site: elsewhere the session ends with the page."""
+    page = open_page(context, hosts["elsewhere"])
+    sign_up(page)
+    assert context.cookies(f"{hosts['api']}/api/auth/refresh") == []
+    page.reload()
+    expect(page.locator("#account")).to_be_visible()
