@@ -218,9 +218,15 @@ def statements() -> Iterator[tuple[str, str]]:
         for fields in combinations(sorted(writable), count):
             for reopen in {False, "status" not in fields}:
                 yield f"update of {fields}", sql_of(update_statement(frozenset(fields), reopen=reopen))
+    for shape in list_shapes():
+        yield f"list of {shape}", sql_of(list_statement(shape))
+
+
+def list_shapes() -> Iterator[ListShape]:
+    """Yield every shape that a list can have."""
     flags = [False, True]
     for shape in product([None, False, True], flags, flags, flags, get_args(Sort), get_args(Order), flags, flags):
-        yield f"list of {shape}", sql_of(list_statement(ListShape(*shape)))
+        yield ListShape(*shape)
 
 
 def sql_of(statement: Statement[Any] | UserStatement[Any]) -> str:

@@ -648,6 +648,7 @@ GUARDS = [
     Guard("app/cli/users.py", "print(plain(line))", "print(line)", f"{AUTH}/test_users.py"),
     Guard(BACKUP, '\\nBEGIN;\\n" + NO_TIMEOUTS', '\\nBEGIN;\\n" + b"SELECT"', f"{RESTORES}_no_timeout_stops_a_restore"),
     Guard(BACKUP, 'b"RESET ALL", NO_TIMEOUTS, then', 'b"RESET ALL", then', f"{RESTORES}_no_timeout_stops_a_restore"),
+    Guard(BACKUP, " if not _CITUS.search(entry)", "", f"{CORE}/test_backup.py"),
     Guard(
         BACKUP,
         "            reader.finish()\n            psql",

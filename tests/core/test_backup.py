@@ -288,13 +288,29 @@ def test_no_secret_is_among_the_arguments_of_a_program(
     restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, then=END_EVERY_SESSION.sql)
     lines = seen.read_text().splitlines()
     arguments = [line for line in lines if line.startswith("arguments:")]
-    assert len(arguments) == 3
+    assert len(arguments) == 4
     assert "s3cret" not in "".join(arguments)
     for given in ("PGPASSWORD=s3cret-p", "sslpassword=s3cret-k", "mode: 600"):
         assert lines.count(given) == 2
     named = make_conninfo(dsn.conninfo, service="mine")
     with pytest.raises(BackupFailed, match="into the service file"):
         dump(dsn._replace(conninfo=named), tmp_path / "other.dump")
+
+
+def test_what_belongs_to_citus_is_left_alone(
+    own_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dump of divided tables can be restored where there is no Citus, and makes no database forget its nodes."""
+    of_citus = r"9001; 3079 16384 EXTENSION - citus \\n9002; 0 0 COMMENT - EXTENSION citus \\n"
+    chosen = tmp_path / "chosen"
+    copy = f'cp "$(echo "$*" | sed "s/.*--use-list=//; s/ .*//")" {chosen}'
+    listing = f'case "$*" in --list*) printf "{of_citus}";; *) {copy};; esac; exec {{real}} "$@"'
+    dsn = parse_database_url(own_database_url)
+    dump(dsn, tmp_path / "backup.dump")
+    wrapped_programs(tmp_path, monkeypatch, pg_restore=listing)
+    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, then=END_EVERY_SESSION.sql)
+    assert "citus" not in chosen.read_text()
+    assert "TABLE DATA public users" in chosen.read_text()
 
 
 def test_tls_is_spoken_by_programs_that_can(

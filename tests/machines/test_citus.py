@@ -3,29 +3,34 @@
 import asyncio
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
 import pytest
+from alembic import command
 from psycopg import sql
 
 from app.cli.doctor import report
 from app.core.clock import stopwatch
-from app.core.database.distribution import distribute
+from app.core.database.distribution import DISTRIBUTED, NotDistributable, distribute
 from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import upgrade
+from app.core.database.migrations import alembic_config, upgrade
+from app.tasks.list_repository import list_statement
 from tests.faults.load import Acknowledged, check, writing
 from tests.growth.grown import STATEMENTS, Asked, ask
 from tests.machines.citus import Cluster, Node, cluster, needs_citus
 from tests.support.databases import bring_to_head, new_database, new_folder
 from tests.support.people import Person
 from tests.support.server import Server, serving
-from tests.support.settings import make_settings
+from tests.support.settings import SECRET, environment_of, make_settings
+from tests.test_architecture import list_shapes
 
 pytestmark = [pytest.mark.slow, needs_citus]
 
@@ -115,6 +120,28 @@ def messages(connection: psycopg.Connection, asked: Asked) -> list[str]:
     return sent
 
 
+async def test_every_shape_of_a_list_is_one_message_to_one_node(citus: Cluster, divided: str, tmp_path: Path) -> None:
+    """However somebody filters, sorts and pages, one node is asked once."""
+    async with served(divided, tmp_path) as (_, client):
+        ada = await Person.sign_up(client)
+        task = await ada.add_task()
+    with psycopg.connect(divided) as connection:
+        connection.execute("SET citus.log_remote_commands = on")
+        connection.execute("SET client_min_messages = log")
+        connection.commit()
+        shapes = list(list_shapes())
+        for shape in shapes:
+            statement = list_statement(shape).statement
+            asked = ask("first page", UUID(ada.user["id"]), ada.email, task["id"])._replace(statement=statement)
+            values = {"created_at": task["created_at"], "updated_at": task["updated_at"], "priority": "low"}
+            asked.params.update(
+                statement.literals, status="pending", priority="low", text="x", after_value=values.get(shape.sort, "x")
+            )
+            sent = [each for each in messages(connection, asked) if "SELECT assign_dist" not in each]
+            assert len(sent) == 1, f"{shape}: {sent}"
+    print(f"{len(shapes)} shapes of a list: one message to one node each")
+
+
 # Citus takes an INSERT … SELECT apart: it asks, and then inserts, on the same node and in one transaction there.
 APART = {"create", "refresh", "sign-out", "session begun", "end a session", "end the others"}
 # By the coordinator itself, on its own copy of the accounts.
@@ -161,6 +188,123 @@ def test_distributing_keeps_every_row_and_may_be_repeated(citus: Cluster) -> Non
             assert connection.execute(by_node).fetchone() == (2,)
 
 
+def test_a_migration_divides_what_it_makes_and_keeps_every_row(citus: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator who has distributed the tables updates the service, and goes back, without losing a row."""
+    with new_database(citus.coordinator.url()) as url:
+        dsn = parse_database_url(url)
+        command.upgrade(alembic_config(dsn), "0004")
+        with monkeypatch.context() as at_0004:
+            older = {table: column for table, column in DISTRIBUTED.items() if table != "sessions"}
+            at_0004.setattr("app.core.database.distribution.DISTRIBUTED", older)
+            distribute(dsn)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "INSERT INTO users (id, email, password_hash) "
+                "SELECT gen_random_uuid(), n || '@b.co', 'x' FROM generate_series(1, 200) n"
+            )
+            connection.execute("INSERT INTO tasks (id, user_id, title) SELECT gen_random_uuid(), id, email FROM users")
+
+            def divided_tables() -> set[str]:
+                query = "SELECT table_name::text FROM citus_tables WHERE citus_table_type = 'distributed'"
+                return {name for (name,) in connection.execute(query)}
+
+            for _ in range(2):
+                upgrade(dsn)
+                assert divided_tables() == set(DISTRIBUTED)
+                connection.execute(
+                    "INSERT INTO sessions (id, user_id, token_version) SELECT gen_random_uuid(), id, 0 FROM users"
+                )
+                command.downgrade(alembic_config(dsn), "0004")
+                assert divided_tables() == set(older)
+                assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (200,)
+            upgrade(dsn)
+            connection.execute("INSERT INTO sessions (id, user_id, token_version) SELECT id, id, 0 FROM users")
+            connection.execute("DELETE FROM users WHERE email = '1@b.co'")
+            for table in ("tasks", "sessions"):
+                assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (199,)
+
+
+async def test_a_restored_dump_is_divided_again(citus: Cluster, divided: str, tmp_path: Path) -> None:
+    """An operator restores a dump of distributed tables, and everything is on its node again, and signed out."""
+    nodes = "SELECT nodename, nodeport FROM pg_dist_node ORDER BY nodeport"
+    kinds = "SELECT table_name::text, citus_table_type FROM citus_tables ORDER BY 1"
+    file = tmp_path / "backup.dump"
+
+    def run(*arguments: str | Path) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "app", *arguments],
+            cwd=tmp_path,
+            env=environment_of(BETTER_AUTH_SECRET=SECRET, DATABASE_URL=divided),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    async with served(divided, tmp_path) as (_, client):
+        first, second = await people_by_node(citus, divided, client, 2)
+        people = [*first, *second]
+        before = [(await person.get("/api/tasks")).json() for person in people]
+        with psycopg.connect(divided, autocommit=True) as connection:
+            were = connection.execute(nodes).fetchall(), connection.execute(kinds).fetchall()
+        run("dump", file)
+        for person in people:
+            await person.add_task("after the dump")
+        run("restore", file)
+        with psycopg.connect(divided, autocommit=True) as connection:
+            assert (connection.execute(nodes).fetchall(), connection.execute(kinds).fetchall()) == were
+        for person, tasks in zip(people, before, strict=True):
+            assert (await person.get("/api/tasks")).status_code == 401
+            assert (await person.refresh()).status_code == 401
+            again = await person.sign_in()
+            assert (await again.get("/api/tasks")).json() == tasks
+            assert await live(again) == FINE
+
+
+def test_a_role_that_may_not_is_told_so(citus: Cluster) -> None:
+    """An operator whose role does not own the tables reads what to do."""
+    with new_database(citus.coordinator.url()) as url:
+        upgrade(parse_database_url(url))
+        role = sql.Identifier(f"role_{uuid4().hex}")
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+            try:
+                theirs = url.replace("postgres@", f"{role.as_string(admin).strip(chr(34))}@")
+                with pytest.raises(NotDistributable, match="Let the owner of the tables run it"):
+                    distribute(parse_database_url(theirs))
+            finally:
+                admin.execute(sql.SQL("DROP OWNED BY {}").format(role))
+                admin.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+async def test_people_see_and_end_their_sessions(citus: Cluster, divided: str, tmp_path: Path) -> None:
+    """Sessions, a new password and leaving work on every node as on one database."""
+    async with served(divided, tmp_path) as (_, client):
+        for person in (p for people in await people_by_node(citus, divided, client, 2) for p in people):
+            other, third = await person.sign_in(), await person.sign_in()
+            listed = (await person.get("/api/auth/sessions")).json()
+            assert len(listed) == 3
+            ended = next(session for session in listed if not session["current"])
+            assert (await person.send("DELETE", f"/api/auth/sessions/{ended['id']}")).status_code == 204
+            statuses = {(await each.get("/api/tasks")).status_code for each in (other, third)}
+            assert statuses == {200, 401}
+            assert (await person.send("POST", "/api/auth/signout", json={"others": True})).status_code == 200
+            assert [(await each.get("/api/tasks")).status_code for each in (person, other, third)] == [200, 401, 401]
+            change = {"current_password": person.password, "new_password": "another password"}
+            changed = await person.send("POST", "/api/auth/password", json=change)
+            assert (await person.get("/api/tasks")).status_code == 401
+            person.keep(changed)
+            assert await live(person) == FINE
+            gone = await person.send("POST", "/api/auth/me/delete", json={"current_password": "another password"})
+            assert gone.status_code == 200
+            with psycopg.connect(divided) as connection:
+                for table in ("tasks", "sessions", "token_denylist"):
+                    found = connection.execute(f"SELECT count(*) FROM {table} WHERE user_id = %s", [person.user["id"]])
+                    assert found.fetchone() == (0,)
+
+
 def test_doctor_names_a_node_that_is_dead(citus: Cluster, divided: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An operator learns which node does not answer."""
     report(make_settings(divided))
@@ -190,7 +334,7 @@ async def test_a_killed_node_takes_only_its_own_users_with_it(citus: Cluster, di
             signed_in = await client.post(
                 "/api/auth/signin", json={"email": theirs[0].email, "password": theirs[0].password}
             )
-            assert signed_in.status_code == 200
+            assert signed_in.status_code == 503  # its session could be neither seen nor ended
             signed_up = await client.post(
                 "/api/auth/signup", json={"email": f"{uuid4()}@b.co", "password": "a long password"}
             )

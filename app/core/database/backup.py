@@ -22,6 +22,7 @@ _SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key"
 _DEMANDS_TLS = {"require", "verify-ca", "verify-full"}
 _CHUNK = 64 * 1024
 _LONGEST_END = 1024
+_CITUS = re.compile(rb" EXTENSION (- )?citus")
 _WAITS = "everything but the commit is done"
 _PSQL = ["--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
 _PIPES: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -79,7 +80,8 @@ def restore(dsn: Dsn, file: Path, *, tables: Iterable[str], then: bytes) -> None
     with (
         ThreadPoolExecutor(1) as pool,
         _connection(dsn) as (address, environment),
-        _Program("pg_restore", *script, "--file=-", str(file.absolute()), stdout=subprocess.PIPE) as reader,
+        _contents(file) as contents,
+        _Program("pg_restore", *script, contents, "--file=-", str(file.absolute()), stdout=subprocess.PIPE) as reader,
         _Program("psql", *_PSQL, f"--dbname={address}", dsn=dsn, environment=environment, **_PIPES) as psql,
     ):
         # Read in a thread of its own: psql would block for ever on output that nobody reads.
@@ -95,6 +97,18 @@ def restore(dsn: Dsn, file: Path, *, tables: Iterable[str], then: bytes) -> None
         psql.finish()
         if not waits.result():
             raise BackupFailed("psql ended before everything was restored: nothing has changed.")
+
+
+@contextmanager
+def _contents(file: Path) -> Iterator[str]:
+    """Yield the option that names what to restore: all but Citus, with which the database would forget its nodes."""
+    with _Program("pg_restore", "--list", str(file.absolute()), stdout=subprocess.PIPE) as reader:
+        entries = reader.output.readlines()
+        reader.finish()
+    with NamedTemporaryFile(prefix="auth-tasks-", suffix=".list") as chosen:
+        chosen.writelines(entry for entry in entries if not _CITUS.search(entry))
+        chosen.flush()
+        yield f"--use-list={chosen.name}"
 
 
 def _send(reader: "_Program", psql: IO[bytes], tables: Iterable[str]) -> bytes:

@@ -208,9 +208,10 @@ class TestWaiting:
     def test_what_arrived_while_the_server_stood_still_is_read(self, server: Server) -> None:
         """A server that was suspended finds the request and the deadline at once, and answers."""
         with connect(server) as link:
-            time.sleep(0.1)
+            link.sendall(HEAD)
+            assert httpx.get(f"{server.url}/health/live").status_code == 200  # so it has read what was sent before
             os.kill(server.process.pid, signal.SIGSTOP)
-            link.sendall(HEAD + b"\r\n")
+            link.sendall(b"\r\n")
             time.sleep(0.8)
             os.kill(server.process.pid, signal.SIGCONT)
             assert statuses(read_one(link)) == [200]
