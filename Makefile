@@ -17,6 +17,7 @@ run: $(VENV)/run .env ## Serve on HOST:PORT, with an embedded PostgreSQL unless 
 
 example: $(VENV)/run .env ## Serve the page of examples/web at http://localhost:3000, and the service beside it
 	@$(BIN)/python -m http.server 3000 --bind 127.0.0.1 --directory examples/web >/dev/null 2>&1 & page=$$!; \
+	sleep 1; kill -0 $$page 2>/dev/null || { echo "Port 3000 is in use by another program."; exit 1; }; \
 	trap 'kill $$page' EXIT; trap : INT TERM; echo "The page is at http://localhost:3000"; \
 	FRONTEND_URL=http://localhost:3000 PORT=8000 $(BIN)/python -m app serve
 

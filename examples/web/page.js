@@ -75,16 +75,14 @@ function taskItem(task) {
   return item;
 }
 
-let shown = 0;
 async function loadTasks() {
-  const tasks = await api.call("GET", `/api/tasks?limit=${PAGE_SIZE}&offset=${shown}`);
-  shown += tasks.length;
+  const offset = find("tasks").children.length;
+  const tasks = await api.call("GET", `/api/tasks?limit=${PAGE_SIZE}&offset=${offset}`);
   find("tasks").append(...tasks.map(taskItem));
   find("more").hidden = tasks.length < PAGE_SIZE;
 }
 
 async function load() {
-  shown = 0;
   find("tasks").replaceChildren();
   if (api.isSignedIn()) await loadTasks();
 }
@@ -126,7 +124,6 @@ onSubmit("account", async (account, pressed) => {
 });
 onSubmit("new", async (task) => {
   find("tasks").prepend(taskItem(await api.call("POST", "/api/tasks", task)));
-  shown += 1;
 });
 onSubmit("password", async (passwords) => {
   await api.changePassword(passwords);
@@ -140,9 +137,9 @@ find("settings").ontoggle = (event) => {
 };
 find("sign-out").onclick = () => tell(async () => (await api.signOut()).detail);
 find("sign-out-others").onclick = () => tell(async () => (await api.signOut({ others: true })).detail);
-// Another tab has signed out, or somebody else in.
+// Another tab has signed out, or somebody else in, whose access token this one does not have.
 addEventListener("storage", ({ key }) => {
-  if (key === "refresh-key") tell(load);
+  if (key === "refresh-key") location.reload();
 });
 
 show();

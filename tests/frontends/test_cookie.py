@@ -209,6 +209,25 @@ def test_many_tabs_at_once_stay_signed_in(context: BrowserContext, local: Site, 
     assert context.cookies(f"{local.api}/api/auth/refresh")
 
 
+def test_all_tabs_follow_who_is_signed_in(context: BrowserContext, local: Site) -> None:
+    """When one tab signs out, and somebody else in, the others show nothing of the one before."""
+    first = open_page(context, local.page)
+    sign_up(first)
+    first.fill("#new [name=title]", "A secret")
+    first.click("text=Add")
+    second = open_page(context, local.page)
+    expect(tasks(second)).to_have_count(1)
+    first.click("#sign-out")
+    expect(second.locator("#account")).to_be_visible()
+    expect(tasks(second)).to_have_count(0)
+    sign_up(first)
+    expect(second.locator("#signed-in")).to_be_visible()
+    second.fill("#new [name=title]", "Mine")
+    second.click("text=Add")
+    first.reload()
+    expect(tasks(first)).to_have_text([re.compile("Mine")])
+
+
 def test_a_lost_answer_signs_nobody_out(context: BrowserContext, local: Site) -> None:
     """A page whose refresh was answered into the void goes on when it is reloaded. Source: FR-051, FR-058."""
     page = open_page(context, local.page)
