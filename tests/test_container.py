@@ -186,8 +186,10 @@ def composed(env: Path) -> Any:
 
 
 def secrets_made(folder: Path) -> Path:
-    """Follow the README's lines up to the start, in a shell like anybody's, and return the .env."""
-    [block] = [part for part in (ROOT / "README.md").read_text().split("```") if "docker compose up" in part]
+    """Follow the lines of docs/deploying.md up to the start, in a shell like anybody's, and return the .env."""
+    [block] = [
+        part for part in (ROOT / "docs" / "deploying.md").read_text().split("```") if "docker compose up" in part
+    ]
     lines = block.removeprefix("sh\n").partition("docker compose")[0]
     subprocess.run(["sh", "-ec", f"umask 022\n{lines}"], cwd=folder, check=True, timeout=60)
     return folder / ".env"
@@ -204,7 +206,7 @@ def env_of_make_run(folder: Path) -> Path:
 
 @pytest.mark.parametrize("after_make_run", [False, True])
 def test_the_lines_of_the_readme_make_secrets_that_nobody_else_can_read(tmp_path: Path, after_make_run: bool) -> None:
-    """The README's lines make secrets once: a second time, or after `make run`, they change none.
+    """The lines of docs/deploying.md make secrets once: a second time, or after `make run`, they change none.
 
     The database knows its password by then.
     """

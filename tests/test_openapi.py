@@ -146,4 +146,4 @@ def test_one_scheme_asks_for_email_and_password() -> None:
 def test_a_change_of_the_document_shows_in_review() -> None:
     """A change that generated clients would notice is seen in review."""
     committed = json.loads((ROOT / "docs" / "openapi.json").read_text())
-    assert committed == DOCUMENT, "the document has changed: python -m app openapi > docs/openapi.json"
+    assert committed == DOCUMENT, "the document has changed: make openapi"

@@ -69,7 +69,7 @@ LimitSetting = Annotated[Limit, NoDecode, BeforeValidator(_limit)]
 
 
 class Settings(BaseSettings):
-    """Everything that can be set, by environment or `.env`; README.md has the table."""
+    """Everything that can be set, by environment or `.env`; docs/settings.md has the table."""
 
     model_config = SettingsConfigDict(
         env_file=".env",

@@ -196,7 +196,7 @@ async def test_others_ends_sessions_from_before_there_was_a_list(
     assert (await unlisted.get("/api/tasks")).status_code == 401
     assert (await unlisted.refresh()).status_code == 401
     assert (await ada.get("/api/tasks")).status_code == 200
-    # What nothing tells of is left: the README says so, and that signing out everywhere ends it.
+    # What nothing tells of is left: docs/operating.md says so, and that signing out everywhere ends it.
     assert (await never_refreshed.get("/api/tasks")).status_code == 200
     await sign_out(client, ada, everywhere=True)
     assert (await never_refreshed.get("/api/tasks")).status_code == 401

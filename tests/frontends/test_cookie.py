@@ -324,7 +324,7 @@ def test_two_hosts_of_one_site(context: BrowserContext, hosts: dict[str, Any]) -
 
 
 def test_pages_of_another_site_cannot_keep_the_cookie(context: BrowserContext, hosts: dict[str, Any]) -> None:
-    """As README.md says, page and API must be of one site: elsewhere the session ends with the page."""
+    """As docs/web.md says, page and API must be of one site: elsewhere the session ends with the page."""
     page = open_page(context, hosts["elsewhere"])
     sign_up(page)
     assert context.cookies(f"{hosts['api']}/api/auth/refresh") == []
