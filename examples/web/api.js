@@ -1,6 +1,7 @@
 /**
- * The API for a web page. Any number of calls, in any number of tabs, that meet an expired access token share one refresh,
- * and a lost answer signs nobody out. An error response is thrown as an Error with its members, `status` and `retryAfter`.
+ * The API for a web page. Calls that meet an expired access token at once share one refresh, any number of tabs stay signed
+ * in together, and a lost answer signs nobody out. An error response is thrown as an Error with its members, `status` and
+ * `retryAfter`.
  *
  * @param {string} base the API's origin, "" if it is the page's own
  * @param {"cookie" | "storage"} where the refresh token is kept: in a cookie that no script can read, for which page and
