@@ -15,8 +15,8 @@ export function createApi(base, where = "cookie", store = localStorage) {
     if (key) headers["Idempotency-Key"] = key;
     const credentials = where === "cookie" && path.startsWith("/api/auth/") ? "include" : "same-origin";
     const answer = await fetch(base + path, { method, headers, credentials, body: body && JSON.stringify(body) });
-    const content = await answer.json().catch(() => null); // nothing, or a proxy's own words
-    if (answer.ok) return content;
+    if (answer.ok) return answer.status === 204 ? null : answer.json(); // fails if the answer was cut
+    const content = await answer.json().catch(() => null); // or a proxy's own words
     const { status, statusText } = answer;
     const retryAfter = answer.headers.get("Retry-After");
     throw Object.assign(new Error(content?.detail ?? statusText), content, { status, retryAfter });
