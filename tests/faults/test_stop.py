@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -36,8 +38,20 @@ async def test_what_is_in_flight_is_answered(own_database_url: str, tmp_path: Pa
         async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as client:
             ada = await Person.sign_up(client)
             body = {"email": ada.email, "password": PASSWORD}
-            sent = [asyncio.create_task(client.post("/api/auth/signin", json=body)) for _ in range(100)]
-            await asyncio.sleep(0.5)
+            written, all_written = 0, asyncio.Event()
+
+            async def note(event: str, info: Any) -> None:
+                nonlocal written
+                written += event == "http11.send_request_body.complete"
+                if written == 100:
+                    all_written.set()
+
+            def sign_in() -> Coroutine[Any, Any, httpx.Response]:
+                return client.post("/api/auth/signin", json=body, extensions={"trace": note})
+
+            sent = [asyncio.create_task(sign_in()) for _ in range(100)]
+            await asyncio.wait_for(all_written.wait(), 10)  # one that has not connected yet is refused, and rightly
+            await asyncio.sleep(0.2)
             in_flight = sum(not each.done() for each in sent)
             server.process.terminate()
             began = stopwatch()
