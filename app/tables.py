@@ -3,8 +3,8 @@
 from app.auth.models import DeniedToken, Session, User
 from app.core.database.table import SQLModel
 from app.core.rate_limits.database import RateLimitCounter
-from app.tasks.models import Task
+from app.tasks.models import Task, TaskEpoch, TaskTombstone
 
-__all__ = ["DeniedToken", "RateLimitCounter", "Session", "Task", "User"]
+__all__ = ["DeniedToken", "RateLimitCounter", "Session", "Task", "TaskEpoch", "TaskTombstone", "User"]
 
 metadata = SQLModel.metadata

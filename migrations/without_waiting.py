@@ -45,7 +45,7 @@ def make_table(name: str, *parts: str) -> None:
 
 
 def distribute_with_tasks(name: str) -> None:
-    """Divide a new table by the user, where the others are divided among nodes."""
+    """Divide a new table by the user, or copy it, where the others are divided among nodes."""
     if op.get_context().as_sql:
         return
     connection = op.get_bind().connection.driver_connection

@@ -15,6 +15,7 @@ import app.auth.denylist
 import app.auth.repository
 import app.auth.sessions
 import app.core.rate_limits.database
+import app.tasks.changes_repository
 import app.tasks.repository
 from app.auth.active_session import UserStatement
 from app.core.database.distribution import DISTRIBUTED
@@ -209,7 +210,8 @@ def test_everything_public_says_what_it_is() -> None:
 def statements() -> Iterator[tuple[str, str]]:
     """Yield every statement of the service, with those that are compiled when they are first needed."""
     auth = (app.auth.repository, app.auth.account_repository, app.auth.active_session)
-    for module in (app.tasks.repository, *auth, app.auth.denylist, app.auth.sessions):
+    tasks = (app.tasks.repository, app.tasks.changes_repository)
+    for module in (*tasks, *auth, app.auth.denylist, app.auth.sessions):
         for name, value in vars(module).items():
             if isinstance(value, Statement | UserStatement):
                 yield f"{module.__name__}.{name}", sql_of(value)

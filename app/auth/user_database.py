@@ -22,10 +22,10 @@ class UserDatabase:
         }
         self._is_active = False
 
-    async def fetch_counted(self, statement: UserStatement[RowT], **params: Any) -> tuple[list[RowT], Any]:
-        """Return the rows and the first count of a statement that counts."""
+    async def fetch_counted(self, statement: UserStatement[RowT], **params: Any) -> tuple[list[RowT], tuple[Any, ...]]:
+        """Return the rows and the counts of a statement that counts."""
         answer = await self._fetch(statement, params)
-        return statement.rows(answer), answer[0][1]
+        return statement.rows(answer), answer[0][1 : statement.width]
 
     async def fetch_one(self, statement: UserStatement[RowT], **params: Any) -> RowT | None:
         """Return the first row, or None."""

@@ -98,7 +98,7 @@ COMMANDS: dict[str, tuple[Callable[[Given], None], str]] = {
     "serve": (_serve, "Serve until Ctrl-C or SIGTERM."),
     "migrate": (_migrate, "Bring the database to this code's schema; safe to run on several machines at once."),
     "distribute": (_distribute, "Divide the tables among the nodes of a database with the Citus extension."),
-    "prune": (_prune, "Delete the denylist rows, sessions and counters that nothing needs any more."),
+    "prune": (_prune, "Delete the denylist rows, sessions, tombstones and counters that nothing needs any more."),
     "doctor": (_doctor, "Check what the service stands on, and say what to do."),
     "dump": (_dump, "Write the whole database into a new file."),
     "restore": (_restore, "Replace what is in the database by what is in a file, and sign everybody out."),

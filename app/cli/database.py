@@ -1,7 +1,7 @@
 """`migrate`, `distribute`, `prune`, `dump` and `restore`, and how commands reach the database."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from app.auth.denylist import delete_expired_tokens
+from app.auth.denylist import delete_expired_tokens, user_batches
 from app.auth.lifetimes import kept_after_use
 from app.auth.repository import END_EVERY_SESSION
 from app.auth.sessions import delete_old_sessions
@@ -17,11 +17,14 @@ from app.cli.serve import database_running, echo
 from app.core.clock import system_clock
 from app.core.config import Settings
 from app.core.database import backup, distribution
+from app.core.database.maintenance import run_without_timeouts
 from app.core.database.migrations import head_revision, upgrade
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.operator_error import OperatorError
 from app.core.rate_limits.database import prune_counters
 from app.tables import metadata
+from app.tasks.changes import TOMBSTONES_KEPT
+from app.tasks.changes_repository import FORGET_CHANGES, HISTORY, delete_tombstones
 
 T = TypeVar("T")
 
@@ -76,7 +79,7 @@ def distribute(settings: Settings) -> None:
 
 
 def prune(settings: Settings) -> None:
-    """Delete the denylist rows, sessions and counters that nothing needs any more."""
+    """Delete the rows that nothing needs any more: of the denylist, sessions, tombstones and counters."""
     with reachable_database(settings) as ready:
         run_with_pool(ready, lambda database: _prune(database, kept_after_use(ready)))
 
@@ -85,6 +88,7 @@ async def _prune(database: Database, kept: timedelta) -> None:
     for what, deletions in (
         ("denylist rows", delete_expired_tokens(database, batch=PRUNE_BATCH)),
         ("sessions", delete_old_sessions(database, kept=kept, batch=PRUNE_BATCH)),
+        ("tombstones", _prune_tombstones(database)),
         ("counters", prune_counters(database, system_clock())),
     ):
         total = 0
@@ -93,6 +97,11 @@ async def _prune(database: Database, kept: timedelta) -> None:
             if deleted:
                 echo(f"Deleted {total} expired {what} …")
         echo(f"No expired {what} left.")
+
+
+async def _prune_tombstones(database: Database) -> AsyncIterator[int]:
+    async for user_ids in user_batches(database, batch=PRUNE_BATCH):
+        yield await delete_tombstones(database, user_ids, kept=TOMBSTONES_KEPT)
 
 
 def dump(settings: Settings, file: Path) -> None:
@@ -109,8 +118,9 @@ def restore(settings: Settings, file: Path) -> None:
         echo(f"Restoring {file} …")
         was_distributed = distribution.is_distributed_at(ready.dsn)
         # The denylist is as old as the dump: tokens that were used or signed out since would be valid again.
-        backup.restore(ready.dsn, file, tables=metadata.tables, then=END_EVERY_SESSION.sql)
+        backup.restore(ready.dsn, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
         upgrade(ready.dsn)
+        run_without_timeouts(ready.dsn, FORGET_CHANGES)
         if was_distributed:  # pg_restore has made ordinary tables of them
             distribution.distribute(ready.dsn)
         echo("Restored. Everybody signs in again.")

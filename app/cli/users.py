@@ -13,6 +13,7 @@ from app.core.config import Settings
 from app.core.database.maintenance import run_without_timeouts
 from app.core.database.pool import Database
 from app.core.logging import plain
+from app.tasks.changes_repository import END_EPOCH
 
 _CHANGES = {
     "deactivate": accounts_admin.deactivate,
@@ -64,7 +65,8 @@ def change_user(settings: Settings, action: str, email: str) -> None:
 
 
 def sign_everybody_out(settings: Settings) -> None:
-    """End every session of every account."""
+    """End every session of every account, and let every client that keeps a copy read everything again."""
     with reachable_database(settings) as ready:
         count = run_without_timeouts(ready.dsn, END_EVERY_SESSION.sql)
+        run_without_timeouts(ready.dsn, END_EPOCH)
         echo(f"Done: signed out {count:,} accounts.")

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Header, Path
+from fastapi import Header, Path, Query
 from pydantic import BeforeValidator
 
 from app.core.fields import UUID_TEXT
@@ -37,6 +37,10 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
-        description="Any text of your own. Sending it again gives the task it made, with 200, instead of a second one.",
+        description="Any text of your own. Sending it again gives the task it made, with 200, instead of a second one. "
+        "The task's id is the UUID of version 5 of this text in the namespace of your user id.",
     ),
+]
+Since = Annotated[
+    str | None, Query(max_length=1000, description="`next` of an earlier answer; without it you get everything.")
 ]

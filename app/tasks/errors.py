@@ -21,6 +21,14 @@ class TaskChanged(ApiError):
     message = "The task has been changed since you read it. Read it again before you write."
 
 
+class SyncExpired(ApiError):
+    """What has changed since then cannot be told: it is too long ago, or the database is another. Source: FR-059."""
+
+    status = HTTPStatus.GONE
+    code = "SYNC_EXPIRED"
+    message = "What has changed since then cannot be told any more. Ask without `since`, for everything."
+
+
 class InvalidCursor(ValidationFailed):
-    def __init__(self) -> None:
-        super().__init__([{"field": "cursor", "message": "is not one that this list gave", "code": "cursor"}])
+    def __init__(self, field: str) -> None:
+        super().__init__([{"field": field, "message": "is not one that was given here", "code": "cursor"}])

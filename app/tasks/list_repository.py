@@ -117,6 +117,6 @@ async def select_tasks(
     """Return the user's tasks of this shape. `filters`: status, priority, text. `after`: a task's sort value and id."""
     if after:
         filters["after_value"], filters["after_id"] = after
-    tasks, total = await db.fetch_counted(list_statement(shape), limit=limit + 1, offset=offset, **filters)
+    tasks, (total,) = await db.fetch_counted(list_statement(shape), limit=limit + 1, offset=offset, **filters)
     last = tasks[limit - 1] if len(tasks) > limit else None
     return TaskSlice(tasks[:limit], last, total)

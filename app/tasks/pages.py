@@ -88,8 +88,8 @@ def _decode_cursor(query: TaskQuery) -> tuple[Any, UUID]:
         sort, order, value, last_id = _decode(base64.b64decode(query.cursor or "", b"-_", validate=True))
         value = msgspec.convert(value, _FIELD_TYPES[sort])
     except (ValueError, RecursionError, KeyError) as error:
-        raise InvalidCursor from error
+        raise InvalidCursor("cursor") from error
     is_odd = (isinstance(value, str) and "\0" in value) or (isinstance(value, datetime) and value.tzinfo is None)
     if (sort, order) != (query.sort, query.order) or is_odd:
-        raise InvalidCursor
+        raise InvalidCursor("cursor")
     return value, last_id

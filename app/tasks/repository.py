@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    ColumnElement,
     DateTime,
-    Delete,
     Integer,
     String,
     Update,
@@ -17,6 +17,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     func,
     literal_column,
     or_,
@@ -29,7 +30,7 @@ from sqlmodel import col
 from app.auth.active_session import UserStatement, in_active_session, session_is_active, user_id
 from app.auth.user_database import UserDatabase
 from app.core.database.statement import Statement
-from app.tasks.models import Task, TaskRow
+from app.tasks.models import DeletedTask, Task, TaskRow, TaskTombstone
 
 # Constants stand in the SQL, so that they are not sent with each request.
 _COMPLETED, _PENDING = literal_column("'completed'", String), literal_column("'pending'", String)
@@ -49,6 +50,8 @@ _versions = bindparam("versions", type_=ARRAY(Integer))
 _is_mine = (col(Task.user_id) == user_id, col(Task.id) == _task_id)
 _is_unchanged = or_(_versions.is_(None), col(Task.version) == any_(_versions))
 
+_this_transaction = func.pg_current_xact_id()
+
 # What the service decides; the other fields are written as they are sent.
 _NEW: dict[str, Any] = {
     "id": _task_id,
@@ -56,13 +59,15 @@ _NEW: dict[str, Any] = {
     "version": literal_column("1", Integer),
     "created_at": _now,
     "updated_at": _now,
+    "changed": _this_transaction,
 }
 _TOUCHED: dict[str, Any] = {
     "version": col(Task.version) + 1,
     # A writer that waits for a row lock has read the clock before the wait: the time must not run backwards.
     "updated_at": func.greatest(col(Task.updated_at), _now),
+    "changed": _this_transaction,
 }
-_STORED = [field for field in TaskRow.__struct_fields__ if field != "completed"]
+_STORED = [*(field for field in TaskRow.__struct_fields__ if field != "completed"), "changed"]
 
 
 def _new_value(field: str) -> Any:
@@ -70,27 +75,53 @@ def _new_value(field: str) -> Any:
     return bindparam(f"new_{field}", type_=column(field).type)
 
 
-# The outermost INSERT, so that it can run on the one machine that holds the user's tasks.
-INSERT = Statement(
-    insert(Task)
-    .from_select(
-        _STORED,
-        select(*(_NEW.get(field, _new_value(field)) for field in _STORED)).where(*session_is_active()),
-    )
-    .on_conflict_do_nothing()
-    .returning(*task_columns),
-    TaskRow,
+def _insert(conditions: Sequence[ColumnElement[bool]] = (), **values: ColumnElement[Any]) -> Statement[TaskRow]:
+    # The outermost INSERT, so that it can run on the one machine that holds the user's tasks.
+    new = _NEW | values
+    row = select(*(new.get(field, _new_value(field)) for field in _STORED)).where(*session_is_active(), *conditions)
+    statement = insert(Task).from_select(_STORED, row).on_conflict_do_nothing().returning(*task_columns)
+    return Statement(statement, TaskRow)
+
+
+INSERT = _insert()
+# An id that was in use goes on with its versions: a client that was offline would take version 1 for an old one, and an
+# `If-Match` of the deleted task must not match. Without the condition, a statement that waits for the deletion would
+# not see the tombstone.
+_deleted_version = (
+    select(col(TaskTombstone.version))
+    .where(col(TaskTombstone.user_id) == user_id, col(TaskTombstone.id) == _task_id)
+    .scalar_subquery()
+)
+INSERT_AGAIN = _insert(
+    [~exists().where(*_is_mine)], version=func.coalesce(_deleted_version, literal_column("0", Integer)) + 1
 )
 SELECT = UserStatement(select(*task_columns).where(*_is_mine).subquery("work"), TaskRow)
 
 
-def _change(change: Update | Delete) -> UserStatement[TaskRow]:
+def _change(change: Update) -> UserStatement[TaskRow]:
     made = change.where(*_is_mine, _is_unchanged, in_active_session).returning(*task_columns)
     return UserStatement(made.cte("work"), TaskRow)
 
 
+# Outermost for the same reason.
+_deleted = (
+    delete(Task)
+    .where(*_is_mine, _is_unchanged, in_active_session)
+    .returning(col(Task.id), col(Task.version))
+    .cte("work")
+)
+_buried = insert(TaskTombstone).from_select(
+    ["id", "user_id", "version", "changed", "deleted_at"],
+    select(_deleted.c.id, user_id, _deleted.c.version, _this_transaction, func.statement_timestamp()),
+)
+DELETE = Statement(
+    _buried.on_conflict_do_update(
+        index_elements=["user_id", "id"],
+        set_={name: _buried.excluded[name] for name in ("version", "changed", "deleted_at")},
+    ).returning(col(TaskTombstone.id)),
+    DeletedTask,
+)
 TOGGLE = _change(update(Task).values(status=case((is_completed, _PENDING), else_=_COMPLETED), **_TOUCHED))
-DELETE = _change(delete(Task))
 
 
 @lru_cache(maxsize=1024)
@@ -102,9 +133,13 @@ def update_statement(fields: frozenset[str], *, reopen: bool) -> UserStatement[T
     return _change(update(Task).values(**values, **_TOUCHED))
 
 
-async def insert_task(db: UserDatabase, task_id: UUID, values: Mapping[str, Any]) -> TaskRow | None:
-    """Return the new task, or None if the id is in use or the session not active."""
-    return await db.insert(INSERT, task_id=task_id, now=db.principal.now, **_parameters(values))
+async def insert_task(db: UserDatabase, task_id: UUID, values: Mapping[str, Any], *, again: bool) -> TaskRow | None:
+    """Return the new task, or None if the id is in use or the session not active.
+
+    `again` says that there may have been a task with this id before.
+    """
+    statement = INSERT_AGAIN if again else INSERT
+    return await db.insert(statement, task_id=task_id, now=db.principal.now, **_parameters(values))
 
 
 async def select_task(db: UserDatabase, task_id: UUID) -> TaskRow | None:
@@ -126,9 +161,9 @@ async def toggle_task(db: UserDatabase, task_id: UUID, *, versions: Sequence[int
     return await db.fetch_one(TOGGLE, task_id=task_id, versions=versions, now=db.principal.now)
 
 
-async def delete_task(db: UserDatabase, task_id: UUID, *, versions: Sequence[int] | None) -> TaskRow | None:
-    """Return the deleted task, or None as for an update."""
-    return await db.fetch_one(DELETE, task_id=task_id, versions=versions)
+async def delete_task(db: UserDatabase, task_id: UUID, *, versions: Sequence[int] | None) -> bool:
+    """Return whether a task was deleted; not if this user has none with one of these versions, or the session ended."""
+    return await db.insert(DELETE, task_id=task_id, versions=versions) is not None
 
 
 def _parameters(values: Mapping[str, Any]) -> dict[str, Any]:

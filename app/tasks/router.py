@@ -10,15 +10,15 @@ from starlette.responses import Response
 from app.auth.dependencies import BEARER_ERRORS, BearerRoute, UserDb
 from app.core.errors import BODY_ERRORS, ValidationFailed
 from app.core.http.error_responses import error_responses
-from app.core.http.json import RowWriter, json_response, list_response
+from app.core.http.json import LongArray, RowWriter, json_response, list_response, object_response
 from app.core.http.routing import make_router
-from app.tasks import service
-from app.tasks.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, TaskId
-from app.tasks.errors import TaskChanged, TaskNotFound
+from app.tasks import changes, service
+from app.tasks.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Since, TaskId
+from app.tasks.errors import SyncExpired, TaskChanged, TaskNotFound
 from app.tasks.etags import etag, is_unchanged
 from app.tasks.models import TaskRow
 from app.tasks.pages import Page
-from app.tasks.schemas import TaskCreate, TaskQuery, TaskRead, TaskUpdate
+from app.tasks.schemas import TaskChanges, TaskCreate, TaskQuery, TaskRead, TaskUpdate
 
 router = make_router(prefix="/api/tasks", tag="tasks", route_class=BearerRoute)
 writer = RowWriter(TaskRead, TaskRow)
@@ -36,6 +36,7 @@ _PAGING = {
 }
 
 _LIST = error_responses(*BEARER_ERRORS, ValidationFailed) | {200: {"headers": _PAGING}}
+_CHANGES = error_responses(*BEARER_ERRORS, ValidationFailed, SyncExpired)
 _CREATE = error_responses(*BEARER_ERRORS, *BODY_ERRORS) | {
     200: {
         "model": TaskRead,
@@ -80,6 +81,19 @@ async def create_task(body: TaskCreate, db: UserDb, idempotency_key: Idempotency
     return _task_response(task, status, {"Location": f"/api/tasks/{task.id}"})
 
 
+@router.get("/changes", summary="List what has changed", response_model=TaskChanges, responses=_CHANGES)
+async def list_changes(db: UserDb, since: Since = None) -> Response:
+    """Returns your tasks that have changed since an earlier answer, and the ids of those that were deleted.
+
+    Keep a copy by ids: put `tasks` into it, except where the copy has a higher `version`, remove `deleted`, then keep
+    `next` and send it as `since` the next time. A task may come twice, and none is left out. On 410 ask without
+    `since`, and put the answer in the place of the copy.
+    """
+    found = await changes.read_changes(db, since)
+    tasks = LongArray(found.tasks, found.more_tasks, writer.members)
+    return object_response(tasks=tasks, deleted=LongArray(found.deleted, found.more_deleted), next=found.next)
+
+
 @router.get("/{task_id}", summary="Show a task", response_model=TaskRead, responses=_READ)
 async def get_task(task_id: TaskId, db: UserDb, if_none_match: IfNoneMatch = None) -> Response:
     """Returns one of your tasks; its `ETag` can be sent back to notice changes."""
@@ -107,13 +121,16 @@ router.patch(
 
 @router.patch("/{task_id}/toggle", summary="Toggle completion", response_model=TaskRead, responses=_TOGGLE)
 async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
-    """Marks a task completed, or pending again if it was completed."""
+    """Marks a task completed, or pending again if it was completed.
+
+    Sent twice it undoes itself: after a lost answer, and while offline, send the state that you want instead.
+    """
     return _task_response(await service.toggle_task(db, task_id, versions=versions))
 
 
 @router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=_DELETE)
 async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
-    """Deletes a task for good."""
+    """Deletes a task for good. After a lost answer, 404 says that it is done."""
     await service.delete_task(db, task_id, versions=versions)
     return Response(status_code=HTTPStatus.NO_CONTENT)  # FastAPI's own 204 would have a Content-Type
 

@@ -161,6 +161,24 @@ class TaskRead(BaseModel):
     updated_at: datetime
 
 
+class TaskChanges(BaseModel):
+    """What has changed: tasks as they are now, ids of those that were deleted, and what to send as `since` next."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "tasks": [TaskRead.model_json_schema()["example"]],
+                "deleted": ["3f0c6f6e-1e0b-4c39-9d0e-2f3f3d9f4a77"],
+                "next": "WyI5YjJkOGIxZS0zYTUzLTRjM2YtOGE2ZS0wZjFmMGM3ZjJhMTAiLC4uLl0=",
+            }
+        }
+    )
+
+    tasks: list[TaskRead]
+    deleted: list[UUID]
+    next: str
+
+
 class TaskQuery(BaseModel):
     """Which tasks, in which order, and how many at a time."""
 

@@ -1,12 +1,14 @@
 """What a user can do with tasks, and which errors there are. No HTTP, no SQL."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, NoReturn
 from uuid import UUID, uuid4, uuid5
 
 from app.auth.user_database import UserDatabase
+from app.core.database.pool import DatabaseUnavailable
 from app.core.errors import ServiceUnavailable
-from app.tasks import pages, repository
+from app.tasks import changes, pages, repository
 from app.tasks.errors import TaskChanged, TaskNotFound
 from app.tasks.models import TaskRow
 from app.tasks.pages import Page
@@ -33,7 +35,7 @@ async def create_task(db: UserDatabase, data: TaskCreate, *, idempotency_key: st
     task_id = uuid5(db.principal.user_id, idempotency_key) if idempotency_key else uuid4()
     values = data.values()
     for _ in range(3):  # again only if the task was deleted between the two statements
-        if task := await repository.insert_task(db, task_id, values):
+        if task := await repository.insert_task(db, task_id, values, again=idempotency_key is not None):
             return Created(task, new=True)
         if task := await repository.select_task(db, task_id):
             return Created(task, new=False)
@@ -62,8 +64,10 @@ async def toggle_task(db: UserDatabase, task_id: UUID, *, versions: Versions = N
 
 async def delete_task(db: UserDatabase, task_id: UUID, *, versions: Versions = None) -> None:
     """Delete one of the user's tasks. Raises: TaskNotFound, TaskChanged. Source: FR-022."""
-    if await repository.delete_task(db, task_id, versions=versions) is None:
+    if not await repository.delete_task(db, task_id, versions=versions):
         await _explain(db, task_id)
+    with suppress(DatabaseUnavailable):  # the task is deleted all the same
+        await changes.prune_after_deletion(db, task_id)
 
 
 async def _explain(db: UserDatabase, task_id: UUID) -> NoReturn:

@@ -75,6 +75,28 @@ COOKIE_GUARDS = [
         ("if self._is_taken else response", "if False else response"),
     )
 ]
+CHANGES = "app/tasks/changes.py"
+CHANGES_SQL = "app/tasks/changes_repository.py"
+TELLS = f"{TASKS}/test_changes.py"
+LATE = "tests/faults/test_late_writers.py::test_a_copy_is_what_the_table_is_in_a_thousand_rounds"
+CHANGES_GUARDS = [
+    Guard(CHANGES_SQL, "pg_snapshot_xmin(func.", "pg_snapshot_xmax(func.", TELLS),
+    Guard(
+        CHANGES_SQL, "    ~exists().where(col(Task.user_id) == user_id, col(Task.id) == TaskTombstone.id),\n", "", TELLS
+    ),
+    Guard(CHANGES_SQL, "    col(TaskTombstone.user_id) == user_id,\n", "", TELLS),
+    Guard(CHANGES_SQL, ".where(col(Task.user_id) == user_id, col(Task.changed)", ".where(col(Task.changed)", TELLS),
+    Guard(CHANGES, "cursor.user_id == db.principal.user_id", "True", TELLS),
+    Guard(CHANGES, "cursor.epoch == moment.epoch is not None", "True", TELLS),
+    Guard(CHANGES, "cursor.timeline == moment.timeline", "True", TELLS),
+    Guard(CHANGES, "cursor.xmin <= moment.xmin", "True", TELLS),
+    Guard(CHANGES, "cursor.issued_at >= (moment.now - KEPT).timestamp()", "True", TELLS),
+    Guard(TASK_SQL, "[~exists().where(*_is_mine)]", "[]", TELLS),
+    Guard(TASK_SQL, 'func.coalesce(_deleted_version, literal_column("0", Integer)) + 1', "1", TELLS),
+    Guard(TASK_SQL, "pg_current_xact_id()", "pg_snapshot_xmin(func.pg_current_snapshot())", LATE),
+    Guard(TASK_SQL, '_now),\n    "changed": _this_transaction,\n', "_now),\n", TELLS),
+    Guard(BACKUP, "| TABLE DATA \\S+ ({rows}) ", "", f"{RESTORES}_a_restore_makes_every_copy_begin_anew"),
+]
 ACCOUNT_GUARDS = [
     Guard(file, text, without, " ".join(f"{AUTH}/test_{name}.py" for name in tests.split()))
     for file, text, without, tests in (
@@ -170,6 +192,7 @@ ACCOUNT_GUARDS = [
 GUARDS = [
     *ACCOUNT_GUARDS,
     *COOKIE_GUARDS,
+    *CHANGES_GUARDS,
     Guard(
         TOKENS, "if not key.verify(", "if False and not key.verify(", f"{AUTH}/test_tokens.py {ATTACKS}/test_forgery.py"
     ),
@@ -368,7 +391,7 @@ GUARDS = [
         "        if not answer:\n            return []\n",
         f"{AUTH}/test_sign_out.py",
     ),
-    Guard(TASK_SQL, ".where(*session_is_active())", "", f"{AUTH}/test_sign_out.py"),
+    Guard(TASK_SQL, ".where(*session_is_active(), *conditions)", ".where(*conditions)", f"{AUTH}/test_sign_out.py"),
     Guard(
         TASK_SQL,
         "_is_mine = (col(Task.user_id) == user_id, col(Task.id) == _task_id)",
@@ -648,7 +671,7 @@ GUARDS = [
     Guard("app/cli/users.py", "print(plain(line))", "print(line)", f"{AUTH}/test_users.py"),
     Guard(BACKUP, '\\nBEGIN;\\n" + NO_TIMEOUTS', '\\nBEGIN;\\n" + b"SELECT"', f"{RESTORES}_no_timeout_stops_a_restore"),
     Guard(BACKUP, 'b"RESET ALL", NO_TIMEOUTS, then', 'b"RESET ALL", then', f"{RESTORES}_no_timeout_stops_a_restore"),
-    Guard(BACKUP, " if not _CITUS.search(entry)", "", f"{CORE}/test_backup.py"),
+    Guard(BACKUP, " EXTENSION (- )?citus|", "", f"{CORE}/test_backup.py"),
     Guard(
         BACKUP,
         "            reader.finish()\n            psql",

@@ -23,6 +23,8 @@ from app.core.database.maintenance import run_without_timeouts
 from app.core.database.migrations import alembic_config, head_revision, upgrade
 from app.core.embedded_postgres.paths import reachable_binaries, server_user
 from app.tables import metadata
+from app.tasks.changes_repository import HISTORY
+from tests.support.copies import CHANGES, Copy
 from tests.support.people import Person
 from tests.support.server import running
 from tests.support.settings import SECRET, environment_of, make_settings
@@ -46,7 +48,7 @@ def connected(url: str) -> psycopg.Connection:
 
 
 def restore_and_end_sessions(url: str, file: Path) -> None:
-    restore(parse_database_url(url), file, tables=metadata.tables, then=END_EVERY_SESSION.sql)
+    restore(parse_database_url(url), file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
 
 
 @pytest.fixture
@@ -285,7 +287,7 @@ def test_no_secret_is_among_the_arguments_of_a_program(
     wrapped_programs(tmp_path, monkeypatch, pg_dump=record, psql=record, pg_restore=record)
     monkeypatch.setenv("PGSERVICEFILE", "/dev/null")  # for pg_restore, which needs none
     dump(dsn, tmp_path / "backup.dump")
-    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, then=END_EVERY_SESSION.sql)
+    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
     lines = seen.read_text().splitlines()
     arguments = [line for line in lines if line.startswith("arguments:")]
     assert len(arguments) == 4
@@ -308,7 +310,7 @@ def test_what_belongs_to_citus_is_left_alone(
     dsn = parse_database_url(own_database_url)
     dump(dsn, tmp_path / "backup.dump")
     wrapped_programs(tmp_path, monkeypatch, pg_restore=listing)
-    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, then=END_EVERY_SESSION.sql)
+    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
     assert "citus" not in chosen.read_text()
     assert "TABLE DATA public users" in chosen.read_text()
 
@@ -328,7 +330,7 @@ def test_tls_is_spoken_by_programs_that_can(
         with pytest.raises(BackupFailed, match="the system pg_dump"):
             dump(over_tls, tmp_path / "new.dump")
         with pytest.raises(BackupFailed, match="psql too"):
-            restore(over_tls, file, tables=metadata.tables, then=END_EVERY_SESSION.sql)
+            restore(over_tls, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
     assert {path.name for path in tmp_path.iterdir()} == {"bin", file.name}
 
 
@@ -389,7 +391,7 @@ def test_what_cannot_be_done_is_said(
         dump(dsn, file)
     assert file.read_text() == "mine"
     with pytest.raises(BackupFailed, match="pg_restore failed"):
-        restore(dsn, file, tables=metadata.tables, then=END_EVERY_SESSION.sql)
+        restore(dsn, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
     with pytest.raises(BackupFailed, match="cannot be written: No such file"):
         dump(dsn, tmp_path / "nowhere" / "backup.dump")
     assert run("restore", str(tmp_path / "none"), DATABASE_URL=own_database_url).returncode == 1
@@ -451,3 +453,39 @@ def test_an_older_server_takes_a_dump_of_its_own_and_of_a_newer(
             dump(parse_database_url(source), file)
             restore_and_end_sessions(url, file)
             assert run_without_timeouts(parse_database_url(url), END_EVERY_SESSION.sql) == 0
+
+
+async def test_a_restore_makes_every_copy_begin_anew(own_database_url: str, tmp_path: Path, run: Run) -> None:
+    """What was written after the dump is gone: a client that has it is told to read everything. Source: FR-059."""
+    file = tmp_path / "backup.dump"
+    async with running(make_settings(own_database_url)) as client:
+        ada = await Person.sign_up(client)
+        kept, deleted = await ada.add_task("kept"), await ada.add_task("deleted before the dump")
+        copy = Copy(ada)
+        await copy.pull()
+        await ada.send("DELETE", f"/api/tasks/{deleted['id']}")
+        dump(parse_database_url(own_database_url), file)
+        await ada.add_task("lost")
+        await copy.pull()
+        assert len(copy.tasks) == 2
+        with connected(own_database_url) as connection:  # as a server that is younger than the dump would have it
+            connection.execute("UPDATE tasks SET changed = '9000000' WHERE id = %s", [kept["id"]])
+        dump(parse_database_url(own_database_url), tmp_path / "ahead.dump")
+        for name in ("backup.dump", "ahead.dump"):
+            assert run("restore", str(tmp_path / name), DATABASE_URL=own_database_url).returncode == 0
+            copy.person = await ada.sign_in()
+            assert (await copy.person.get(CHANGES, params=copy.question)).status_code == 410
+            await copy.pull()
+            assert copy.tasks == await copy.truth()
+        assert (await copy.pull())["tasks"] == []
+
+
+async def test_signing_everybody_out_makes_every_copy_begin_anew(own_database_url: str, run: Run) -> None:
+    """Where the database has gone back in time in a way that nobody can see, an operator's command ends all copies."""
+    async with running(make_settings(own_database_url)) as client:
+        ada = await Person.sign_up(client)
+        copy = Copy(ada)
+        await copy.pull()
+        assert run("users", "signout", "--all", DATABASE_URL=own_database_url).returncode == 0
+        copy.person = await ada.sign_in()
+        assert (await copy.person.get(CHANGES, params=copy.question)).status_code == 410

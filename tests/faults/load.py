@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 
+from tests.support.copies import CHANGES, Copy
 from tests.support.people import PASSWORD, Person, new_email
 
 
@@ -23,6 +24,7 @@ class Acknowledged:
     used_tokens: list[str] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)  # 0: no answer
     writes: int = 0
+    copies: list[Copy] = field(default_factory=list)
 
 
 class Stopped(Exception):
@@ -34,6 +36,7 @@ class Writer:
 
     def __init__(self, client: httpx.AsyncClient, known: Acknowledged) -> None:
         self.person = Person(client, new_email())
+        self.copy = Copy(self.person)
         self.known = known
         self.answered_at = 0.0
         self.stopped = False
@@ -72,6 +75,7 @@ class Writer:
             task_id = await self.create()
             for _ in range(3):
                 await self.toggle(task_id)
+            await self.pull()
             await self.refresh()
             if self.known.writes % 5 == 0:
                 await self.delete(task_id)
@@ -106,6 +110,11 @@ class Writer:
         elif answer is None or answer.status_code == 401:
             await self.sign_in()  # the answer that was lost held the new token, and the old one is used up
 
+    async def pull(self) -> None:
+        answer = await self.send("GET", CHANGES, params=self.copy.question)
+        if answer is not None and answer.status_code != 503:
+            self.copy.apply(answer)
+
     async def delete(self, task_id: str) -> None:
         del self.known.versions[task_id]  # until the answer comes nobody knows whether it is there
         answer = await self.send("DELETE", f"/api/tasks/{task_id}")
@@ -119,6 +128,7 @@ async def writing(url: str, known: Acknowledged, *, people: int = 6) -> AsyncIte
     """Keep so many people writing until the block ends; then let each finish its request."""
     async with httpx.AsyncClient(base_url=url, timeout=10) as client:
         writers = [Writer(client, known) for _ in range(people)]
+        known.copies += [writer.copy for writer in writers]
         at_work = [asyncio.create_task(writer.write()) for writer in writers]
         try:
             yield writers
@@ -131,21 +141,38 @@ async def writing(url: str, known: Acknowledged, *, people: int = 6) -> AsyncIte
         assert all(isinstance(end, Stopped) for end in ended), ended
 
 
-async def check(database_url: str, service_url: str, known: Acknowledged) -> None:
-    """Assert that nothing acknowledged is lost or there twice, no used token is valid again, no status is unknown."""
+async def check(database_url: str, service_url: str, known: Acknowledged, *, moved: bool = False) -> None:
+    """Assert that nothing acknowledged is lost or there twice, no used token is valid again, no status is unknown.
+
+    And that every copy is what the list is; only where another server has taken over may it have begun anew.
+    """
     with psycopg.connect(database_url) as connection:
         found = {str(row[0]): (row[1], row[2]) for row in connection.execute("SELECT id, title, version FROM tasks")}
     lost = [i for i, version in known.versions.items() if found.get(i, ("", 0))[1] < version]
     risen = known.deleted & found.keys()
     twice = [title for title, count in Counter(title for title, _ in found.values()).items() if count > 1]
     async with httpx.AsyncClient(base_url=service_url, timeout=30) as client:
+        wrong = [copy for copy in known.copies if not await is_true(copy, client)]
         # Newest first: the first one that is reused ends its session, and from then on the older ones are refused too.
         newest_first = reversed(known.used_tokens)
         again = [await client.post("/api/auth/refresh", json={"refresh_token": used}) for used in newest_first]
     not_refused = [answer for answer in again if answer.status_code not in (401, 429)]
-    unknown = known.statuses.keys() - {0, 200, 201, 204, 401, 409, 503}
+    unknown = known.statuses.keys() - {0, 200, 201, 204, 401, 409, 503} - ({410} if moved else set())
     print(
         f"{known.writes} acknowledged writes: {len(lost)} lost, {len(twice)} twice, {len(risen)} risen; "
-        f"{len(again)} used tokens, {len(not_refused)} not refused; statuses {dict(known.statuses)}"
+        f"{len(again)} used tokens, {len(not_refused)} not refused; {len(known.copies)} copies, {len(wrong)} wrong; "
+        f"statuses {dict(known.statuses)}"
     )
-    assert (lost, twice, risen, not_refused, unknown) == ([], [], set(), [], set())
+    assert (lost, twice, risen, not_refused, unknown, wrong) == ([], [], set(), [], set(), [])
+
+
+async def is_true(copy: Copy, client: httpx.AsyncClient) -> bool:
+    """Return whether a copy is what the list is, once it has asked again; those who never signed up have none."""
+    copy.person.client = client
+    if not copy.person.access_token:
+        return True
+    answer = await copy.person.get(CHANGES, params=copy.question)
+    if answer.status_code == 401:  # the session ended with a lost answer
+        copy.person.keep(await client.post("/api/auth/signin", json={"email": copy.person.email, "password": PASSWORD}))
+    await copy.pull()
+    return copy.tasks == await copy.truth()

@@ -12,6 +12,7 @@ from app.auth import active_session, denylist, sessions
 from app.auth import repository as accounts
 from app.core.database.statement import Statement
 from app.core.rate_limits import database as rate_limits
+from app.tasks import changes_repository as changes
 from app.tasks import repository as tasks
 from app.tasks.list_repository import ListShape, list_statement
 
@@ -21,7 +22,7 @@ def fill(connection: psycopg.Connection, *, users: int, tasks_each: int, denied:
     connection.execute("SET maintenance_work_mem = '1GB'")
     # Otherwise VACUUM may come before the commits are written, and marks no page as seen by everybody.
     connection.execute("SET synchronous_commit = on")
-    with _without_indexes(connection, "users", "tasks", "sessions", "token_denylist"):
+    with _without_indexes(connection, "users", "tasks", "task_tombstones", "sessions", "token_denylist"):
         connection.execute(
             "INSERT INTO users (id, email, password_hash, is_active, token_version, created_at, updated_at) "
             "SELECT gen_random_uuid(), n || '@example.test', repeat('x', 75), true, 0, now(), now() "
@@ -91,7 +92,10 @@ STATEMENTS: dict[str, Statement[Any]] = {
     "create": tasks.INSERT,
     "change": tasks.update_statement(frozenset({"title", "status"}), reopen=False).statement,
     "toggle": tasks.TOGGLE.statement,
-    "delete": tasks.DELETE.statement,
+    "delete": tasks.DELETE,
+    "create again": tasks.INSERT_AGAIN,
+    "changes": changes.SELECT_CHANGED.statement,
+    "deletions": changes.SELECT_DELETED.statement,
     "first page": list_statement(list_shape(counted=True)).statement,
     "page by cursor": list_statement(list_shape(counted=True, after=True)).statement,
     "sign-in": accounts.SELECT_ACCOUNT,
@@ -103,6 +107,8 @@ STATEMENTS: dict[str, Statement[Any]] = {
     "end the others": sessions.END_OTHERS,
     "limit": rate_limits.HIT,
     "prune": denylist.PRUNE,
+    "prune tombstones": changes.PRUNE,
+    "prune one's tombstones": changes.PRUNE_USER,
     "prune one's own": denylist.PRUNE_USER,
     "prune one's sessions": sessions.PRUNE_USER,
 }
@@ -115,9 +121,15 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
     session = {"session_id": uuid4(), "token_version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
     session["key_hash"] = bytes(32)
     params = {
-        **{"user_id": user_id, "task_id": uuid4() if name == "create" else task_id, "now": now, "reason": "used"},
+        **{
+            "user_id": user_id,
+            "task_id": uuid4() if name.startswith("create") else task_id,
+            "now": now,
+            "reason": "used",
+        },
         **{"limit": 21, "offset": 0, "text": None},
         **{"after_value": now - timedelta(seconds=10), "after_id": task_id},
+        **{"since": "9", "after": UUID(int=0)},
         **{"key": uuid4().bytes, "amount": 9, "window_end": now + timedelta(minutes=1), "batch": 5},
         **{"user_ids": [user_id], "kept": timedelta(days=8)},
         **{"device": "Firefox", "oldest": now - timedelta(days=7), "ended_id": uuid4()},

@@ -424,7 +424,7 @@ async def test_a_third_node_is_added_under_load(citus: Cluster, divided: str, tm
                 await asyncio.sleep(1)
                 await asyncio.to_thread(rebalance)
                 await asyncio.sleep(1)
-            await check(divided, server.url, known)
+            await check(divided, server.url, known, moved=True)
         with psycopg.connect(divided, autocommit=True) as admin:
             moved = admin.execute("SELECT count(*) FROM citus_shards WHERE nodeport = %s", [third.port]).fetchone()
             assert moved is not None

@@ -60,7 +60,7 @@ async def test_a_killed_primary_loses_nothing_and_the_standby_serves(folder: Pat
             served = await first_success(writers, began)
             await asyncio.sleep(1)
         assert server.process.poll() is None
-        await check(pair.standby.url, server.url, known)
+        await check(pair.standby.url, server.url, known, moved=True)
     print(
         f"killed after {before} writes, promoted in {promoted - began:.2f} s: "
         f"first success {served - began:.2f} s after that was asked for"
@@ -103,7 +103,7 @@ async def test_a_planned_switchover_moves_every_connection(folder: Path, tmp_pat
                 assert connections(old) == 0
                 assert connections(new) > 0
                 old, new = new, old
-        await check(old.url, server.url, known)
+        await check(old.url, server.url, known, moved=True)
 
 
 async def test_idle_connections_leave_a_server_that_only_reads(folder: Path) -> None:

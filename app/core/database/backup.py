@@ -22,7 +22,6 @@ _SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key"
 _DEMANDS_TLS = {"require", "verify-ca", "verify-full"}
 _CHUNK = 64 * 1024
 _LONGEST_END = 1024
-_CITUS = re.compile(rb" EXTENSION (- )?citus")
 _WAITS = "everything but the commit is done"
 _PSQL = ["--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
 _PIPES: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -68,8 +67,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def restore(dsn: Dsn, file: Path, *, tables: Iterable[str], then: bytes) -> None:
-    """Put a dump in the place of these tables and run a statement on it, both or neither.
+def restore(dsn: Dsn, file: Path, *, tables: Iterable[str], emptied: Iterable[str], then: bytes) -> None:
+    """Put a dump in the place of these tables, some without their rows, and run a statement on it: all or nothing.
 
     `psql` runs what `pg_restore` writes, in a transaction whose COMMIT is sent when all else has been done: whichever
     process is killed before that, nothing has changed. Raises: BackupFailed.
@@ -80,7 +79,7 @@ def restore(dsn: Dsn, file: Path, *, tables: Iterable[str], then: bytes) -> None
     with (
         ThreadPoolExecutor(1) as pool,
         _connection(dsn) as (address, environment),
-        _contents(file) as contents,
+        _contents(file, emptied) as contents,
         _Program("pg_restore", *script, contents, "--file=-", str(file.absolute()), stdout=subprocess.PIPE) as reader,
         _Program("psql", *_PSQL, f"--dbname={address}", dsn=dsn, environment=environment, **_PIPES) as psql,
     ):
@@ -100,13 +99,15 @@ def restore(dsn: Dsn, file: Path, *, tables: Iterable[str], then: bytes) -> None
 
 
 @contextmanager
-def _contents(file: Path) -> Iterator[str]:
-    """Yield the option that names what to restore: all but Citus, with which the database would forget its nodes."""
+def _contents(file: Path, emptied: Iterable[str]) -> Iterator[str]:
+    """Yield the option that names what to restore: all but these tables' rows, and Citus, which knows its nodes."""
+    rows = "|".join(emptied)
+    left_out = re.compile(rf" EXTENSION (- )?citus| TABLE DATA \S+ ({rows}) ".encode())
     with _Program("pg_restore", "--list", str(file.absolute()), stdout=subprocess.PIPE) as reader:
         entries = reader.output.readlines()
         reader.finish()
     with NamedTemporaryFile(prefix="auth-tasks-", suffix=".list") as chosen:
-        chosen.writelines(entry for entry in entries if not _CITUS.search(entry))
+        chosen.writelines(entry for entry in entries if not left_out.search(entry))
         chosen.flush()
         yield f"--use-list={chosen.name}"
 

@@ -9,10 +9,16 @@ from app.core.database.dsn import Dsn
 from app.core.database.migration_lock import migration_lock
 from app.core.operator_error import OperatorError
 
-# Copied to each node: every statement reads `users`, and `/health/ready` reads `alembic_version`.
-COPIED = ("users", "alembic_version")
+# Copied to each node: every statement reads `users`, `/health/ready` reads `alembic_version`.
+COPIED = ("users", "alembic_version", "task_epoch")
 # Divided among the nodes, by the column whose value decides on which node a row is stored.
-DISTRIBUTED = {"tasks": "user_id", "token_denylist": "user_id", "sessions": "user_id", "rate_limit_counters": "key"}
+DISTRIBUTED = {
+    "tasks": "user_id",
+    "task_tombstones": "user_id",
+    "token_denylist": "user_id",
+    "sessions": "user_id",
+    "rate_limit_counters": "key",
+}
 # The service's settings for its own connections, repeated for those from node to node, which do not inherit them. No
 # statement_timeout: the coordinator's ends a statement everywhere, and building an index may take longer.
 NODE_SETTINGS = {
@@ -77,9 +83,12 @@ def distribute(dsn: Dsn) -> bool:
 
 
 def distribute_new(connection: psycopg.Connection, table: str) -> None:
-    """Divide a table that a migration has just made; it is empty and refers to no other."""
+    """Divide or copy a table that a migration has just made; it is empty and refers to no other."""
     connection.execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
-    _divide(connection, table)
+    if table in COPIED:
+        connection.execute("SELECT create_reference_table(%s)", [table])
+    else:
+        _divide(connection, table)
 
 
 def find_nodes(connection: psycopg.Connection) -> Nodes:

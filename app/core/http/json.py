@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from operator import attrgetter
+from typing import Any, NamedTuple
 
 import msgspec
 from pydantic import BaseModel
@@ -61,3 +62,43 @@ def list_response(
         yield ending(count)
 
     return StreamingResponse(write(), 200, headers, MEDIA_TYPE)
+
+
+class LongArray(NamedTuple):
+    """An array whose first batch is there, and how the others are got and each is written."""
+
+    first: Sequence[Any]
+    more: AsyncIterator[Sequence[Any]] | None
+    members: Callable[[Sequence[Any]], bytes] = lambda batch: encode(batch)[1:-1]
+
+
+def object_response(**content: LongArray | str) -> Response:
+    """Return an object in JSON, batch by batch if one of its arrays has more than one."""
+    if not any(isinstance(value, LongArray) and value.more for value in content.values()):
+        members = (f'"{name}":'.encode() + _whole(value) for name, value in content.items())
+        return Response(b"{" + b",".join(members) + b"}", media_type=MEDIA_TYPE)
+
+    async def write() -> AsyncIterator[bytes]:
+        opening = b"{"
+        for name, value in content.items():
+            yield opening + f'"{name}":'.encode()
+            async for part in _parts(value):
+                yield part
+            opening = b","
+        yield b"}"
+
+    return StreamingResponse(write(), media_type=MEDIA_TYPE)
+
+
+def _whole(value: LongArray | str) -> bytes:
+    return b"[" + value.members(value.first) + b"]" if isinstance(value, LongArray) else encode(value)
+
+
+async def _parts(value: LongArray | str) -> AsyncIterator[bytes]:
+    if isinstance(value, str) or value.more is None:
+        yield _whole(value)
+        return
+    yield b"[" + value.members(value.first)
+    async for batch in value.more:
+        yield b"," + value.members(batch)
+    yield b"]"

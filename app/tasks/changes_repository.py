@@ -1,0 +1,157 @@
+"""The SQL of what has changed in a user's tasks since a moment. A moment is told by transaction ids, not by a clock.
+
+A transaction gets its id when it first writes. `xmin`, of the statement that reads, says that every transaction with a
+lower id has ended and is seen. What is not seen has this id or a higher one, however late it commits: the next reader
+begins there. So some rows are read twice, and none is missed.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Interval,
+    String,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    column,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+    table,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from app.auth.active_session import UserStatement, user_id
+from app.auth.user_database import UserDatabase
+from app.core.database.pool import Database
+from app.core.database.statement import Row, Statement
+from app.tasks.models import DeletedTask, Task, TaskEpoch, TaskRow, TaskTombstone, TransactionId
+from app.tasks.repository import task_columns
+
+
+class Moment(NamedTuple):
+    """When a statement read.
+
+    `xmin` counts within an epoch and a timeline of the database, and says nothing where each of several nodes numbers
+    its own transactions.
+    """
+
+    xmin: int
+    epoch: UUID | None
+    timeline: int
+    now: datetime
+    is_on_nodes: bool
+    any_deleted: bool
+
+
+class Epoch(Row):
+    epoch: UUID
+
+
+_since = cast(bindparam("since", type_=String), TransactionId)
+_after = bindparam("after", type_=Uuid)
+_limit = bindparam("limit", type_=Integer)
+_user_ids = bindparam("user_ids", type_=ARRAY(Uuid))
+
+# A standby that takes over begins a new timeline. It may lack the last transactions, whose ids it gives to others. The
+# new number stands in the end of the recovery at first, and in the checkpoint from the next one on.
+_timeline = literal_column(
+    "greatest((SELECT timeline_id FROM pg_control_checkpoint()), "
+    "(SELECT min_recovery_end_timeline FROM pg_control_recovery()))",
+    Integer,
+)
+_is_on_nodes = exists().select_from(table("pg_extension")).where(column("extname") == literal_column("'citus'"))
+_was_deleted = (
+    col(TaskTombstone.user_id) == user_id,
+    col(TaskTombstone.changed) >= _since,
+    ~exists().where(col(Task.user_id) == user_id, col(Task.id) == TaskTombstone.id),
+)
+
+SELECT_CHANGED = UserStatement(
+    select(*task_columns)
+    .where(col(Task.user_id) == user_id, col(Task.changed) >= _since, col(Task.id) > _after)
+    .order_by(col(Task.id))
+    .limit(_limit)
+    .subquery("work"),
+    TaskRow,
+    xmin=cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), String),
+    epoch=select(col(TaskEpoch.epoch)).scalar_subquery(),
+    timeline=_timeline,
+    now=func.statement_timestamp(),
+    is_on_nodes=_is_on_nodes,
+    any_deleted=exists().where(*_was_deleted),
+)
+SELECT_DELETED = UserStatement(
+    select(col(TaskTombstone.id))
+    .where(*_was_deleted, col(TaskTombstone.id) > _after)
+    .order_by(col(TaskTombstone.id))
+    .limit(_limit)
+    .subquery("work"),
+    DeletedTask,
+)
+DRAW_EPOCH = Statement(
+    insert(TaskEpoch)
+    .values(id=literal_column("1", Integer), epoch=func.gen_random_uuid())
+    .on_conflict_do_nothing()
+    .returning(col(TaskEpoch.epoch)),
+    Epoch,
+)
+# What a restore leaves out.
+HISTORY = ("task_tombstones", "task_epoch")
+# After a restore: where this server's ids have not come as far as the dump's, such rows would be told every time.
+FORGET_CHANGES = b"UPDATE tasks SET changed = '0' WHERE changed >= pg_snapshot_xmin(pg_current_snapshot())"
+# When the database may have gone back in time.
+END_EPOCH = b"DELETE FROM task_epoch"
+
+_is_old = col(TaskTombstone.deleted_at) < func.now() - bindparam("kept", type_=Interval)
+_oldest = (
+    select(col(TaskTombstone.id)).where(col(TaskTombstone.user_id) == user_id, _is_old).limit(_limit).scalar_subquery()
+)
+PRUNE_USER = Statement(
+    delete(TaskTombstone)
+    .where(col(TaskTombstone.user_id) == user_id, col(TaskTombstone.id) == any_(func.array(_oldest)), _is_old)
+    .returning(col(TaskTombstone.id)),
+    DeletedTask,
+)
+PRUNE = Statement(
+    delete(TaskTombstone)
+    .where(col(TaskTombstone.user_id) == any_(_user_ids), _is_old)
+    .returning(col(TaskTombstone.id)),
+    DeletedTask,
+)
+
+
+async def select_changed(db: UserDatabase, since: int, *, after: UUID, limit: int) -> tuple[list[TaskRow], Moment]:
+    """Return tasks that were written since, by id from `after` on, and the moment of this statement."""
+    tasks, (xmin, *moment) = await db.fetch_counted(SELECT_CHANGED, since=str(since), after=after, limit=limit)
+    return tasks, Moment(int(xmin), *moment)
+
+
+async def select_deleted(db: UserDatabase, since: int, *, after: UUID, limit: int) -> list[UUID]:
+    """Return ids of tasks that were deleted since and do not exist again."""
+    rows = await db.fetch_all(SELECT_DELETED, since=str(since), after=after, limit=limit)
+    return [row.id for row in rows]
+
+
+async def draw_epoch(db: UserDatabase) -> UUID | None:
+    """Begin an epoch where there is none, and return it; None if another request has just begun one."""
+    drawn = await db.insert(DRAW_EPOCH)
+    return None if drawn is None else drawn.epoch
+
+
+async def delete_tombstones_of(db: UserDatabase, *, kept: timedelta, batch: int) -> None:
+    """Delete up to `batch` of the user's tombstones that are older."""
+    await db.insert(PRUNE_USER, kept=kept, limit=batch)
+
+
+async def delete_tombstones(database: Database, user_ids: list[UUID], *, kept: timedelta) -> int:
+    """Delete the tombstones of these users that are older, and return how many."""
+    return len(await database.fetch_all(PRUNE, user_ids=user_ids, kept=kept))
