@@ -8,11 +8,9 @@
  *   API must be of one site, or in `store`
  */
 export function createApi(base, where = "cookie", store = localStorage) {
-  async function send(method, path, body, token, key) {
-    const headers = {};
+  async function send(method, path, body, token, { ...headers } = {}) {
     if (body) headers["Content-Type"] = "application/json";
     if (token) headers["Authorization"] = `Bearer ${token}`;
-    if (key) headers["Idempotency-Key"] = key;
     const credentials = where === "cookie" && path.startsWith("/api/auth/") ? "include" : "same-origin";
     const answer = await fetch(base + path, { method, headers, credentials, body: body && JSON.stringify(body) });
     if (answer.ok) return answer.status === 204 ? null : answer.json(); // fails if the answer was cut
@@ -69,11 +67,12 @@ export function createApi(base, where = "cookie", store = localStorage) {
     signOut: (which) => oneAtATime(() => signOut(which)),
     changePassword: (passwords) => withToken((token) => begin("/api/auth/password", passwords, token)),
     deleteAccount,
-    call: (method, path, body) => withToken((token) => send(method, path, body, token)),
+    call: (method, path, body, headers) => withToken((token) => send(method, path, body, token, headers)),
   };
 }
 
 const base64 = (bytes) => btoa(String.fromCharCode(...bytes));
+const withKey = (key) => (key ? { "Idempotency-Key": key } : {});
 const randomKey = () => base64(crypto.getRandomValues(new Uint8Array(32)));
 
 /** The refresh token lies in the browser's cookie, the access token in this tab, one key for the session in the store. */
@@ -96,7 +95,7 @@ function inCookie(send, store) {
       if (token !== expired) return; // another call was here before
       for (let tries = 1; ; tries++) {
         try {
-          const answer = await send("POST", "/api/auth/refresh", { cookie: true }, null, key());
+          const answer = await send("POST", "/api/auth/refresh", { cookie: true }, null, withKey(key()));
           token = answer.access_token;
           return;
         } catch (refusal) {
@@ -115,7 +114,7 @@ function inStorage(send, store) {
   const keep = (tokens) => (store.setItem("tokens", JSON.stringify(tokens)), tokens);
 
   // A pair with the key of its own refresh, derived so that all tabs that got this pair go on with one key.
-  async function withKey(pair, keyBefore = randomKey()) {
+  async function keyed(pair, keyBefore = randomKey()) {
     const text = new TextEncoder().encode(keyBefore + pair.refresh_token);
     return { ...pair, key: base64(new Uint8Array(await crypto.subtle.digest("SHA-256", text))) };
   }
@@ -133,7 +132,7 @@ function inStorage(send, store) {
     signOutBody: (which) => ({ refresh_token: kept()?.refresh_token, ...which }),
     async begin(path, body, bearer) {
       const device = path.endsWith("/signin") ? { refresh_token: store.getItem("device") ?? undefined } : {};
-      return keep(await withKey(await send("POST", path, { ...device, ...body }, bearer)));
+      return keep(await keyed(await send("POST", path, { ...device, ...body }, bearer)));
     },
     async refresh(expired) {
       const tokens = kept();
@@ -141,7 +140,7 @@ function inStorage(send, store) {
       const { refresh_token, key } = tokens;
       const isNewest = () => kept()?.refresh_token === refresh_token;
       try {
-        const pair = await withKey(await send("POST", "/api/auth/refresh", { refresh_token }, null, key), key);
+        const pair = await keyed(await send("POST", "/api/auth/refresh", { refresh_token }, null, withKey(key)), key);
         if (isNewest()) keep(pair);
       } catch (refusal) {
         if (refusal.status !== 401) throw refusal;

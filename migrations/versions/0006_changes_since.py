@@ -18,7 +18,6 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    add_column("tasks", "changed xid8 NOT NULL DEFAULT '0'")
     make_table(
         "task_epoch",
         "id integer NOT NULL",
@@ -40,6 +39,8 @@ def upgrade() -> None:
     add_foreign_key(
         "task_tombstones", "user_id", "users (id) ON DELETE CASCADE", name="fk_task_tombstones_user_id_users"
     )
+    # Last: Citus divides no table once a change has gone to all parts of another.
+    add_column("tasks", "changed xid8 NOT NULL DEFAULT '0'")
 
 
 def downgrade() -> None:

@@ -51,6 +51,7 @@ class Between:
                     self.close_connection = True
                     return
                 self.send_response(status)
+                self.send_header("Content-Type", "text/html" if content.startswith(b"<") else "application/json")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

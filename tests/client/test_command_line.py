@@ -221,3 +221,81 @@ class TestHostileText:
         between.own["POST /api/auth/signin"] = (200, answer)
         shown = run("signin", email, "--url", between.url)[1]
         assert shown == f"You are signed in as {escaped}.\n"
+
+
+class TestWithoutAServer:
+    """Once a copy is kept, tasks go on without a network, and people see what the server does not have yet."""
+
+    def test_a_day_without_a_network(self, run: Run, tmp_path: Path) -> None:
+        """Tasks are listed, made, changed, ticked off and deleted offline, and are all there with the network."""
+        dead = ("--url", f"http://127.0.0.1:{free_port()}")
+        run("signup", new_email())
+        old, wrong = (json.loads(run("add", title, "--json")[1])["id"] for title in ("Old", "Wrong"))
+        assert run("list", *dead)[0] == 4
+        assert run("sync") == (0, "Sent 0, received 2. Nothing waits.\n", "")
+        code, shown, said = run("list", *dead)
+        assert (code, shown.count("\n"), said[:25]) == (0, 2, "Offline. This is the copy")
+        code, shown, said = run("add", "Typed on a plane", *dead)
+        assert (code, "  (not sent)" in shown, "1 change is not sent yet" in said) == (0, True, True)
+        assert "[x]" in run("done", old[:8], *dead)[1]
+        assert run("rm", wrong, *dead)[0] == 0
+        assert [task.get("pending", False) for task in json.loads(run("list", "--json", *dead)[1])] == [True, True]
+        assert run("sync", *dead) == (4, "", "The server cannot be reached. Nothing was changed.\n")
+        code, _, said = run("signout")
+        assert (code, said.startswith("The server does not have all of your changes.")) == (1, True)
+        code, shown, said = run("list")
+        assert (code, "not sent" in shown, said) == (0, False, "")
+        assert [(t["title"], t["completed"]) for t in json.loads(run("list", "--json")[1])] == [
+            ("Typed on a plane", False),
+            ("Old", True),
+        ]
+        assert run("signout")[0] == 0
+        assert not list(tmp_path.glob("tasks.db*"))
+
+    def test_two_titles_for_one_task(self, run: Run, server: Server) -> None:
+        """Somebody sees that a change was not taken, and decides."""
+        dead = ("--url", f"http://127.0.0.1:{free_port()}")
+        email = new_email()
+        run("signup", email)
+        task = json.loads(run("add", "Old", "--json")[1])
+        assert run("conflicts") == (1, "", "There is no copy on this device. Make one with: auth-tasks sync\n")
+        run("sync")
+        assert run("conflicts") == (0, "No conflicts.\n", "")
+        run("edit", task["id"], "--title", "Mine", *dead)
+        with TasksClient(TokenStore(default_store().path.with_name("other.json")), server.url) as other:
+            other.sign_in(email, PASSWORD)
+            other.edit(task["id"], title="Theirs")
+        assert run("sync") == (0, "Sent 1, received 1. 1 not taken: see `conflicts`.\n", "")
+        _, shown, said = run("list")
+        assert ("Theirs" in shown, said) == (True, "1 change is not taken by the server: see `conflicts`.\n")
+        assert run("conflicts")[1] == "1  edit    Mine: The task has been changed elsewhere since.\n"
+        assert json.loads(run("conflicts", "--json")[1])[0]["fields"] == {"title": "Mine"}
+        assert run("keep", "9", "--mine")[::2] == (1, "No such conflict.\n")
+        assert run("keep", "1", "--mine")[0] == 0
+        assert "Mine" in run("list")[1]
+        assert run("conflicts", "--json")[1] == "[]\n"
+
+    def test_leaving_takes_the_copy_along(self, run: Run, tmp_path: Path) -> None:
+        """Nobody's tasks stay on a device after signing out or deleting the account, if they say so unsent ones too."""
+        dead = ("--url", f"http://127.0.0.1:{free_port()}")
+        for leave in (("signout", "--discard"), ("delete",)):
+            run("signup", new_email())
+            assert json.loads(run("sync", "--json")[1]) == {"sent": 0, "refused": 0, "received": 0}
+            run("add", "Unsent", *dead)
+            assert run(*leave)[0] == 0
+            assert not list(tmp_path.glob("tasks.db*"))
+
+    def test_an_ended_session_keeps_what_was_done(self, run: Run, tmp_path: Path) -> None:
+        """Who was signed out meanwhile signs in and goes on; somebody else cannot."""
+        email = new_email()
+        run("signup", email)
+        run("sync")
+        tokens = (tmp_path / "tokens.json").read_text()
+        with TasksClient(default_store()) as elsewhere:
+            elsewhere.sign_out()
+        (tmp_path / "tokens.json").write_text(tokens)
+        assert run("add", "Kept")[0] == 3
+        run("signup", new_email())
+        assert run("list")[::2] == (1, "The copy on this device is of another account.\n")
+        run("signin", email)
+        assert [task["title"] for task in json.loads(run("list", "--json")[1])] == ["Kept"]

@@ -26,6 +26,7 @@ from app.tasks.list_repository import list_statement
 from tests.faults.load import Acknowledged, check, writing
 from tests.growth.grown import STATEMENTS, Asked, ask
 from tests.machines.citus import Cluster, Node, cluster, needs_citus
+from tests.support.copies import CHANGES, Copy
 from tests.support.databases import bring_to_head, new_database, new_folder
 from tests.support.people import Person
 from tests.support.server import Server, serving
@@ -143,7 +144,7 @@ async def test_every_shape_of_a_list_is_one_message_to_one_node(citus: Cluster, 
 
 
 # Citus takes an INSERT … SELECT apart: it asks, and then inserts, on the same node and in one transaction there.
-APART = {"create", "refresh", "sign-out", "session begun", "end a session", "end the others"}
+APART = {"create", "create again", "delete", "refresh", "sign-out", "session begun", "end a session", "end the others"}
 # By the coordinator itself, on its own copy of the accounts.
 HERE = {"sign-in"}
 
@@ -195,8 +196,10 @@ def test_a_migration_divides_what_it_makes_and_keeps_every_row(citus: Cluster, m
         dsn = parse_database_url(url)
         command.upgrade(alembic_config(dsn), "0004")
         with monkeypatch.context() as at_0004:
-            older = {table: column for table, column in DISTRIBUTED.items() if table != "sessions"}
+            later = {"sessions", "task_tombstones"}
+            older = {table: column for table, column in DISTRIBUTED.items() if table not in later}
             at_0004.setattr("app.core.database.distribution.DISTRIBUTED", older)
+            at_0004.setattr("app.core.database.distribution.COPIED", ("users", "alembic_version"))
             distribute(dsn)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(
@@ -278,6 +281,24 @@ def test_a_role_that_may_not_is_told_so(citus: Cluster) -> None:
             finally:
                 admin.execute(sql.SQL("DROP OWNED BY {}").format(role))
                 admin.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+async def test_a_client_that_was_offline_reads_everything(citus: Cluster, divided: str, tmp_path: Path) -> None:
+    """Where each node numbers its own transactions, everything is told each time; a copy is right all the same."""
+    async with served(divided, tmp_path) as (_, client):
+        ada = await Person.sign_up(client)
+        copy = Copy(ada)
+        key = {"Idempotency-Key": "offline"}
+        for version in (1, 2):
+            task = (await ada.send("POST", "/api/tasks", json={"title": "x"}, headers=key)).json()
+            assert task["version"] == version
+            await copy.pull()
+            assert (await ada.get(CHANGES, params=copy.question)).status_code == 410
+            assert copy.tasks == await copy.truth() != {}
+            assert (await ada.send("DELETE", f"/api/tasks/{task['id']}")).status_code == 204
+            assert (await ada.send("DELETE", f"/api/tasks/{task['id']}")).status_code == 404
+        await copy.pull()
+        assert copy.tasks == {}
 
 
 async def test_people_see_and_end_their_sessions(citus: Cluster, divided: str, tmp_path: Path) -> None:

@@ -1,15 +1,24 @@
 """A client of the Auth + Tasks API for Python programs and for the command line. Knows the service only by HTTP."""
 
-from auth_tasks_client.api import Session, Task, TasksClient
+from auth_tasks_client.api import Session, TasksClient
 from auth_tasks_client.auth import TokenAuth
+from auth_tasks_client.changes import Change, Conflict, Task
 from auth_tasks_client.errors import ApiError, SignedOut
+from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
 from auth_tasks_client.store import StoredTokens, TokenStore, default_store
+from auth_tasks_client.sync import OtherAccount, Synchronised
 
 __all__ = [
     "ApiError",
+    "Change",
+    "Conflict",
+    "LocalCopy",
+    "NotSynchronised",
+    "OtherAccount",
     "Session",
     "SignedOut",
     "StoredTokens",
+    "Synchronised",
     "Task",
     "TasksClient",
     "TokenAuth",

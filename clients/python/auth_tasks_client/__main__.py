@@ -8,16 +8,23 @@ answer or does not work at the moment.
 import argparse
 import getpass
 import json
-import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import httpx
 
-from auth_tasks_client.api import Session, Task, TasksClient
+from auth_tasks_client.api import Session, TasksClient
+from auth_tasks_client.arguments import make_parser
 from auth_tasks_client.auth import NOT_SENT
+from auth_tasks_client.changes import Conflict, Task
 from auth_tasks_client.errors import ApiError, SignedOut
+from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
+from auth_tasks_client.offline import OfflineTasks, copy_path
 from auth_tasks_client.store import default_store
+from auth_tasks_client.sync import OtherAccount
 from auth_tasks_client.terminal import print_lines
 
 DONE, ERROR, SIGNED_OUT, UNREACHABLE = 0, 1, 3, 4  # 2 is argparse's
@@ -32,6 +39,7 @@ AFTER_LOSS = {
     "passwd": "Whether the password was changed is not known. Sign in with the new one, then with the old one.",
     "delete": "Whether the account was deleted is not known. Try again: if nobody can sign in, it was.",
     "sessions": "It is safe to try again.",
+    "sync": "It is safe to try again.",
 }
 AFTER_LOST_CHANGE = "Whether the change was made is not known. Look with `list`, then try again."
 
@@ -40,57 +48,64 @@ class Unclear(Exception):
     """The arguments name no task, or more than one."""
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the commands."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--url", default=os.environ.get("AUTH_TASKS_URL"), help="where the service is")
-    common.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser = argparse.ArgumentParser(prog="auth-tasks", description="Your tasks.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (("signup", "make an account"), ("signin", "sign in")):
-        command = commands.add_parser(name, parents=[common], help=text)
-        command.add_argument("email")
-        command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
-        command.add_argument("--name", help="only with signup")
-    listing = commands.add_parser("list", parents=[common], help="show the tasks")
-    listing.add_argument("--status", choices=("pending", "in_progress", "completed"))
-    listing.add_argument("--q", metavar="TEXT", help="only titles that contain this")
-    add = commands.add_parser("add", parents=[common], help="add a task")
-    add.add_argument("title")
-    edit = commands.add_parser("edit", parents=[common], help="change a task")
-    edit.add_argument("id", help="the id or its beginning")
-    edit.add_argument("--title")
-    for command in (add, edit):
-        command.add_argument("--description")
-        command.add_argument("--priority", choices=("low", "medium", "high"))
-        command.add_argument("--status", choices=("pending", "in_progress", "completed"))
-    sessions = commands.add_parser("sessions", parents=[common], help="show where you are signed in, or end sessions")
-    sessions.add_argument("--end", metavar="ID", help="sign this device out; the id or its beginning")
-    sessions.add_argument("--end-others", action="store_true", help="sign every other device out")
-    for name, text in (("passwd", "change the password"), ("delete", "delete the account and all of its tasks")):
-        command = commands.add_parser(name, parents=[common], help=text)
-        command.add_argument("--password-stdin", action="store_true", help="read a line for each password")
-    for name, text in (("done", "mark a task completed"), ("rm", "delete a task")):
-        commands.add_parser(name, parents=[common], help=text).add_argument("id", help="the id or its beginning")
-    commands.add_parser("signout", parents=[common], help="sign out").add_argument("--everywhere", action="store_true")
-    return parser
-
-
 def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
     """Carry out one command and return what is to be shown."""
     if arguments.command in ("signup", "signin", "signout", "passwd", "sessions", "delete"):
         return _run_for_account(arguments, client)
+    with _copy(client, make=arguments.command == "sync") as copy:
+        if arguments.command in ("sync", "conflicts", "keep"):
+            return _run_for_copy(arguments, client, copy)
+        if copy is None:
+            return _run_for_tasks(arguments, client, client.tasks)
+        tasks = OfflineTasks(client, copy)
+        try:
+            return _run_for_tasks(arguments, tasks, copy.tasks)
+        finally:
+            print_lines(tasks.said, error=True)
+
+
+@contextmanager
+def _copy(client: TasksClient, *, make: bool = False) -> Iterator[LocalCopy | None]:
+    """Yield the copy on this device, if there is one."""
+    path = copy_path(client.store)
+    if not make and not path.exists():
+        yield None
+        return
+    with LocalCopy(path) as copy:
+        yield copy
+
+
+def _run_for_tasks(
+    arguments: argparse.Namespace, tasks: TasksClient | OfflineTasks, known: Callable[[], list[Task]]
+) -> Any:
     match arguments.command:
         case "list":
-            return client.tasks(**_given(arguments, ("status", "q")))
+            return tasks.tasks(**_given(arguments, ("status", "q")))
         case "add":
-            return client.add(**_given(arguments, FIELDS))
+            return tasks.add(**_given(arguments, FIELDS))
         case "done":
-            return client.edit(_find(client, arguments.id), completed=True)
+            return tasks.edit(_only("task", known(), arguments.id), completed=True)
         case "edit":
-            return client.edit(_find(client, arguments.id), **_given(arguments, FIELDS))
-    client.remove(_find(client, arguments.id))
+            return tasks.edit(_only("task", known(), arguments.id), **_given(arguments, FIELDS))
+    tasks.remove(_only("task", known(), arguments.id))
     return "Deleted."
+
+
+def _run_for_copy(arguments: argparse.Namespace, client: TasksClient, copy: LocalCopy | None) -> Any:
+    if copy is None:
+        raise Unclear("There is no copy on this device. Make one with: auth-tasks sync")
+    if arguments.command == "conflicts":
+        return copy.conflicts() or ([] if arguments.json else "No conflicts.")
+    if arguments.command == "keep":
+        if arguments.number not in {conflict.number for conflict in copy.conflicts()}:
+            raise Unclear("No such conflict.")
+        copy.settle(arguments.number, mine=arguments.mine)
+        return "Done. The next `sync` sends it." if arguments.mine else "Done."
+    done = client.sync(copy)
+    if arguments.json:
+        return asdict(done)
+    waiting = f"{done.refused} not taken: see `conflicts`." if done.refused else "Nothing waits."
+    return f"Sent {done.sent}, received {done.received}. {waiting}"
 
 
 def _run_for_account(arguments: argparse.Namespace, client: TasksClient) -> Any:
@@ -102,7 +117,7 @@ def _run_for_account(arguments: argparse.Namespace, client: TasksClient) -> Any:
             client.sign_in(arguments.email, _password(arguments))
             return f"You are signed in as {arguments.email}."
         case "signout":
-            client.sign_out(everywhere=arguments.everywhere)
+            _sign_out(arguments, client)
             return "You are signed out."
         case "passwd":
             client.change_password(_password(arguments), _new_password(arguments))
@@ -110,7 +125,19 @@ def _run_for_account(arguments: argparse.Namespace, client: TasksClient) -> Any:
         case "sessions":
             return _sessions(arguments, client)
     client.delete_account(_password(arguments))
+    with _copy(client) as copy:
+        if copy:
+            copy.delete()
     return "Your account and all of its tasks are deleted."
+
+
+def _sign_out(arguments: argparse.Namespace, client: TasksClient) -> None:
+    with _copy(client) as copy:
+        if copy and (copy.changes() or copy.conflicts()) and not arguments.discard:
+            raise Unclear("The server does not have all of your changes. `sync` first, or `signout --discard`.")
+        client.sign_out(everywhere=arguments.everywhere)
+        if copy:
+            copy.delete()
 
 
 def _given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
@@ -140,11 +167,6 @@ def _sessions(arguments: argparse.Namespace, client: TasksClient) -> Any:
     return client.sessions()
 
 
-def _find(client: TasksClient, beginning: str) -> str:
-    """Return the id of the one task whose id begins so. Raises: Unclear."""
-    return _only("task", client.tasks(), beginning)
-
-
 def _only(kind: str, rows: list[dict[str, Any]], beginning: str) -> str:
     ids = [str(row["id"]) for row in rows if str(row["id"]).startswith(beginning.lower())]
     if len(ids) != 1:
@@ -155,11 +177,18 @@ def _only(kind: str, rows: list[dict[str, Any]], beginning: str) -> str:
 def show(result: Any, *, as_json: bool) -> list[str]:
     """Return the lines that show a result to a script or to a person."""
     if as_json:
-        return [json.dumps({"message": result} if isinstance(result, str) else result, ensure_ascii=False)]
+        result = {"message": result} if isinstance(result, str) else result
+        return [json.dumps(result, ensure_ascii=False, default=asdict)]
     if isinstance(result, str):
         return [result]
     rows = result if isinstance(result, list) else [result]
-    return [_session(row) if "device" in row else _line(row) for row in rows] or ["No tasks."]
+    return [_row(row) for row in rows] or ["No tasks."]
+
+
+def _row(row: Any) -> str:
+    if isinstance(row, Conflict):
+        return f"{row.number}  {row.kind:<6}  {row.task.get('title', row.task['id'])}: {row.reason}"
+    return _session(row) if "device" in row else _line(row)
 
 
 def _session(session: Session) -> str:
@@ -169,7 +198,8 @@ def _session(session: Session) -> str:
 
 def _line(task: Task) -> str:
     mark = {"completed": "x", "in_progress": "~"}.get(task["status"], " ")
-    return f"[{mark}] {task['id'][:8]}  {task['priority']:<6}  {task['title']}"
+    waits = "  (not sent)" if task.get("pending") else ""
+    return f"[{mark}] {task['id'][:8]}  {task['priority']:<6}  {task['title']}{waits}"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -186,7 +216,7 @@ def main(argv: list[str] | None = None) -> int:
         if error.status >= httpx.codes.INTERNAL_SERVER_ERROR:
             return _fail(UNREACHABLE, f"{error.detail} {after_loss}")
         return _fail(SIGNED_OUT if error.status == httpx.codes.UNAUTHORIZED else ERROR, error.detail)
-    except Unclear as error:
+    except (Unclear, NotSynchronised, OtherAccount) as error:
         return _fail(ERROR, str(error))
     except (*NOT_SENT, httpx.InvalidURL):
         return _fail(UNREACHABLE, "The server cannot be reached. Nothing was changed.")

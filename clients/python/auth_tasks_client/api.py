@@ -7,11 +7,11 @@ from uuid import uuid4
 import httpx
 
 from auth_tasks_client.auth import TIMEOUT_SECONDS, TokenAuth, stored, until_answered
+from auth_tasks_client.changes import Task
 from auth_tasks_client.errors import accepted
+from auth_tasks_client.local_copy import LocalCopy
 from auth_tasks_client.store import TokenStore
-
-Task = dict[str, Any]
-"""A task as the server shows it: `id`, `title`, `description`, `priority`, `status`, …"""
+from auth_tasks_client.sync import Synchronised, synchronise
 
 Session = dict[str, Any]
 """A session as the server shows it: `id`, `device`, `created_at`, `last_used_at`, `current`."""
@@ -119,6 +119,11 @@ class TasksClient:
     def remove(self, task_id: str) -> None:
         """Delete a task."""
         self._send("DELETE", f"/api/tasks/{task_id}")
+
+    def sync(self, copy: LocalCopy) -> Synchronised:
+        """Bring a local copy and the server together. Raises also: OtherAccount."""
+        user_id = self._send("GET", "/api/auth/me").json()["id"]
+        return synchronise(copy, user_id, self._send)
 
     def _task(self, method: str, path: str, **options: Any) -> Task:
         task: Task = self._send(method, path, **options).json()

@@ -27,8 +27,10 @@ class ApiError(Exception):
 
 
 def accepted(answer: httpx.Response) -> httpx.Response:
-    """Return the answer of a request that succeeded. Raises: ApiError."""
+    """Return the answer of a request that succeeded. Raises: ApiError, also if a hotel's sign-in page has answered."""
     if answer.is_success:
+        if answer.content and not answer.headers.get("Content-Type", "").startswith("application/json"):
+            raise ApiError(answer.status_code, None, "Something else than the service has answered.")
         return answer
     body = _body(answer)
     code, detail = body.get("code"), body.get("detail")
