@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run example test test-slow check bench profile growth openapi format lock clean
+.PHONY: help run example test test-slow check bench profile growth openapi migration format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
@@ -51,6 +51,10 @@ growth: $(VENV)/dev ## Measure what each operation costs as the tables grow, and
 
 openapi: $(VENV)/run ## Write docs/openapi.json anew
 	@$(BIN)/python -m app openapi > docs/openapi.json
+
+migration: $(VENV)/dev ## Begin a migration: make migration NAME="due dates"
+	@test -n "$(NAME)" || { echo 'Name it: make migration NAME="due dates"'; exit 2; }
+	@$(BIN)/alembic revision -m "$(NAME)" --rev-id "$$(ls migrations/versions | sed -n 's/^\([0-9]*\)_.*/\1/p' | tail -1 | awk '{printf "%04d", $$1 + 1}')"
 
 format: $(VENV)/dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .

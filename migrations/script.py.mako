@@ -1,15 +1,15 @@
 """${message}"""
 
-import sqlalchemy as sa
-from alembic import op
+# It only adds, so that processes of the release before go on, and nobody waits for it: without_waiting.py has the steps.
+from migrations.without_waiting import add_column, drop_column
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
+    ${upgrades if upgrades else 'add_column("tasks", "name type")'}
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    ${downgrades if downgrades else 'drop_column("tasks", "name")'}

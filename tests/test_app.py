@@ -142,8 +142,8 @@ def test_pruning_and_migrating_by_hand(
         commands.main(["prune"])
         said = capsys.readouterr().err
         assert "The database is up to date." in said
-        assert all(f"Deleted {count} expired denylist rows" in said for count in (8, 16, 20))
-        assert "Deleted 500 expired counters" in said
+        assert "Deleted 20 expired denylist rows.\n" in said
+        assert "Deleted 500 expired counters.\n" in said
         counts = "SELECT (SELECT count(*) FROM token_denylist), (SELECT count(*) FROM rate_limit_counters)"
         assert admin.execute(counts).fetchone() == (20, 100)
 

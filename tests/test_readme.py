@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clones import clone
 from tests.support.server import free_port
 from tests.support.settings import ROOT
 
@@ -22,17 +22,6 @@ SHELL = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
 def pattern(shown: str) -> str:
     """Match what is shown: an ellipsis stands for anything, an id for any id."""
     return re.escape(shown).replace("…", ".*")
-
-
-def clone(folder: Path) -> Path:
-    """Copy what is committed, beside an environment that is installed already."""
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in tracked.splitlines():
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
-    return folder
 
 
 @contextmanager

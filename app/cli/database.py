@@ -13,12 +13,13 @@ from app.auth.denylist import delete_expired_tokens, user_batches
 from app.auth.lifetimes import kept_after_use
 from app.auth.repository import END_EVERY_SESSION
 from app.auth.sessions import delete_old_sessions
+from app.cli.progress import megabytes, progress
 from app.cli.serve import database_running, echo
 from app.core.clock import system_clock
 from app.core.config import Settings
 from app.core.database import backup, distribution
 from app.core.database.maintenance import run_without_timeouts
-from app.core.database.migrations import head_revision, upgrade
+from app.core.database.migrations import head_revision, how_far, upgrade
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.operator_error import OperatorError
 from app.core.rate_limits.database import prune_counters
@@ -62,7 +63,8 @@ def migrate(settings: Settings) -> None:
     """Bring the database to this code's schema."""
     with reachable_database(settings) as ready:
         echo(f"Migrating the database to {head_revision()} …")
-        upgrade(ready.dsn)
+        with progress(lambda: how_far(ready.dsn)):
+            upgrade(ready.dsn)
         echo("The database is up to date.")
 
 
@@ -70,7 +72,8 @@ def distribute(settings: Settings) -> None:
     """Divide the tables among the nodes."""
     with reachable_database(settings) as ready:
         upgrade(ready.dsn)
-        done = distribution.distribute(ready.dsn)
+        with progress(lambda: "Dividing the tables, with what is in them"):
+            done = distribution.distribute(ready.dsn)
         echo(
             "The tables are distributed."
             if done
@@ -91,12 +94,11 @@ async def _prune(database: Database, kept: timedelta) -> None:
         ("tombstones", _prune_tombstones(database)),
         ("counters", prune_counters(database, system_clock())),
     ):
-        total = 0
-        async for deleted in deletions:
-            total += deleted
-            if deleted:
-                echo(f"Deleted {total} expired {what} …")
-        echo(f"No expired {what} left.")
+        total = batches = 0
+        with progress(lambda what=what: f"Deleted {total:,} expired {what} in {batches:,} steps"):  # type: ignore[misc]  # noqa: B023  # it ends with the loop
+            async for deleted in deletions:
+                total, batches = total + deleted, batches + 1
+        echo(f"Deleted {total:,} expired {what}.")
 
 
 async def _prune_tombstones(database: Database) -> AsyncIterator[int]:
@@ -108,19 +110,28 @@ def dump(settings: Settings, file: Path) -> None:
     """Write the whole database into a new file."""
     with reachable_database(settings) as ready:
         echo(f"Writing {file} …")
-        backup.dump(ready.dsn, file)
+        with progress(lambda: megabytes(backup.size_so_far(file))):
+            backup.dump(ready.dsn, file)
         echo(f"Wrote {file.stat().st_size:,} bytes.")
 
 
 def restore(settings: Settings, file: Path) -> None:
     """Replace what is in the database by what is in a file, and sign everybody out."""
+    sent: list[int] = []
     with reachable_database(settings) as ready:
         echo(f"Restoring {file} …")
         was_distributed = distribution.is_distributed_at(ready.dsn)
-        # The denylist is as old as the dump: tokens that were used or signed out since would be valid again.
-        backup.restore(ready.dsn, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
-        upgrade(ready.dsn)
-        run_without_timeouts(ready.dsn, FORGET_CHANGES)
-        if was_distributed:  # pg_restore has made ordinary tables of them
-            distribution.distribute(ready.dsn)
+        with progress(lambda: f"{megabytes(sum(sent))} restored"):
+            # The denylist is as old as the dump: tokens that were used or signed out since would be valid again.
+            backup.restore(
+                *(ready.dsn, file),
+                tables=metadata.tables,
+                emptied=HISTORY,
+                then=END_EVERY_SESSION.sql,
+                sent=sent.append,
+            )
+            upgrade(ready.dsn)
+            run_without_timeouts(ready.dsn, FORGET_CHANGES)
+            if was_distributed:  # pg_restore has made ordinary tables of them
+                distribution.distribute(ready.dsn)
         echo("Restored. Everybody signs in again.")

@@ -110,7 +110,7 @@ FORGET_CHANGES = b"UPDATE tasks SET changed = '0' WHERE changed >= pg_snapshot_x
 # When the database may have gone back in time.
 END_EPOCH = b"DELETE FROM task_epoch"
 
-_is_old = col(TaskTombstone.deleted_at) < func.now() - bindparam("kept", type_=Interval)
+_is_old = col(TaskTombstone.deleted_at) < func.now() - cast(bindparam("kept", type_=Interval), Interval)
 _oldest = (
     select(col(TaskTombstone.id)).where(col(TaskTombstone.user_id) == user_id, _is_old).limit(_limit).scalar_subquery()
 )

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from sqlmodel import SQLModel
 
 from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import alembic_config, head_revision, is_newer, upgrade
+from tests.support.clones import clone
 from tests.support.databases import new_database
 from tests.support.people import Person
 from tests.support.server import running
@@ -146,3 +148,16 @@ def test_the_names_of_the_files_are_the_revisions() -> None:
     """A process asks the files which revisions there are, and they say what Alembic says."""
     known = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
     assert [head_revision(), *map(is_newer, known)] == [known[0], *[False] * len(known)]
+
+
+@pytest.mark.skipif(not (ROOT / ".venv" / "run").exists(), reason="the tests are not run by `make test`")
+def test_a_developer_begins_a_migration(tmp_path: Path) -> None:
+    """`make migration` gives it the next number and its place after the last one."""
+    folder = clone(tmp_path)
+    nameless = subprocess.run(["make", "migration"], cwd=folder, capture_output=True, text=True, check=False)
+    assert nameless.returncode != 0
+    subprocess.run(["make", "migration", "NAME=due dates"], cwd=folder, capture_output=True, check=True)
+    number = f"{int(head_revision()) + 1:04d}"
+    made = (folder / "migrations" / "versions" / f"{number}_due_dates.py").read_text()
+    assert f"revision = '{number}'" in made
+    assert f"down_revision = '{head_revision()}'" in made

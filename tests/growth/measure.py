@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 
+from app.cli.progress import progress
 from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import upgrade
 from app.core.database.pool import connection_arguments
@@ -64,7 +65,8 @@ def _measure(url: str, users: int) -> Iterator[Cost]:
     upgrade(dsn)
     print(f"Filling: {users:,} users, {users * TASKS_EACH:,} tasks, {users:,} denied tokens …", flush=True)
     with psycopg.connect(url, autocommit=True) as connection:
-        fill(connection, users=users, tasks_each=TASKS_EACH, denied=users)
+        with progress(lambda: f"Filling the tables of {users:,} users"):
+            fill(connection, users=users, tasks_each=TASKS_EACH, denied=users)
         _print_sizes(connection)
         heavy = _add_somebody_with_many_tasks(connection)
     with psycopg.connect(dsn.conninfo, **{**connection_arguments(dsn), "autocommit": False}) as connection:

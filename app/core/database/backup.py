@@ -1,10 +1,11 @@
 """Dumps and restores the database with PostgreSQL's own programs."""
 
+import glob
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,6 +60,11 @@ def dump(dsn: Dsn, file: Path) -> None:
         raise BackupFailed(f"{file} cannot be written: {error.strerror}.") from error
 
 
+def size_so_far(file: Path) -> int:
+    """Return how much of a dump into this file is written."""
+    return sum(part.stat().st_size for part in file.parent.glob(f"{glob.escape(file.name)}.*.part"))
+
+
 def _sync_folder(folder: Path) -> None:
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -67,11 +73,19 @@ def _sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def restore(dsn: Dsn, file: Path, *, tables: Iterable[str], emptied: Iterable[str], then: bytes) -> None:
+def restore(
+    dsn: Dsn,
+    file: Path,
+    *,
+    tables: Iterable[str],
+    emptied: Iterable[str],
+    then: bytes,
+    sent: Callable[[int], None] = lambda size: None,
+) -> None:
     """Put a dump in the place of these tables, some without their rows, and run a statement on it: all or nothing.
 
     `psql` runs what `pg_restore` writes, in a transaction whose COMMIT is sent when all else has been done: whichever
-    process is killed before that, nothing has changed. Raises: BackupFailed.
+    process is killed before that, nothing has changed. `sent` is told of every so many bytes. Raises: BackupFailed.
     """
     if not file.exists():
         raise BackupFailed(f"{file} does not exist.")
@@ -86,7 +100,7 @@ def restore(dsn: Dsn, file: Path, *, tables: Iterable[str], emptied: Iterable[st
         # Read in a thread of its own: psql would block for ever on output that nobody reads.
         waits = pool.submit(lambda: f"{_WAITS}\n".encode() in psql.output)
         with suppress(BrokenPipeError):  # it has ended, and `finish` says why
-            end = _send(reader, psql.input, tables)
+            end = _send(reader, psql.input, tables, sent)
             reader.finish()
             psql.input.write(_finale(end, then))
             psql.input.flush()
@@ -112,7 +126,7 @@ def _contents(file: Path, emptied: Iterable[str]) -> Iterator[str]:
         yield f"--use-list={chosen.name}"
 
 
-def _send(reader: "_Program", psql: IO[bytes], tables: Iterable[str]) -> bytes:
+def _send(reader: "_Program", psql: IO[bytes], tables: Iterable[str], sent: Callable[[int], None]) -> bytes:
     """Hand on what pg_restore writes, all but its last bytes, and return those."""
     begin = reader.output.read(_CHUNK)
     if not begin:
@@ -121,6 +135,7 @@ def _send(reader: "_Program", psql: IO[bytes], tables: Iterable[str]) -> bytes:
     while chunk := reader.output.read(_CHUNK):
         psql.write(held[:-_LONGEST_END])
         held = held[-_LONGEST_END:] + chunk
+        sent(len(chunk))
     psql.write(held[:-_LONGEST_END])
     return held[-_LONGEST_END:]
 

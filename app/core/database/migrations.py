@@ -76,6 +76,23 @@ def upgrade(dsn: Dsn) -> None:
     logger.info("newer_than_this_code", extra={"found": found, "known": head_revision()})
 
 
+def how_far(dsn: Dsn) -> str:
+    """Say at which revision a migration is, and how much of an index it has built."""
+    query = (
+        "SELECT relid::regclass::text, 100.0 * greatest(blocks_done, tuples_done) "
+        "/ greatest(blocks_total, tuples_total, 1) "
+        "FROM pg_stat_progress_create_index WHERE datname = current_database()"
+    )
+    try:
+        with psycopg.connect(dsn.conninfo, connect_timeout=3, prepare_threshold=None) as connection:
+            building = connection.execute(query).fetchone()
+        at = _current_revision(dsn)
+    except psycopg.Error:
+        return "Migrating"
+    index = f", {building[1]:.0f} % of an index on {building[0]}" if building else ""
+    return f"At revision {at or 'none'} of {head_revision()}{index}"
+
+
 def _current_revision(dsn: Dsn) -> str | None:
     with psycopg.connect(dsn.conninfo, connect_timeout=3) as connection:
         try:
