@@ -5,12 +5,15 @@ import os
 import re
 import signal
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from app import __version__
+from app.cli.commands import main
 from tests.support.clones import clone
 from tests.support.server import free_port
 from tests.support.settings import ROOT
@@ -102,3 +105,14 @@ def test_the_number_of_tests_is_true(count: str, request: pytest.FixtureRequest)
     if collected < 1000:
         pytest.skip("only some of the tests are run")
     assert abs(int(count.replace(",", "")) - collected) <= 60
+
+
+def test_there_is_one_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """The service, its packages, its document and the changelog speak of one version."""
+    packages = [tomllib.loads((ROOT / folder / "pyproject.toml").read_text()) for folder in (".", "clients/python")]
+    assert {package["project"]["version"] for package in packages} == {__version__}
+    assert json.loads((ROOT / "docs" / "openapi.json").read_text())["info"]["version"] == __version__
+    assert f"## {__version__} " in (ROOT / "CHANGELOG.md").read_text()
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"{__version__}\n"

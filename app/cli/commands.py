@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from app import __version__
 from app.core.config import load_settings
 from app.core.operator_error import OperatorError
 
@@ -118,6 +119,7 @@ USER_ACTIONS: dict[str, tuple[Callable[[Given], None], str]] = {
 def make_parser() -> argparse.ArgumentParser:
     """Describe the commands; each puts into `run` what is to be done."""
     parser = argparse.ArgumentParser(prog="python -m app", description="Accounts, tokens and private task lists.")
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True)
     for name, (run, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text)

@@ -2,6 +2,14 @@
 
 import argparse
 import os
+from importlib.metadata import PackageNotFoundError, version
+
+
+def _version() -> str:
+    try:
+        return version("auth-tasks-client")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -10,6 +18,7 @@ def make_parser() -> argparse.ArgumentParser:
     common.add_argument("--url", default=os.environ.get("AUTH_TASKS_URL"), help="where the service is")
     common.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser = argparse.ArgumentParser(prog="auth-tasks", description="Your tasks.")
+    parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (("signup", "make an account"), ("signin", "sign in")):
         command = commands.add_parser(name, parents=[common], help=text)
