@@ -1,9 +1,9 @@
 """What has changed since a moment, for clients that were offline, and the cursor that names the moment."""
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -12,7 +12,7 @@ from app.auth.user_database import UserDatabase
 from app.tasks import changes_repository
 from app.tasks.changes_repository import Moment
 from app.tasks.errors import InvalidCursor, SyncExpired
-from app.tasks.models import TaskRow
+from app.tasks.models import DeletedTask, TaskRow
 
 BATCH = 1000
 """How many tasks, or ids, of an answer are in memory at once."""
@@ -29,6 +29,8 @@ PRUNE_BATCH = 200
 
 _FIRST = UUID(int=0)
 _EVERYTHING = 0
+RowWithId = TypeVar("RowWithId", TaskRow, DeletedTask)
+Batches: TypeAlias = AsyncIterator[list[RowWithId]]
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -46,34 +48,48 @@ _decode = msgspec.json.Decoder(Cursor).decode
 
 
 class Changes(NamedTuple):
-    """The first tasks and the first ids of deleted ones; the rest of both, if there is more; and the next cursor."""
+    """The first tasks and the first of those that were deleted; the rest of both, if there is more; the next cursor."""
 
     tasks: list[TaskRow]
-    more_tasks: AsyncIterator[list[TaskRow]] | None
-    deleted: list[UUID]
-    more_deleted: AsyncIterator[list[UUID]] | None
+    more_tasks: Batches[TaskRow] | None
+    deleted: list[DeletedTask]
+    more_deleted: Batches[DeletedTask] | None
     next: str
 
 
 async def read_changes(db: UserDatabase, since: str | None) -> Changes:
     """Return everything, or what has changed since a cursor. Raises: InvalidCursor, SyncExpired. Source: FR-059."""
     cursor = None if since is None else decode_cursor(since)
-    first = _EVERYTHING if cursor is None else cursor.xmin
+    first = cursor.xmin if cursor else _EVERYTHING
     tasks, moment = await changes_repository.select_changed(db, first, after=_FIRST, limit=BATCH)
     if moment.epoch is None:  # the first time ever, or since a restore
         moment = moment._replace(epoch=await changes_repository.draw_epoch(db))
     if cursor and not _goes_on(db, cursor, moment):
         raise SyncExpired
-    deleted: list[UUID] = []
+    deleted: list[DeletedTask] = []
     if cursor and moment.any_deleted:
         deleted = await changes_repository.select_deleted(db, first, after=_FIRST, limit=BATCH)
-    return Changes(
-        tasks,
-        _more_tasks(db, first, tasks[-1].id) if len(tasks) == BATCH else None,
-        deleted,
-        _more_deleted(db, first, deleted[-1]) if len(deleted) == BATCH else None,
-        encode_cursor(_cursor(db, moment)),
-    )
+
+    # Read after the first statement, by whose moment the next cursor is: what is written in between is told again.
+    async def read_tasks(after: UUID) -> list[TaskRow]:
+        return (await changes_repository.select_changed(db, first, after=after, limit=BATCH))[0]
+
+    async def read_deleted(after: UUID) -> list[DeletedTask]:
+        return await changes_repository.select_deleted(db, first, after=after, limit=BATCH)
+
+    next_cursor = encode_cursor(_cursor(db, moment))
+    return Changes(tasks, _rest(tasks, read_tasks), deleted, _rest(deleted, read_deleted), next_cursor)
+
+
+def _rest(first: list[RowWithId], read: Callable[[UUID], Awaitable[list[RowWithId]]]) -> Batches[RowWithId] | None:
+    """Return the batches after a full first one."""
+
+    async def batches() -> Batches[RowWithId]:
+        batch = first
+        while len(batch) == BATCH and (batch := await read(batch[-1].id)):
+            yield batch
+
+    return batches() if len(first) == BATCH else None
 
 
 def _goes_on(db: UserDatabase, cursor: Cursor, moment: Moment) -> bool:
@@ -90,28 +106,6 @@ def _goes_on(db: UserDatabase, cursor: Cursor, moment: Moment) -> bool:
 
 def _cursor(db: UserDatabase, moment: Moment) -> Cursor:
     return Cursor(db.principal.user_id, moment.epoch, moment.timeline, moment.xmin, int(moment.now.timestamp()))
-
-
-# The batches are read after the first statement, by whose moment the next cursor is. What is written in between is told
-# next time; what comes now as well, is told twice.
-async def _more_tasks(db: UserDatabase, since: int, after: UUID) -> AsyncIterator[list[TaskRow]]:
-    while True:
-        tasks, _ = await changes_repository.select_changed(db, since, after=after, limit=BATCH)
-        if tasks:
-            yield tasks
-        if len(tasks) < BATCH:
-            return
-        after = tasks[-1].id
-
-
-async def _more_deleted(db: UserDatabase, since: int, after: UUID) -> AsyncIterator[list[UUID]]:
-    while True:
-        deleted = await changes_repository.select_deleted(db, since, after=after, limit=BATCH)
-        if deleted:
-            yield deleted
-        if len(deleted) < BATCH:
-            return
-        after = deleted[-1]
 
 
 def encode_cursor(cursor: Cursor) -> str:

@@ -134,10 +134,9 @@ async def select_changed(db: UserDatabase, since: int, *, after: UUID, limit: in
     return tasks, Moment(int(xmin), *moment)
 
 
-async def select_deleted(db: UserDatabase, since: int, *, after: UUID, limit: int) -> list[UUID]:
-    """Return ids of tasks that were deleted since and do not exist again."""
-    rows = await db.fetch_all(SELECT_DELETED, since=str(since), after=after, limit=limit)
-    return [row.id for row in rows]
+async def select_deleted(db: UserDatabase, since: int, *, after: UUID, limit: int) -> list[DeletedTask]:
+    """Return tasks that were deleted since and do not exist again, by id from `after` on."""
+    return await db.fetch_all(SELECT_DELETED, since=str(since), after=after, limit=limit)
 
 
 async def draw_epoch(db: UserDatabase) -> UUID | None:

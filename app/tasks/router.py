@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.auth.dependencies import BEARER_ERRORS, BearerRoute, UserDb
 from app.core.errors import BODY_ERRORS, ValidationFailed
 from app.core.http.error_responses import error_responses
-from app.core.http.json import LongArray, RowWriter, json_response, list_response, object_response
+from app.core.http.json import LongArray, RowWriter, encode, json_response, list_response, object_response
 from app.core.http.routing import make_router
 from app.tasks import changes, service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Since, TaskId
@@ -91,7 +91,8 @@ async def list_changes(db: UserDb, since: Since = None) -> Response:
     """
     found = await changes.read_changes(db, since)
     tasks = LongArray(found.tasks, found.more_tasks, writer.members)
-    return object_response(tasks=tasks, deleted=LongArray(found.deleted, found.more_deleted), next=found.next)
+    deleted = LongArray(found.deleted, found.more_deleted, lambda rows: encode([row.id for row in rows])[1:-1])
+    return object_response(tasks=tasks, deleted=deleted, next=found.next)
 
 
 @router.get("/{task_id}", summary="Show a task", response_model=TaskRead, responses=_READ)

@@ -410,7 +410,7 @@ GUARDS = [
         "_unchanged = or_(_versions.is_(None), True)",
         f"{TASKS}/test_tasks.py",
     ),
-    Guard(TASK_SQL, ".on_conflict_do_nothing()", "", f"{TASKS}/test_tasks.py"),
+    Guard(TASK_SQL, ".on_conflict_do_nothing()", "", TELLS),
     Guard(
         "app/tasks/service.py",
         "uuid5(db.principal.user_id, idempotency_key)",

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
-from tests.frontends.conftest import EXAMPLE, serving_folder, take_picture
 from tests.frontends.tls import behind_tls
+from tests.support.pages import EXAMPLE, serving_folder, take_picture
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import serving
 

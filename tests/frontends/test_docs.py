@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
-from tests.frontends.conftest import take_picture
+from tests.support.pages import take_picture
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app.auth.tokens import TokenCodec
-from tests.frontends.conftest import EXAMPLE
+from tests.support.pages import EXAMPLE
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 from tests.support.settings import ROOT, SECRET

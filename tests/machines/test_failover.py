@@ -15,6 +15,7 @@ from app.core.clock import stopwatch
 from app.core.database.maintenance import run_without_timeouts
 from tests.faults.load import Acknowledged, Writer, check, writing
 from tests.machines.standby import Machine, Pair, replicated
+from tests.support.copies import CHANGES, Copy
 from tests.support.people import Person
 from tests.support.server import running, serving
 from tests.support.settings import make_settings
@@ -190,7 +191,7 @@ async def test_what_an_asynchronous_standby_had_not_received_is_lost(folder: Pat
 async def test_a_standby_that_is_behind_brings_sessions_back_until_all_are_ended(folder: Path) -> None:
     """An operator who loses sign-outs with a standby can end all sessions.
 
-    Before that, ended ones are active and used tokens valid again.
+    Before that, ended ones are active and used tokens valid again. Copies begin anew by themselves.
     """
     with replicated(folder, synchronous=False) as pair:
         async with running(make_settings(pair.url, migrate_on_start="on")) as client:
@@ -201,8 +202,12 @@ async def test_a_standby_that_is_behind_brings_sessions_back_until_all_are_ended
             used = bob.refresh_token
             bob.keep(await bob.refresh())
             await bob.add_task()
+            copy = Copy(bob)
+            await copy.pull()
             await asyncio.to_thread(pair.primary.signal, signal.SIGKILL)
             await asyncio.to_thread(pair.standby.promote)
+            # Before anything is written there: its transaction ids would soon be beyond those of the lost ones.
+            assert (await bob.get(CHANGES, params=copy.question)).status_code == 410
             assert (await ada.get("/api/tasks")).status_code == 200
             assert (await bob.refresh(used)).status_code == 200
             assert (await bob.get("/api/tasks")).json() == []

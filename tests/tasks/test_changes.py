@@ -257,3 +257,16 @@ async def test_changes_is_no_task(ada: Person, client: httpx.AsyncClient) -> Non
     """The path is that of no task: other methods are not allowed on it."""
     answer = await ada.send("DELETE", CHANGES)
     assert answer.status_code in (404, 405)
+
+
+async def test_a_key_that_is_sent_twice_at_once_makes_one_task(ada: Person, connection: psycopg.Connection) -> None:
+    """A request that is sent again before its first answer waits for it, and gets its task. Source: FR-016."""
+    task_id = uuid5(UUID(ada.user["id"]), "at-once")
+    first = "INSERT INTO tasks (id, user_id, title) VALUES (%s, %s, 'First')"
+    with connection.transaction():
+        connection.execute(first, [task_id, ada.user["id"]])
+        headers = {"Idempotency-Key": "at-once"}
+        asked = asyncio.create_task(ada.send("POST", "/api/tasks", json={"title": "Second"}, headers=headers))
+        await asyncio.sleep(0.3)
+    answer = await asked
+    assert (answer.status_code, answer.json()["title"]) == (200, "First")

@@ -69,7 +69,7 @@ class LongArray(NamedTuple):
 
     first: Sequence[Any]
     more: AsyncIterator[Sequence[Any]] | None
-    members: Callable[[Sequence[Any]], bytes] = lambda batch: encode(batch)[1:-1]
+    members: Callable[[Sequence[Any]], bytes]
 
 
 def object_response(**content: LongArray | str) -> Response:
