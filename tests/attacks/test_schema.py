@@ -110,6 +110,7 @@ def test_generated_requests_get_what_the_document_says(two_workers: Server, sign
     check(found, signed_in=signed_in)
 
 
+@pytest.mark.slow
 def test_generated_requests_of_a_page_with_the_cookie_do_too(two_workers: Server) -> None:
     """Pages that keep their token in the cookie may rely on the document. Source: FR-058, NFR-019."""
     found = fuzz(two_workers.url, 40, as_page=True, only="/api/auth/")

@@ -151,6 +151,7 @@ async def test_many_without_a_lock_go_on_with_one_session_a_day_later(
         await asyncio.gather(*(asyncio.to_thread(look, transport, store) for _ in range(TOGETHER)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_unlocked")
 def test_threads_without_a_lock_stay_signed_in(store: TokenStore, client: TasksClient, server: Server) -> None:
     """Twenty that refresh at the same moment without a lock all go on with one session. Source: FR-051."""
