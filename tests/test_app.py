@@ -135,6 +135,10 @@ def test_pruning_and_migrating_by_hand(
             "INSERT INTO rate_limit_counters (key, count, expires_at) "
             "SELECT sha256(n::text::bytea), 1, now() + (n - 500) * interval '1 hour' FROM generate_series(1, 600) n"
         )
+        admin.execute(
+            "INSERT INTO task_tombstones (id, user_id, version, changed, deleted_at) "
+            "SELECT gen_random_uuid(), id, 1, '3', now() - n * interval '32 days' FROM users, generate_series(0, 1) n"
+        )
         monkeypatch.setattr("app.cli.database.PRUNE_BATCH", 8)
         monkeypatch.setenv("DATABASE_URL", own_database_url)
         monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
@@ -143,9 +147,10 @@ def test_pruning_and_migrating_by_hand(
         said = capsys.readouterr().err
         assert "The database is up to date." in said
         assert "Deleted 20 expired denylist rows.\n" in said
+        assert "Deleted 20 expired tombstones.\n" in said
         assert "Deleted 500 expired counters.\n" in said
-        counts = "SELECT (SELECT count(*) FROM token_denylist), (SELECT count(*) FROM rate_limit_counters)"
-        assert admin.execute(counts).fetchone() == (20, 100)
+        for table, left in (("token_denylist", 20), ("task_tombstones", 20), ("rate_limit_counters", 100)):
+            assert admin.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (left,)
 
 
 def test_the_whole_life_of_a_server_with_its_own_database(folder: Path) -> None:
