@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import (
@@ -35,7 +35,7 @@ from app.auth.models import DeniedToken, User
 from app.auth.repository import Id
 from app.auth.tokens import Claims
 from app.core.database.pool import Database
-from app.core.database.statement import Row, Statement
+from app.core.database.statement import Row, RowT, Statement
 
 COUNTED_EXACTLY = 100_000
 _FIRST = UUID(int=0)
@@ -212,15 +212,16 @@ async def delete_expired_tokens_of(database: Database, user_id: UUID, *, batch: 
     return len(await database.fetch_all(PRUNE_USER, user_id=user_id, batch=batch))
 
 
-async def delete_expired_tokens(database: Database, *, batch: int) -> AsyncIterator[int]:
+def delete_expired_tokens(database: Database, *, batch: int) -> AsyncIterator[int]:
     """Delete every row that no valid token needs, of `batch` users at a time, and yield how many each time."""
-    async for user_ids in user_batches(database, batch=batch):
-        yield len(await database.fetch_all(PRUNE, user_ids=user_ids))
+    return delete_of_all_users(database, PRUNE, batch=batch)
 
 
-async def user_batches(database: Database, *, batch: int) -> AsyncIterator[list[UUID]]:
-    """Yield the ids of all users, so many at a time."""
+async def delete_of_all_users(
+    database: Database, statement: Statement[RowT], *, batch: int, **params: Any
+) -> AsyncIterator[int]:
+    """Run a deletion for all users, `batch` of them at a time as its `user_ids`, and yield how many rows each time."""
     after = _FIRST
     while users := await database.fetch_all(SELECT_USER_IDS, after=after, batch=batch):
         after = users[-1].id
-        yield [user.id for user in users]
+        yield len(await database.fetch_all(statement, user_ids=[user.id for user in users], **params))

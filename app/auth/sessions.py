@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from app.auth.active_session import UserStatement, session_is_active, user_id
-from app.auth.denylist import COLUMNS, user_batches
+from app.auth.denylist import COLUMNS, delete_of_all_users
 from app.auth.models import DeniedToken, Session, User
 from app.auth.principal import Principal
 from app.auth.repository import Id
@@ -238,7 +238,6 @@ async def delete_old_sessions_of(database: Database, user_id: UUID, *, kept: tim
     return len(await database.fetch_all(PRUNE_USER, user_id=user_id, kept=kept))
 
 
-async def delete_old_sessions(database: Database, *, kept: timedelta, batch: int) -> AsyncIterator[int]:
+def delete_old_sessions(database: Database, *, kept: timedelta, batch: int) -> AsyncIterator[int]:
     """Delete everybody's sessions that were not used for so long, and yield how many each time."""
-    async for user_ids in user_batches(database, batch=batch):
-        yield len(await database.fetch_all(PRUNE, user_ids=user_ids, kept=kept))
+    return delete_of_all_users(database, PRUNE, batch=batch, kept=kept)

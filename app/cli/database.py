@@ -1,7 +1,7 @@
 """`migrate`, `distribute`, `prune`, `dump` and `restore`, and how commands reach the database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from app.auth.denylist import delete_expired_tokens, user_batches
+from app.auth.denylist import delete_expired_tokens, delete_of_all_users
 from app.auth.lifetimes import kept_after_use
 from app.auth.repository import END_EVERY_SESSION
 from app.auth.sessions import delete_old_sessions
@@ -25,7 +25,7 @@ from app.core.operator_error import OperatorError
 from app.core.rate_limits.database import prune_counters
 from app.tables import metadata
 from app.tasks.changes import TOMBSTONES_KEPT
-from app.tasks.changes_repository import FORGET_CHANGES, HISTORY, delete_tombstones
+from app.tasks.changes_repository import FORGET_CHANGES, HISTORY, PRUNE
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ async def _prune(database: Database, kept: timedelta) -> None:
     for what, deletions in (
         ("denylist rows", delete_expired_tokens(database, batch=PRUNE_BATCH)),
         ("sessions", delete_old_sessions(database, kept=kept, batch=PRUNE_BATCH)),
-        ("tombstones", _prune_tombstones(database)),
+        ("tombstones", delete_of_all_users(database, PRUNE, batch=PRUNE_BATCH, kept=TOMBSTONES_KEPT)),
         ("counters", prune_counters(database, system_clock())),
     ):
         total = batches = 0
@@ -99,11 +99,6 @@ async def _prune(database: Database, kept: timedelta) -> None:
             async for deleted in deletions:
                 total, batches = total + deleted, batches + 1
         echo(f"Deleted {total:,} expired {what}.")
-
-
-async def _prune_tombstones(database: Database) -> AsyncIterator[int]:
-    async for user_ids in user_batches(database, batch=PRUNE_BATCH):
-        yield await delete_tombstones(database, user_ids, kept=TOMBSTONES_KEPT)
 
 
 def dump(settings: Settings, file: Path) -> None:

@@ -29,7 +29,6 @@ from sqlmodel import col
 
 from app.auth.active_session import UserStatement, user_id
 from app.auth.user_database import UserDatabase
-from app.core.database.pool import Database
 from app.core.database.statement import Row, Statement
 from app.tasks.models import DeletedTask, Task, TaskEpoch, TaskRow, TaskTombstone, TransactionId
 from app.tasks.repository import task_columns
@@ -148,8 +147,3 @@ async def draw_epoch(db: UserDatabase) -> UUID | None:
 async def delete_tombstones_of(db: UserDatabase, *, kept: timedelta, batch: int) -> None:
     """Delete up to `batch` of the user's tombstones that are older."""
     await db.insert(PRUNE_USER, kept=kept, limit=batch)
-
-
-async def delete_tombstones(database: Database, user_ids: list[UUID], *, kept: timedelta) -> int:
-    """Delete the tombstones of these users that are older, and return how many."""
-    return len(await database.fetch_all(PRUNE, user_ids=user_ids, kept=kept))

@@ -86,7 +86,7 @@ def how_far(dsn: Dsn) -> str:
     try:
         with psycopg.connect(dsn.conninfo, connect_timeout=3, prepare_threshold=None) as connection:
             building = connection.execute(query).fetchone()
-        at = _current_revision(dsn)
+            at = _revision_at(connection)
     except psycopg.Error:
         return "Migrating"
     index = f", {building[1]:.0f} % of an index on {building[0]}" if building else ""
@@ -95,8 +95,12 @@ def how_far(dsn: Dsn) -> str:
 
 def _current_revision(dsn: Dsn) -> str | None:
     with psycopg.connect(dsn.conninfo, connect_timeout=3) as connection:
-        try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except psycopg.errors.UndefinedTable:
-            return None
+        return _revision_at(connection)
+
+
+def _revision_at(connection: psycopg.Connection) -> str | None:
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except psycopg.errors.UndefinedTable:
+        return None
     return row[0] if row else None

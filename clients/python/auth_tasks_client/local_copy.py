@@ -191,8 +191,8 @@ class LocalCopy:
     def _append(self, kind: Kind, task_id: str, fields: dict[str, Any], task: Task, *, key: str | None = None) -> None:
         before = {name: task[name] for name in FIELDS if name in task}
         more = json.dumps({"fields": fields, "before": before, "made_at": now(), "key": key})
-        version = self._of_server().get(task_id, {}).get("version", 1)  # 1: its creation waits itself
-        row = [kind, task_id, version, more]
+        known = self._db.execute("SELECT version FROM tasks WHERE id = ?", [task_id]).fetchone()
+        row = [kind, task_id, known[0] if known else 1, more]  # 1: its creation waits itself
         self._db.execute("INSERT INTO changes (kind, task_id, version, more) VALUES (?, ?, ?, ?)", row)
 
     @contextmanager

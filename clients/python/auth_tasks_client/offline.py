@@ -10,7 +10,6 @@ from auth_tasks_client.changes import Task
 from auth_tasks_client.errors import ApiError
 from auth_tasks_client.local_copy import LocalCopy
 from auth_tasks_client.store import TokenStore
-from auth_tasks_client.sync import Synchronised
 
 
 def copy_path(store: TokenStore) -> Path:
@@ -30,23 +29,23 @@ class OfflineTasks:
         self._client = client
         self._copy = copy
 
-    def sync(self) -> Synchronised | None:
-        """Bring the copy and the server together; None if it cannot be reached."""
+    def sync(self) -> None:
+        """Bring the copy and the server together, if it can be reached."""
+        reached = True
         try:
-            done = self._client.sync(self._copy)
+            self._client.sync(self._copy)
         except httpx.TransportError:
-            done = None
+            reached = False
         except ApiError as error:
             if error.code is not None and error.status < httpx.codes.INTERNAL_SERVER_ERROR:
                 raise
-            done = None
+            reached = False
         waiting, conflicts = len(self._copy.changes()), len(self._copy.conflicts())
-        if done is None:
+        if not reached:
             since = (self._copy.known("asked_at") or "never")[:16]
             self.said.append(f"Offline. This is the copy of {since}Z; {_count(waiting, 'change')} not sent yet.")
         if conflicts:
             self.said.append(f"{_count(conflicts, 'change')} not taken by the server: see `conflicts`.")
-        return done
 
     def tasks(self, **filters: Any) -> list[Task]:
         """Return all tasks, or those that pass the filters `status` and `q`."""
