@@ -119,9 +119,10 @@ class LocalCopy:
         """Wait until no other process synchronises this copy, and keep others from it."""
         return locked(self.path.with_name(self.path.name + ".lock"))
 
-    def changes(self) -> list[Change]:
-        """Return what waits, in the order in which it was done."""
-        rows = self._db.execute("SELECT number, kind, task_id, version, more FROM changes ORDER BY number")
+    def changes(self, *, limit: int = -1) -> list[Change]:
+        """Return what waits, in the order in which it was done; with a limit the first of it."""
+        query = "SELECT number, kind, task_id, version, more FROM changes ORDER BY number LIMIT ?"
+        rows = self._db.execute(query, [limit])  # a negative one is none (SQLite)
         return [Change(*row, **json.loads(more)) for *row, more in rows]
 
     def take(self, tasks: Iterable[Task], deleted: Iterable[str], cursor: str, *, everything: bool) -> None:

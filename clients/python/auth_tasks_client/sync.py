@@ -47,7 +47,7 @@ def synchronise(copy: LocalCopy, user_id: str, send: Send) -> Synchronised:
         received = _pull(copy, send)
         refused = len(copy.conflicts())
         sent = 0
-        while changes := copy.changes():
+        while changes := copy.changes(limit=1):
             _push(copy, changes[0], send)
             sent += 1
         return Synchronised(sent, len(copy.conflicts()) - refused, received)
