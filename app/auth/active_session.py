@@ -60,17 +60,18 @@ class UserStatement(Generic[RowT]):
     """The rows of some work for a user, checked in the same statement, round trip and moment.
 
     Without an active session it returns no row; if nothing was found, one whose first column, `found`, is false.
-    `counts` are further columns that stand beside every row, found or not. Source: FR-013, FR-023.
+    `counts` are further columns that stand beside every row, found or not; the work may have columns for them that are
+    no fields of the row. Source: FR-013, FR-023.
     """
 
     def __init__(self, work: Subquery | CTE, row: type[RowT], **counts: ColumnElement[Any]) -> None:
         first, *_ = work.c  # a primary key: null only where the outer join found nothing
         before = (first.is_not(None).label("found"), *(value.label(name) for name, value in counts.items()))
-        clause = select(*before, *work.c).select_from(active_session.outerjoin(work, true()))
+        fields: tuple[str, ...] = row.__struct_fields__  # type: ignore[attr-defined]  # a Row
+        clause = select(*before, *(work.c[name] for name in fields)).select_from(active_session.outerjoin(work, true()))
         self.row = row
         self.width = len(before)
-        fields = ("found", *counts, *row.__struct_fields__)  # type: ignore[attr-defined]  # a Row
-        self.statement: Statement[tuple[Any, ...]] = Statement(clause, tuple, fields=fields)
+        self.statement: Statement[tuple[Any, ...]] = Statement(clause, tuple, fields=("found", *counts, *fields))
 
     def rows(self, answer: list[tuple[Any, ...]]) -> list[RowT]:
         """Return the rows that were found."""

@@ -35,12 +35,15 @@ _Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """A moment as a client keeps it, of one user; `issued_at` in seconds since 1970, by the database's clock."""
+    """A moment as a client keeps it, of one user: what transactions below `since` wrote has been told.
+
+    `issued_at` is in seconds since 1970, by the database's clock.
+    """
 
     user_id: UUID
     epoch: UUID | None
     timeline: _Number
-    xmin: _Number
+    since: _Number
     issued_at: _Number
 
 
@@ -60,14 +63,15 @@ class Changes(NamedTuple):
 async def read_changes(db: UserDatabase, since: str | None) -> Changes:
     """Return everything, or what has changed since a cursor. Raises: InvalidCursor, SyncExpired. Source: FR-059."""
     cursor = None if since is None else decode_cursor(since)
-    first = cursor.xmin if cursor else _EVERYTHING
+    first = cursor.since if cursor else _EVERYTHING
     tasks, moment = await changes_repository.select_changed(db, first, after=_FIRST, limit=BATCH)
     if moment.epoch is None:  # the first time ever, or since a restore
-        moment = moment._replace(epoch=await changes_repository.draw_epoch(db))
+        await changes_repository.draw_epoch(db)
+        tasks, moment = await changes_repository.select_changed(db, first, after=_FIRST, limit=BATCH)
     if cursor and not _goes_on(db, cursor, moment):
         raise SyncExpired
     deleted: list[DeletedTask] = []
-    if cursor and moment.any_deleted:
+    if cursor and moment.last_deleted is not None:
         deleted = await changes_repository.select_deleted(db, first, after=_FIRST, limit=BATCH)
 
     # Read after the first statement, by whose moment the next cursor is: what is written in between is told again.
@@ -77,8 +81,10 @@ async def read_changes(db: UserDatabase, since: str | None) -> Changes:
     async def read_deleted(after: UUID) -> list[DeletedTask]:
         return await changes_repository.select_deleted(db, first, after=after, limit=BATCH)
 
-    next_cursor = encode_cursor(_cursor(db, moment))
-    return Changes(tasks, _rest(tasks, read_tasks), deleted, _rest(deleted, read_deleted), next_cursor)
+    read = [last for last in (moment.last_changed, moment.last_deleted) if last is not None]
+    next_first = min(moment.xmin, max(read) + 1) if read else first
+    next_cursor = Cursor(db.principal.user_id, moment.epoch, moment.timeline, next_first, int(moment.now.timestamp()))
+    return Changes(tasks, _rest(tasks, read_tasks), deleted, _rest(deleted, read_deleted), encode_cursor(next_cursor))
 
 
 def _rest(first: list[RowWithId], read: Callable[[UUID], Awaitable[list[RowWithId]]]) -> Batches[RowWithId] | None:
@@ -98,14 +104,10 @@ def _goes_on(db: UserDatabase, cursor: Cursor, moment: Moment) -> bool:
         cursor.user_id == db.principal.user_id
         and cursor.epoch == moment.epoch is not None
         and cursor.timeline == moment.timeline
-        and cursor.xmin <= moment.xmin
+        and cursor.since <= moment.xmin
         and cursor.issued_at >= (moment.now - KEPT).timestamp()
         and not moment.is_on_nodes
     )
-
-
-def _cursor(db: UserDatabase, moment: Moment) -> Cursor:
-    return Cursor(db.principal.user_id, moment.epoch, moment.timeline, moment.xmin, int(moment.now.timestamp()))
 
 
 def encode_cursor(cursor: Cursor) -> str:

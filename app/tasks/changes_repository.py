@@ -3,6 +3,9 @@
 A transaction gets its id when it first writes. `xmin`, of the statement that reads, says that every transaction with a
 lower id has ended and is seen. What is not seen has this id or a higher one, however late it commits: the next reader
 begins there. So some rows are read twice, and none is missed.
+
+After a crash PostgreSQL gives out again the ids of transactions that left nothing on the disk. So the next reader
+begins no later than after the highest id of a row that was read, which is known to be on it.
 """
 
 from datetime import datetime, timedelta
@@ -11,6 +14,8 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
+    ColumnElement,
     Integer,
     Interval,
     String,
@@ -37,20 +42,26 @@ from app.tasks.repository import task_columns
 class Moment(NamedTuple):
     """When a statement read.
 
-    `xmin` counts within an epoch and a timeline of the database, and says nothing where each of several nodes numbers
-    its own transactions.
+    `xmin` and the highest ids in the rows that were read count within an epoch and a timeline of the database. They say
+    nothing where each of several nodes numbers its own transactions.
     """
 
     xmin: int
+    last_changed: int | None
+    last_deleted: int | None
     epoch: UUID | None
     timeline: int
     now: datetime
     is_on_nodes: bool
-    any_deleted: bool
 
 
 class Epoch(Row):
     epoch: UUID
+
+
+def _number(transaction_id: ColumnElement[str]) -> ColumnElement[int]:
+    """Return it as a number. PostgreSQL has neither a direct cast nor, before 16, a maximum."""
+    return cast(cast(transaction_id, String), BigInteger)
 
 
 _since = cast(bindparam("since", type_=String), TransactionId)
@@ -73,19 +84,31 @@ _was_deleted = (
     ~exists().where(col(Task.user_id) == user_id, col(Task.id) == TaskTombstone.id),
 )
 
-SELECT_CHANGED = UserStatement(
-    select(*task_columns)
+_changed = (
+    select(*task_columns, col(Task.changed))
     .where(col(Task.user_id) == user_id, col(Task.changed) >= _since, col(Task.id) > _after)
     .order_by(col(Task.id))
     .limit(_limit)
-    .subquery("work"),
+    .subquery("work")
+)
+_last_deleted = (
+    select(col(TaskTombstone.changed))
+    .where(*_was_deleted)
+    .order_by(col(TaskTombstone.changed).desc())
+    .limit(1)
+    .scalar_subquery()
+)
+
+SELECT_CHANGED = UserStatement(
+    _changed,
     TaskRow,
-    xmin=cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), String),
+    xmin=_number(func.pg_snapshot_xmin(func.pg_current_snapshot())),
+    last_changed=func.max(_number(_changed.c.changed)).over(),
+    last_deleted=_number(_last_deleted),
     epoch=select(col(TaskEpoch.epoch)).scalar_subquery(),
     timeline=_timeline,
     now=func.statement_timestamp(),
     is_on_nodes=_is_on_nodes,
-    any_deleted=exists().where(*_was_deleted),
 )
 SELECT_DELETED = UserStatement(
     select(col(TaskTombstone.id))
@@ -129,8 +152,8 @@ PRUNE = Statement(
 
 async def select_changed(db: UserDatabase, since: int, *, after: UUID, limit: int) -> tuple[list[TaskRow], Moment]:
     """Return tasks that were written since, by id from `after` on, and the moment of this statement."""
-    tasks, (xmin, *moment) = await db.fetch_counted(SELECT_CHANGED, since=str(since), after=after, limit=limit)
-    return tasks, Moment(int(xmin), *moment)
+    tasks, moment = await db.fetch_counted(SELECT_CHANGED, since=str(since), after=after, limit=limit)
+    return tasks, Moment(*moment)
 
 
 async def select_deleted(db: UserDatabase, since: int, *, after: UUID, limit: int) -> list[DeletedTask]:
@@ -138,10 +161,9 @@ async def select_deleted(db: UserDatabase, since: int, *, after: UUID, limit: in
     return await db.fetch_all(SELECT_DELETED, since=str(since), after=after, limit=limit)
 
 
-async def draw_epoch(db: UserDatabase) -> UUID | None:
-    """Begin an epoch where there is none, and return it; None if another request has just begun one."""
-    drawn = await db.insert(DRAW_EPOCH)
-    return None if drawn is None else drawn.epoch
+async def draw_epoch(db: UserDatabase) -> None:
+    """Begin an epoch, unless another request has just begun one."""
+    await db.insert(DRAW_EPOCH)
 
 
 async def delete_tombstones_of(db: UserDatabase, *, kept: timedelta, batch: int) -> None:

@@ -79,6 +79,7 @@ CHANGES = "app/tasks/changes.py"
 CHANGES_SQL = "app/tasks/changes_repository.py"
 TELLS = f"{TASKS}/test_changes.py"
 LATE = "tests/faults/test_late_writers.py::test_a_copy_is_what_the_table_is_in_a_thousand_rounds"
+CRASHED = "tests/faults/test_kills.py::test_ids_that_a_crash_gives_out_again_hide_no_change"
 CHANGES_GUARDS = [
     Guard(CHANGES_SQL, "pg_snapshot_xmin(func.", "pg_snapshot_xmax(func.", TELLS),
     Guard(
@@ -89,7 +90,15 @@ CHANGES_GUARDS = [
     Guard(CHANGES, "cursor.user_id == db.principal.user_id", "True", TELLS),
     Guard(CHANGES, "cursor.epoch == moment.epoch is not None", "True", TELLS),
     Guard(CHANGES, "cursor.timeline == moment.timeline", "True", TELLS),
-    Guard(CHANGES, "cursor.xmin <= moment.xmin", "True", TELLS),
+    Guard(CHANGES, "cursor.since <= moment.xmin", "True", TELLS),
+    Guard(CHANGES, "min(moment.xmin, max(read) + 1) if read else first", "moment.xmin", CRASHED),
+    Guard(CHANGES, "min(moment.xmin, max(read) + 1)", "max(read) + 1", LATE),
+    Guard(
+        CHANGES,
+        "await changes_repository.draw_epoch(db)\n        tasks, moment = await",
+        "await changes_repository.draw_epoch(db)\n        await",
+        TELLS,
+    ),
     Guard(CHANGES, "cursor.issued_at >= (moment.now - KEPT).timestamp()", "True", TELLS),
     Guard(TASK_SQL, "[~exists().where(*_is_mine)]", "[]", TELLS),
     Guard(TASK_SQL, 'func.coalesce(_deleted_version, literal_column("0", Integer)) + 1', "1", TELLS),

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from itertools import count, takewhile
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
 from app.core.embedded_postgres.server import EmbeddedPostgres
 from tests.faults.load import Acknowledged, check, writing
+from tests.support.copies import CHANGES, Copy
+from tests.support.people import Person
 from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.slow
@@ -39,6 +42,11 @@ def embedded(folder: Path) -> Iterator[EmbeddedPostgres]:
 
 def postmaster(postgres: EmbeddedPostgres) -> int:
     return int((postgres.data_dir / "postmaster.pid").read_text().split()[0])
+
+
+def crash(postgres: EmbeddedPostgres) -> None:
+    """Stop it without a checkpoint, and wait until it has stopped."""
+    postgres._run("pg_ctl", "-D", str(postgres.data_dir), "-w", "-m", "immediate", "stop")
 
 
 def wait_for(postgres: EmbeddedPostgres) -> None:
@@ -110,9 +118,7 @@ async def test_a_database_that_restarts_at_once_is_waited_for(folder: Path, tmp_
         async with writing(server.url, known) as writers:
             for _ in range(10):
                 await asyncio.sleep(0.7)
-                await asyncio.to_thread(
-                    postgres._run, "pg_ctl", "-D", str(postgres.data_dir), "-w", "-m", "immediate", "stop"
-                )
+                await asyncio.to_thread(crash, postgres)
                 await asyncio.to_thread(server.wait_until, "/health/ready", 503)
                 await asyncio.to_thread(server.wait_until, "/health/live", 200)
                 refused = await writers[0].person.client.get("/health/ready")
@@ -141,3 +147,40 @@ async def test_a_killed_worker_is_replaced_and_the_other_goes_on(folder: Path, t
             await asyncio.sleep(3)
         await check(postgres.url, server.url, known)
         assert known.statuses[503] == 0
+
+
+async def test_ids_that_a_crash_gives_out_again_hide_no_change(folder: Path, tmp_path: Path) -> None:
+    """A transaction that leaves nothing on the disk leaves its id to another one after a crash, which is told too.
+
+    Source: FR-059.
+    """
+    burn = "; ".join(["BEGIN; SELECT pg_current_xact_id(); ROLLBACK"] * 100)
+    with embedded(folder) as postgres, serving(tmp_path, DATABASE_URL=postgres.url) as server:
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+            connection.execute("SELECT pg_reload_conf()")
+        async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+            copy = Copy(await Person.sign_up(client))
+            await copy.pull()
+            with psycopg.connect(postgres.url, autocommit=True) as connection:
+                connection.execute("SELECT pg_sleep(1)")
+                before = number(connection)
+                connection.execute(burn)
+                await copy.pull()
+                crash(postgres)
+            postgres.start()
+            await asyncio.to_thread(server.wait_until, "/health/ready", 200)
+            with psycopg.connect(postgres.url, autocommit=True) as connection:
+                assert number(connection) < before + 100, "no id is given out again"
+                task = await copy.person.add_task()
+                connection.execute(burn)
+                connection.execute(burn)
+            answer = await copy.person.get(CHANGES, params=copy.question)
+            assert (answer.status_code, [told["id"] for told in answer.json()["tasks"]]) == (200, [task["id"]])
+
+
+def number(connection: psycopg.Connection) -> int:
+    """Return the lowest id that no transaction has had."""
+    row = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
+    assert row
+    return int(row[0])
