@@ -210,7 +210,9 @@ class TestWaiting:
         with connect(server) as link:
             link.sendall(HEAD)
             assert httpx.get(f"{server.url}/health/live").status_code == 200  # so it has read what was sent before
+            time.sleep(0.1)  # so that it waits for more
             os.kill(server.process.pid, signal.SIGSTOP)
+            os.waitpid(server.process.pid, os.WUNTRACED)  # until it stands still
             link.sendall(b"\r\n")
             time.sleep(0.8)
             os.kill(server.process.pid, signal.SIGCONT)
