@@ -1,9 +1,11 @@
 """`python -m app doctor`: what an operator learns about an installation."""
 
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from app.cli import commands
 from app.cli.doctor import examine
@@ -24,7 +26,7 @@ def test_a_healthy_service_is_called_so(
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
     commands.main(["doctor"])
     lines = capsys.readouterr().out.splitlines()
-    whats = ["settings", "hashing", "database", "migration", "clock", "durability", "nodes", "connections"]
+    whats = ["settings", "hashing", "database", "migration", "clock", "durability", "nodes", "changes", "connections"]
     assert [line.split()[1] for line in lines] == whats
     assert not any(line.startswith("fail") for line in lines)
 
@@ -54,6 +56,22 @@ def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatc
         monkeypatch.setattr(f"app.cli.doctor.{name}", value)
     verdicts = found(own_database_url)
     assert {verdicts[what][0] for what in ("clock", "hashing", "database")} == {"warn"}
+
+
+def test_a_role_that_may_not_read_the_timeline_is_reported(own_database_url: str) -> None:
+    """An operator of a locked-down database reads why clients that were offline get 503."""
+    role = sql.Identifier(f"role_{uuid4().hex}")
+    with psycopg.connect(own_database_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {0}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {0}").format(role))
+        try:
+            database = sql.Identifier(admin.info.dbname)
+            admin.execute(sql.SQL("ALTER DATABASE {} SET role = {}").format(database, role))
+            assert found(own_database_url)["changes"][0] == "ok"
+            admin.execute("REVOKE EXECUTE ON FUNCTION pg_control_recovery() FROM PUBLIC")
+            verdict, how = found(own_database_url)["changes"]
+            assert (verdict, "EXECUTE" in how) == ("warn", True)
+        finally:
+            admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(role))
 
 
 def test_of_several_servers_it_says_what_a_failover_loses(own_database_url: str) -> None:

@@ -58,6 +58,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             if settings.dsn.moves:
                 yield _failover(connection)
             yield _distribution(connection)
+            yield _changes(connection)
             yield _connections(connection, settings)
     except psycopg.OperationalError as error:
         if "startup parameter" in str(error):
@@ -154,6 +155,17 @@ def _distribution(connection: psycopg.Connection) -> Finding:
     if nodes.dead:
         return Finding("warn", "nodes", f"{how}, of which {', '.join(nodes.dead)} does not answer")
     return Finding("ok", "nodes", how)
+
+
+def _changes(connection: psycopg.Connection) -> Finding:
+    functions = ("pg_control_checkpoint()", "pg_control_recovery()")
+    allowed = _ask(
+        connection, "SELECT " + ", ".join(f"has_function_privilege('{name}', 'EXECUTE')" for name in functions)
+    )
+    if not all(allowed):
+        how = f"cannot be told (503): let the role of DATABASE_URL EXECUTE {' and '.join(functions)}"
+        return Finding("warn", "changes", how)
+    return Finding("ok", "changes", "can be told to clients that were offline")
 
 
 def _connections(connection: psycopg.Connection, settings: Settings) -> Finding:
