@@ -140,6 +140,15 @@ class Pair:
             time.sleep(0.05)
         raise AssertionError("the standby does not catch up")
 
+    def disconnect(self) -> None:
+        """Let the standby receive nothing more, and wait until it does not."""
+        self.standby.set("primary_conninfo", "")
+        for _ in range(200):
+            if self.primary.ask("SELECT count(*) = 0 FROM pg_stat_replication"):
+                return
+            time.sleep(0.05)
+        raise AssertionError("the standby goes on receiving")
+
 
 @contextmanager
 def replicated(folder: Path, *, synchronous: bool) -> Iterator[Pair]:

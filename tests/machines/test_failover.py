@@ -197,7 +197,7 @@ async def test_a_standby_that_is_behind_brings_sessions_back_until_all_are_ended
         async with running(make_settings(pair.url, migrate_on_start="on")) as client:
             ada, bob = await Person.sign_up(client), await Person.sign_up(client)
             await asyncio.to_thread(pair.catch_up)
-            await asyncio.to_thread(pair.standby.set, "primary_conninfo", "")
+            await asyncio.to_thread(pair.disconnect)
             assert (await ada.send("POST", "/api/auth/signout")).status_code == 200
             used = bob.refresh_token
             bob.keep(await bob.refresh())
