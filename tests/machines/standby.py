@@ -107,6 +107,14 @@ class Machine:
             row = connection.execute(query.encode()).fetchone()
             return row[0] if row else None
 
+    def wait_until(self, condition: str) -> None:
+        """Wait until the server says that it is so."""
+        for _ in range(200):
+            if self.ask(f"SELECT {condition}"):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"not so: {condition}")
+
     def set(self, name: str, value: str) -> None:
         """Change a setting of the server while it runs."""
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -134,20 +142,12 @@ class Pair:
     def catch_up(self) -> None:
         """Wait until the standby has all that the primary has."""
         written = self.primary.ask("SELECT pg_current_wal_lsn()")
-        for _ in range(200):
-            if self.standby.ask(f"SELECT pg_last_wal_replay_lsn() >= '{written}'"):
-                return
-            time.sleep(0.05)
-        raise AssertionError("the standby does not catch up")
+        self.standby.wait_until(f"pg_last_wal_replay_lsn() >= '{written}'")
 
     def disconnect(self) -> None:
         """Let the standby receive nothing more, and wait until it does not."""
         self.standby.set("primary_conninfo", "")
-        for _ in range(200):
-            if self.primary.ask("SELECT count(*) = 0 FROM pg_stat_replication"):
-                return
-            time.sleep(0.05)
-        raise AssertionError("the standby goes on receiving")
+        self.primary.wait_until("NOT EXISTS (SELECT FROM pg_stat_replication)")
 
 
 @contextmanager
