@@ -29,7 +29,7 @@ class Between:
         between = cls(upstream)
         listener = ThreadingHTTPServer(("127.0.0.1", 0), between._handler())
         between.url = f"http://127.0.0.1:{listener.server_address[1]}"
-        thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
             yield between

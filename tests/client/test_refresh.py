@@ -62,7 +62,7 @@ def cutting(url: str, after_bytes: int) -> Iterator[str]:
                     answer += server.recv(65536)
                 here.sendall(answer[:after_bytes])
 
-        thread = Thread(target=serve)
+        thread = Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread.join()

@@ -62,7 +62,7 @@ def test_whoever_writes_does_not_wait_behind_the_migration(empty_database_url: s
     dsn = at_0002(empty_database_url)
     with psycopg.connect(empty_database_url) as reader:
         reader.execute("SELECT FROM tasks")
-        migrating = threading.Thread(target=upgrade, args=(dsn,))
+        migrating = threading.Thread(target=upgrade, args=(dsn,), daemon=True)
         migrating.start()
         slowest = 0.0
         with psycopg.connect(empty_database_url, autocommit=True) as writer:
@@ -94,7 +94,7 @@ def test_who_waits_for_the_lock_does_not_stop_the_index(empty_database_url: str)
             got_it.set()
 
     with migration_lock(dsn), psycopg.connect(empty_database_url, autocommit=True) as holder:
-        waiting = threading.Thread(target=wait)
+        waiting = threading.Thread(target=wait, daemon=True)
         waiting.start()
         began = stopwatch()
         while stopwatch() - began < 1:

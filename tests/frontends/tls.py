@@ -1,66 +1,64 @@
 """TLS in front of a server on this machine, with a certificate that nobody signed."""
 
-import asyncio
 import ssl
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Thread
-from typing import Any, TypeVar
 
+from anyio import (
+    TASK_STATUS_IGNORED,
+    BrokenResourceError,
+    ClosedResourceError,
+    connect_tcp,
+    create_task_group,
+    create_tcp_listener,
+)
+from anyio.abc import ByteStream, SocketAttribute, TaskStatus
+from anyio.from_thread import start_blocking_portal
+from anyio.streams.tls import TLSListener
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-T = TypeVar("T")
-
 
 @contextmanager
 def behind_tls(port: int, folder: Path) -> Iterator[int]:
     """Pass what comes on another port on to this one, without TLS, until the block ends."""
-    loop = asyncio.new_event_loop()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(_certificate(folder))
 
-    open_ends: set[asyncio.StreamWriter] = set()
+    async def pass_on(client: ByteStream) -> None:
+        with suppress(OSError, BrokenResourceError, ClosedResourceError):
+            async with client, await connect_tcp("127.0.0.1", port) as server:
+                await _copy_both_ways(client, server)
 
-    async def serve(here: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
-        there, onward = await asyncio.open_connection("127.0.0.1", port)
-        open_ends.update((onward, answer))
-        await asyncio.gather(_copy(here, onward), _copy(there, answer))
-        open_ends.difference_update((onward, answer))
+    async def listen(*, task_status: TaskStatus[int] = TASK_STATUS_IGNORED) -> None:
+        async with await create_tcp_listener(local_host="127.0.0.1") as listener:
+            task_status.started(listener.extra(SocketAttribute.local_port))
+            await TLSListener(listener, context, standard_compatible=False).serve(pass_on)
 
-    async def stop() -> None:
-        server.close()
-        for end in open_ends:
-            end.close()
-        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
-
-    def run(work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(10)
-
-    thread = Thread(target=loop.run_forever)
-    thread.start()
-    server = run(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context))
-    try:
-        yield int(server.sockets[0].getsockname()[1])
-    finally:
-        run(stop())
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with start_blocking_portal() as portal:
+        listening, own_port = portal.start_task(listen)
+        try:
+            yield own_port
+        finally:
+            listening.cancel()
 
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
-    target.close()
-    with suppress(OSError):
-        await target.wait_closed()
+async def _copy_both_ways(one: ByteStream, other: ByteStream) -> None:
+    """Copy until either end closes."""
+    async with create_task_group() as copying:
+
+        async def copy(source: ByteStream, target: ByteStream) -> None:
+            with suppress(OSError, BrokenResourceError, ClosedResourceError):
+                async for data in source:
+                    await target.send(data)
+            copying.cancel_scope.cancel()
+
+        copying.start_soon(copy, one, other)
+        copying.start_soon(copy, other, one)
 
 
 def _certificate(folder: Path) -> Path:
