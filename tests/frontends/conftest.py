@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.support.pages import EXAMPLE, serving_folder
 
@@ -14,6 +14,8 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     "--host-resolver-rules=MAP *.test 127.0.0.1",
 ]
+
+expect.set_options(timeout=10_000)
 
 
 @pytest.fixture(scope="module")
