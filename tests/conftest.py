@@ -89,7 +89,9 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the service, or of the one at TEST_SERVICE_URL; every answer is checked for what must always hold."""
     given = os.environ.get("TEST_SERVICE_URL")
     if given:
-        async with httpx.AsyncClient(base_url=given, event_hooks={"response": [check_every_response]}) as remote:
+        async with httpx.AsyncClient(
+            base_url=given, timeout=60, event_hooks={"response": [check_every_response]}
+        ) as remote:
             yield remote
         return
     async with running(settings) as started:

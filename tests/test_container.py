@@ -137,7 +137,7 @@ def test_the_image_serves_without_root_and_without_build_tools(folder: Path, own
             assert server.poll() is None
         url = f"http://127.0.0.1:{port}"
         account = {"email": new_email(), "password": PASSWORD}
-        assert httpx.post(f"{url}/api/auth/signup", json=account).status_code == 201
+        assert httpx.post(f"{url}/api/auth/signup", json=account, timeout=60).status_code == 201
         assert httpx.get(f"{url}/docs").status_code == 200
         assert httpx.get(f"{url}/health/ready").status_code == 200
     finally:

@@ -19,7 +19,7 @@ import sqlmodel
 import uvicorn
 
 IMPORTED = (alembic.command, fastapi, httpx, hypothesis, jose, psycopg, sqlmodel, uvicorn)
-LONGEST_SECONDS = 120
+LONGEST_SECONDS = 300
 QUIETLY = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 for line in sys.stdin:

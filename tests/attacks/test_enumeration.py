@@ -58,9 +58,10 @@ async def test_at_full_cost_the_medians_agree(database_url: str, tmp_path: Path)
     with serving(tmp_path, DATABASE_URL=database_url, PASSWORD_HASH_COST="12") as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
             ada = await Person.sign_up(client)
-            figures = []
+            figures, known, unknown = [], list[float](), list[float]()
             for _ in range(6):
-                known, unknown = await pairs(client, ada.email, 40)
+                for all_times, times in zip((known, unknown), await pairs(client, ada.email, 40), strict=True):
+                    all_times.extend(times)
                 figures.append(statistics.median(known) / statistics.median(unknown))
                 if abs(figures[-1] - 1) <= 0.01:
                     break

@@ -41,14 +41,16 @@ class CopyOfTheTree:
         )
 
     def turns_red(self, guard: Guard) -> bool:
-        """Return whether a test fails without the guard; that tests did not run is no failure."""
+        """Return whether a test fails without the guard."""
         file = self.folder / guard.file
         text = file.read_text()
         file.write_text(text.replace(guard.text, guard.without))
         try:
-            return self.run(guard.tests) == pytest.ExitCode.TESTS_FAILED
+            code = self.run(guard.tests)
         finally:
             file.write_text(text)
+        assert code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), f"tests ended with {code} without {guard}"
+        return code == pytest.ExitCode.TESTS_FAILED
 
     def run(self, tests: str) -> int:
         """Run tests until one fails, a test by its name also if it is a slow one. Return the exit code of pytest."""

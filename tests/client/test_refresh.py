@@ -53,19 +53,23 @@ def cutting(url: str, after_bytes: int) -> Iterator[str]:
             here, _ = listener.accept()
             with here, socket.create_connection((there.host, there.port or 80)) as server:
                 listener.close()
-                received = b""
-                while not received.endswith(b"}"):  # the body, which is JSON
-                    received += here.recv(65536)
-                server.sendall(received)
-                answer = b""
-                while not answer.endswith(b"}"):
-                    answer += server.recv(65536)
-                here.sendall(answer[:after_bytes])
+                server.sendall(receive_message(here))
+                here.sendall(receive_message(server)[:after_bytes])
 
         thread = Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        thread.join()
+        thread.join(30)
+
+
+def receive_message(link: socket.socket) -> bytes:
+    """Read one HTTP message, whose body is JSON."""
+    message = b""
+    while not message.endswith(b"}"):
+        part = link.recv(65536)
+        assert part, message
+        message += part
+    return message
 
 
 @pytest.mark.slow

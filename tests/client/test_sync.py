@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.core.clock import stopwatch
 from auth_tasks_client import LocalCopy, NotSynchronised, OtherAccount, TasksClient, TokenStore
 from tests.client.between import Between
 from tests.support.people import PASSWORD, new_email
@@ -307,10 +307,18 @@ def test_a_killed_client_loses_nothing_and_sends_nothing_twice(
     for round_number in range(40):
         between.lost = set(chance.sample(["POST /api/tasks", "PATCH /api/tasks", "GET /api/tasks"], round_number % 2))
         arguments = [str(store.path), str(copy.path), between.url, str(log), str(1000 * round_number)]
+        before = log.stat().st_size
         worker = subprocess.Popen([sys.executable, "-c", WORKER, *arguments], env=environment)
-        time.sleep(0.4 + chance.random() * 0.4)
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
+        try:
+            deadline = stopwatch() + 60
+            while log.stat().st_size == before:
+                assert worker.poll() is None
+                assert stopwatch() < deadline
+                time.sleep(0.01)
+            time.sleep(chance.random() * 0.4)
+        finally:
+            worker.kill()
+            worker.wait()
     done = client.sync(copy)
     there = client.tasks()
     titles = sorted(task["title"] for task in there)

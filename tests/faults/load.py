@@ -11,8 +11,10 @@ from uuid import uuid4
 import httpx
 import psycopg
 
+from app.core.clock import stopwatch
 from tests.support.copies import CHANGES, Copy
 from tests.support.people import PASSWORD, Person, new_email
+from tests.support.server import Server
 
 
 @dataclass
@@ -121,6 +123,16 @@ class Writer:
         if answer is not None and answer.status_code == 204:
             self.known.deleted.add(task_id)
             self.known.writes += 1
+
+
+async def more_written(known: Acknowledged, count: int, *, server: Server | None = None) -> int:
+    """Wait until so many more are acknowledged, or the server has ended. Return how many are in all."""
+    enough = known.writes + count
+    deadline = stopwatch() + 60
+    while known.writes < enough and not (server and server.process.poll() is not None):
+        assert stopwatch() < deadline, f"{known.writes} of {enough} writes in a minute"
+        await asyncio.sleep(0.01)
+    return known.writes
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from alembic import command
 
 from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import alembic_config, upgrade
-from tests.faults.load import Acknowledged, check, writing
+from tests.faults.load import Acknowledged, check, more_written, writing
 from tests.support.databases import new_database
 from tests.support.server import serving
 from tests.support.settings import ROOT, SECRET
@@ -96,11 +96,10 @@ async def test_migrating_under_load_fails_nothing(own_database_url: str, tmp_pat
     with serving(tmp_path, DATABASE_URL=own_database_url, LOG_LEVEL="WARNING", **settings) as server:
         async with writing(server.url, known):
             for _ in range(5):
-                await asyncio.sleep(0.4)
+                await more_written(known, 100)
                 command.stamp(alembic_config(dsn), "0003")
                 await asyncio.to_thread(command.downgrade, alembic_config(dsn), "0001")
-                await asyncio.sleep(0.4)
+                await more_written(known, 100)
                 await asyncio.to_thread(upgrade, dsn)
         await check(own_database_url, server.url, known)
     assert known.statuses.keys() <= {200, 201, 204}  # not even a 503
-    assert known.writes > 300

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
-from tests.support.pages import take_picture
+from tests.support.pages import LONGEST_WAIT_MS, take_picture
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 
@@ -35,7 +35,7 @@ class Explorer:
 def explorer(browser: Browser, database_url: str, tmp_path: Path) -> Iterator[Explorer]:
     with serving(tmp_path, DATABASE_URL=database_url) as server:
         page = browser.new_page(viewport={"width": 1200, "height": 1000})
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(LONGEST_WAIT_MS)
         made = Explorer(page, server)
         page.on("request", made.note_request)
         page.on("console", made.note_message)

@@ -126,7 +126,7 @@ def test_lost_answers_sign_nobody_out(database_url: str, tmp_path: Path) -> None
     """
     wrapper = tmp_path / "api.mjs"
     shutil.copy(EXAMPLE / "api.js", wrapper)
-    settings = {"DATABASE_URL": database_url, "ACCESS_TOKEN_EXPIRE_MINUTES": "0.05"}
+    settings = {"DATABASE_URL": database_url, "ACCESS_TOKEN_EXPIRE_MINUTES": "0.15"}
     with serving(tmp_path, wait=True, **settings) as api:
         print(run(SOURCES, "node", "lost.mjs", str(wrapper), api.url, new_email(), PASSWORD))
 

@@ -116,10 +116,11 @@ class Machine:
         raise AssertionError(f"not so: {condition}")
 
     def set(self, name: str, value: str) -> None:
-        """Change a setting of the server while it runs."""
+        """Change a setting of the server while it runs, and wait until it is changed."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
             connection.execute("SELECT pg_reload_conf()")
+        self.wait_until(f"current_setting('{name}') = '{value}'")
 
     def _make_folder(self) -> None:
         self.data.mkdir(mode=0o700)

@@ -71,7 +71,7 @@ class Server:
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
             try:
-                if httpx.get(self.url + path, timeout=2).status_code == status:
+                if httpx.get(self.url + path, timeout=10).status_code == status:
                     return
             except httpx.TransportError:
                 pass

@@ -152,4 +152,5 @@ async def test_requests_at_once_are_not_mixed_up(ada: Person, bob: Person) -> No
     async def look(person: Person) -> bool:
         return {t["user_id"] for t in (await person.get("/api/tasks")).json()} == {person.user["id"]}
 
-    assert all(await asyncio.gather(*(look(person) for _ in range(100) for person in (ada, bob))))
+    for _ in range(5):
+        assert all(await asyncio.gather(*(look(person) for _ in range(20) for person in (ada, bob))))

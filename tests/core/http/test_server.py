@@ -41,6 +41,15 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="module")
+def patient(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """For what takes several steps before a head is whole."""
+    first = HASTY + "BoundedProtocol.head_seconds = 3"
+    settings = {"DATABASE_URL": database_url, "MAX_CONNECTIONS": str(CONNECTIONS)}
+    with serving(tmp_path_factory.mktemp("patient"), wait=True, first=first, **settings) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
 def token(server: Server) -> str:
     answer = httpx.post(f"{server.url}/api/auth/signup", json={"email": new_email(), "password": PASSWORD})
     found: str = answer.json()["access_token"]
@@ -205,17 +214,17 @@ class TestWaiting:
                 assert statuses(read_one(link)) == [200]
                 time.sleep(1.2)
 
-    def test_what_arrived_while_the_server_stood_still_is_read(self, server: Server) -> None:
+    def test_what_arrived_while_the_server_stood_still_is_read(self, patient: Server) -> None:
         """A server that was suspended finds the request and the deadline at once, and answers."""
-        with connect(server) as link:
+        with connect(patient) as link:
             link.sendall(HEAD)
-            assert httpx.get(f"{server.url}/health/live").status_code == 200  # so it has read what was sent before
+            assert httpx.get(f"{patient.url}/health/live").status_code == 200  # so it has read what was sent before
             time.sleep(0.1)  # so that it waits for more
-            os.kill(server.process.pid, signal.SIGSTOP)
-            os.waitpid(server.process.pid, os.WUNTRACED)  # until it stands still
+            os.kill(patient.process.pid, signal.SIGSTOP)
+            os.waitpid(patient.process.pid, os.WUNTRACED)  # until it stands still
             link.sendall(b"\r\n")
-            time.sleep(0.8)
-            os.kill(server.process.pid, signal.SIGCONT)
+            time.sleep(3.3)
+            os.kill(patient.process.pid, signal.SIGCONT)
             assert statuses(read_one(link)) == [200]
 
     @pytest.mark.parametrize("half", [POST + b"Content-Length: 100\r\n\r\n{", CHUNKED + b"1\r\n{\r\n"])
@@ -232,7 +241,7 @@ class TestWaiting:
         assert statuses(ask(server, head)) == [401]
 
     def test_nobody_is_late_while_the_server_works(self, server: Server, token: str, database_url: str) -> None:
-        """A request that waits a second for a lock is answered, also with half of another behind it."""
+        """A request that waits for a lock is answered, also with half of another behind it."""
         headers = {"Authorization": f"Bearer {token}"}
         task = httpx.post(f"{server.url}/api/tasks", json={"title": "x"}, headers=headers).json()
         head = f"PATCH /api/tasks/{task['id']}/toggle HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
@@ -241,7 +250,7 @@ class TestWaiting:
             link.sendall(head.encode())
             time.sleep(0.1)
             link.sendall(b"GET")
-            time.sleep(1.1)
+            time.sleep(0.8)
             holder.rollback()
             assert statuses(read_one(link)) == [200]
             check_refusal(read_to_the_end(link), 408, "REQUEST_TIMEOUT")
@@ -264,16 +273,16 @@ class TestWaiting:
 class TestConnections:
     """As many as MAX_CONNECTIONS says and the descriptors allow; the next one is told to come again."""
 
-    def test_one_too_many_is_503_and_closed(self, server: Server) -> None:
+    def test_one_too_many_is_503_and_closed(self, patient: Server) -> None:
         """Silent ones count: 256 of them took a service with 256 descriptors down."""
         with ExitStack() as stack:
-            links = [stack.enter_context(connect(server)) for _ in range(CONNECTIONS)]
-            headers = check_refusal(ask(server, HEAD + b"\r\n"), 503, "SERVICE_UNAVAILABLE")
+            links = [stack.enter_context(connect(patient)) for _ in range(CONNECTIONS)]
+            headers = check_refusal(ask(patient, HEAD + b"\r\n"), 503, "SERVICE_UNAVAILABLE")
             assert int(headers["retry-after"]) >= 1
-            assert httpx.get(f"{server.url}/health/live").status_code == 503
+            assert httpx.get(f"{patient.url}/health/live").status_code == 503
             links[0].sendall(HEAD + b"\r\n")
             assert statuses(read_one(links[0])) == [200]
-        server.wait_until("/health/live", seconds=2)
+        patient.wait_until("/health/live", seconds=2)
 
     def test_no_more_than_the_descriptors_allow(self, database_url: str, tmp_path: Path) -> None:
         """Those of the database and the files stay free: a service of 128 descriptors lives through 300 connections."""
@@ -286,7 +295,10 @@ class TestConnections:
 
 
 def lines_of(server: Server, since: int) -> list[dict[str, Any]]:
-    """Give the lines of the log after so many characters, once there are no more of them."""
+    """Give the lines of the log after so many characters, once there are some and no more."""
+    deadline = time.monotonic() + 10
+    while len(server.log.read_text()) == since and time.monotonic() < deadline:
+        time.sleep(0.05)
     time.sleep(0.3)
     return [json.loads(line) for line in server.log.read_text()[since:].splitlines()]
 

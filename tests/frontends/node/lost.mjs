@@ -63,7 +63,7 @@ for (let round = 0; round < 20; round++) {
 expire();
 cutAfter = 0;
 await cut.call("GET", "/api/tasks").catch(() => {});
-await new Promise((later) => setTimeout(later, 4000));
+await new Promise((later) => setTimeout(later, 10_000));
 await Promise.all(tabs.map((tab) => tab.call("GET", "/api/tasks")));
 
 // An answer that comes when others have gone on replaces nothing.
