@@ -259,7 +259,7 @@ async def test_a_deleted_account_leaves_no_row_that_names_it(own_database_url: s
         counters = [
             limit_key(name, key).hex() for name, key in (("own-password", user_id), ("signin-account", ada.email))
         ]
-        names = [user_id, ada.email, "Ada", sid(ada), sid(other), used, *counters]
+        names = [user_id, ada.email, "Ada King", "Ada's", sid(ada), sid(other), used, *counters]
         with psycopg.connect(own_database_url, autocommit=True) as connection:
             before = rows_that_name(connection, *names)
             assert {row.partition(":")[0] for row in before} == {
@@ -345,7 +345,7 @@ async def test_guesses_at_once_are_counted_before_their_hashes(
 @pytest.mark.parametrize("path", ["password", "me/delete", "reset"])
 async def test_both_hashes_wait_their_turn(service: Service, path: str) -> None:
     """A flood of changes is turned away like one of sign-ins, in bounded time. Source: T-C31."""
-    async with service(password_hash_cost=8, hash_queue_seconds=0.05) as client:
+    async with service(password_hash_cost=10, hash_queue_seconds=0.05) as client:
         ada = await Person.sign_up(client)
         made = app_of(client).state.auth
         body = {"current_password": "wrong", "new_password": NEW}

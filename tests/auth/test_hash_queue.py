@@ -12,6 +12,7 @@ import pytest
 
 from app.auth import hash_queue
 from app.auth.hash_queue import HashingOverloaded, HashQueue
+from app.core.clock import stopwatch
 from tests.support.people import PASSWORD, Person, new_email
 from tests.support.server import Service, app_of, client_of
 
@@ -36,12 +37,16 @@ class Desk:
 
     async def finish(self) -> None:
         """Let one job end, and the next one begin if there is one."""
-        before = len(self.begun)
+        before, waits = len(self.begun), bool(self.queue._lines)
         self._go.release()
-        for _ in range(50):
+        if waits:
+            await self.until_begun(before + 1)
+
+    async def until_begun(self, count: int) -> None:
+        deadline = stopwatch() + 10
+        while len(self.begun) < count:
+            assert stopwatch() < deadline
             await asyncio.sleep(0.001)
-            if len(self.begun) > before:
-                return
 
     def end(self) -> None:
         for _ in range(100):
@@ -120,7 +125,7 @@ async def test_who_gives_up_leaves_a_place_to_others(desk: Desk) -> None:
 async def test_a_job_that_nobody_waits_for_keeps_its_thread_until_it_ends(desk: Desk) -> None:
     """Otherwise whoever gives up at once would have another one begun each time, before everybody else's."""
     given_up = desk.begin("flood")
-    await settle()
+    await desk.until_begun(1)
     given_up.cancel()
     await settle()
     ada = desk.begin("ada")
