@@ -2,21 +2,19 @@
 
 import json
 import os
-import re
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 import pytest
 
 from tests.support.people import PASSWORD, new_email
+from tests.support.raw_http import connect, read_one, read_to_the_end, statuses
 from tests.support.server import Server, serving
 
 MEMBERS = {"type", "title", "status", "detail", "code", "instance", "request_id"}
@@ -43,7 +41,7 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="module")
 def patient(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """For what takes several steps before a head is whole."""
-    first = HASTY + "BoundedProtocol.head_seconds = 3"
+    first = HASTY + "BoundedProtocol.head_seconds = 2"
     settings = {"DATABASE_URL": database_url, "MAX_CONNECTIONS": str(CONNECTIONS)}
     with serving(tmp_path_factory.mktemp("patient"), wait=True, first=first, **settings) as started:
         yield started
@@ -56,41 +54,11 @@ def token(server: Server) -> str:
     return found
 
 
-def connect(server: Server) -> socket.socket:
-    parts = urlsplit(server.url)
-    return socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=5)
-
-
-def read_to_the_end(link: socket.socket) -> bytes:
-    """Give all that comes until the server closes. Raises: TimeoutError if it does not."""
-    answer = b""
-    while chunk := link.recv(65536):
-        answer += chunk
-    return answer
-
-
-def read_one(link: socket.socket) -> bytes:
-    """Give one answer whole: its head and its body come apart."""
-    answer, whole = b"", None
-    while not whole:
-        chunk = link.recv(65536)
-        assert chunk, answer
-        answer += chunk
-        head, end, body = answer.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", head)
-        whole = end and length and len(body) >= int(length[1])
-    return answer
-
-
 def ask(server: Server, *parts: bytes) -> bytes:
     with connect(server) as link:
         for part in parts:
             link.sendall(part)
         return read_to_the_end(link)
-
-
-def statuses(answer: bytes) -> list[int]:
-    return [int(found) for found in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)]
 
 
 def check_refusal(answer: bytes, status: int, code: str) -> dict[str, str]:
@@ -223,7 +191,7 @@ class TestWaiting:
             os.kill(patient.process.pid, signal.SIGSTOP)
             os.waitpid(patient.process.pid, os.WUNTRACED)  # until it stands still
             link.sendall(b"\r\n")
-            time.sleep(3.3)
+            time.sleep(2.3)
             os.kill(patient.process.pid, signal.SIGCONT)
             assert statuses(read_one(link)) == [200]
 
