@@ -175,6 +175,7 @@ def test_the_whole_life_of_a_server_with_its_own_database(folder: Path) -> None:
     assert "/docs" in server.log.read_text()
 
 
+@pytest.mark.slow
 async def test_how_long_one_request_takes_is_reported(service: Service) -> None:
     """The times that users wait for a sign-in, a task and a list of 1,000 are in the report.
 

@@ -79,7 +79,9 @@ def answers(url: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", ["plain", "with space and 'quote'", "long" * 40, "a, b"])
+@pytest.mark.parametrize(
+    "name", ["with space and 'quote'", *(pytest.param(name, marks=pytest.mark.slow) for name in ("long" * 40, "a, b"))]
+)
 def test_a_second_start_has_the_same_data(folder: Path, name: str) -> None:
     """The data is there at the next start, whatever the path looks like."""
     postgres = make(folder / name / "postgres")
@@ -259,6 +261,7 @@ class TestRoot:
         assert stat.S_IMODE(private.stat().st_mode) == 0o700
         assert list(private.iterdir()) == []
 
+    @pytest.mark.slow
     def test_programs_that_the_server_cannot_reach_are_copied(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
