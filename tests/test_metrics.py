@@ -2,18 +2,16 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.core.clock import stopwatch
 from tests.support.people import PASSWORD, Person, new_email
 from tests.support.server import Server, Service, running, serving
 from tests.support.settings import make_settings
+from tests.support.waiting import wait_until
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -107,11 +105,8 @@ def connections(server: Server) -> dict[str, float]:
     return {state: value(samples, "database_connections", state=state) for state in ("in_use", "idle")}
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = stopwatch() + 30
-    while not condition():
-        assert stopwatch() < deadline
-        time.sleep(0.05)
+def is_at_rest(connections: dict[str, float]) -> bool:
+    return connections["in_use"] <= 1 and connections["idle"] >= 4
 
 
 def test_several_workers_are_added_up(database_url: str, tmp_path: Path) -> None:
@@ -121,11 +116,11 @@ def test_several_workers_are_added_up(database_url: str, tmp_path: Path) -> None
         began = total(server, **live)
         for _ in range(40):
             httpx.get(f"{server.url}/health/live")  # a connection each: both workers get some
-        until(lambda: total(server, **live) - began == 40)  # a request is counted a moment after it is answered
+        wait_until(lambda: total(server, **live) - began == 40)  # a request is counted a moment after it is answered
         assert {total(server, **live) - began for _ in range(6)} == {40}
 
         os.kill(server.workers()[0], signal.SIGKILL)
-        until(lambda: connections(server)["in_use"] <= 1 and connections(server)["idle"] >= 4)  # of both, once a second
+        wait_until(lambda: is_at_rest(connections(server)), 30)  # both have looked at their pools, once a second
         assert sum(connections(server).values()) <= 6
         assert total(server, **live) - began >= 40
         httpx.post(f"{server.url}/api/auth/signin", json={"email": new_email(), "password": PASSWORD})

@@ -12,9 +12,9 @@ import pytest
 
 from app.auth import hash_queue
 from app.auth.hash_queue import HashingOverloaded, HashQueue
-from app.core.clock import stopwatch
 from tests.support.people import PASSWORD, Person, new_email
 from tests.support.server import Service, app_of, client_of
+from tests.support.waiting import until
 
 
 class Desk:
@@ -40,13 +40,7 @@ class Desk:
         before, waits = len(self.begun), bool(self.queue._lines)
         self._go.release()
         if waits:
-            await self.until_begun(before + 1)
-
-    async def until_begun(self, count: int) -> None:
-        deadline = stopwatch() + 10
-        while len(self.begun) < count:
-            assert stopwatch() < deadline
-            await asyncio.sleep(0.001)
+            await until(lambda: len(self.begun) > before)
 
     def end(self) -> None:
         for _ in range(100):
@@ -125,7 +119,7 @@ async def test_who_gives_up_leaves_a_place_to_others(desk: Desk) -> None:
 async def test_a_job_that_nobody_waits_for_keeps_its_thread_until_it_ends(desk: Desk) -> None:
     """Otherwise whoever gives up at once would have another one begun each time, before everybody else's."""
     given_up = desk.begin("flood")
-    await desk.until_begun(1)
+    await until(lambda: desk.working == 1)
     given_up.cancel()
     await settle()
     ada = desk.begin("ada")

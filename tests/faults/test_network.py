@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -15,6 +16,7 @@ from tests.support.databases import new_database
 from tests.support.people import Person
 from tests.support.server import app_of, running
 from tests.support.settings import make_settings
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -147,6 +149,11 @@ async def test_a_connection_reset_at_commit_is_never_acknowledged_unless_it_is_t
     assert len(titles) == len(set(titles))
 
 
+def connections_missing(pool: Any) -> int:
+    stats = pool.get_stats()
+    return int(stats["pool_size"] - stats["pool_available"])
+
+
 async def test_clients_that_leave_take_no_connection_with_them(behind: httpx.AsyncClient, database: str) -> None:
     """Clients that give up their requests, writes among them, leave the service as it was. Source: T-G17."""
     ada = await Person.sign_up(behind)
@@ -158,13 +165,10 @@ async def test_clients_that_leave_take_no_connection_with_them(behind: httpx.Asy
         left += sent.cancel()
         await asyncio.gather(sent, return_exceptions=True)
     pool = app_of(behind).state.database.pool
-    deadline = stopwatch() + 10
-    while (stats := pool.get_stats())["pool_size"] != stats["pool_available"]:
-        assert stopwatch() < deadline, stats
-        await asyncio.sleep(0.1)
+    await until(lambda: connections_missing(pool) == 0)
     print(f"500 requests, {left} given up: 0 connections missing")
     assert left > 50
-    assert stats["pool_size"] <= 4
+    assert pool.get_stats()["pool_size"] <= 4
     assert (await ada.get("/api/tasks")).status_code == 200
     with psycopg.connect(database) as connection:
         idle = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")

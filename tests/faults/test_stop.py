@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from app.cli.serve import GRACE_SECONDS
 from app.core.clock import stopwatch
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Server, serving
+from tests.support.waiting import until, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -32,18 +32,12 @@ def sessions(url: str) -> int:
 
 def expect_no_session(url: str) -> None:
     """Wait until PostgreSQL has ended what the service had."""
-    deadline = stopwatch() + 10
-    while found := sessions(url):
-        assert stopwatch() < deadline, found
-        time.sleep(0.05)
+    wait_until(lambda: sessions(url) == 0)
 
 
 async def until_read(port: int) -> None:
     """Wait until the kernel holds neither connections nor bytes for the server of a port, which has taken them all."""
-    deadline = stopwatch() + 10
-    while any(not queue.endswith(":00000000") for queue in queues(port)):
-        assert stopwatch() < deadline
-        await asyncio.sleep(0.01)
+    await until(lambda: all(queue.endswith(":00000000") for queue in queues(port)))
 
 
 def queues(port: int) -> list[str]:

@@ -16,6 +16,7 @@ import pytest
 from tests.support.people import PASSWORD, new_email
 from tests.support.raw_http import connect, read_one, read_to_the_end, statuses
 from tests.support.server import Server, serving
+from tests.support.waiting import wait_until
 
 MEMBERS = {"type", "title", "status", "detail", "code", "instance", "request_id"}
 CONNECTIONS = 12
@@ -264,9 +265,7 @@ class TestConnections:
 
 def lines_of(server: Server, since: int) -> list[dict[str, Any]]:
     """Give the lines of the log after so many characters, once there are some and no more."""
-    deadline = time.monotonic() + 10
-    while len(server.log.read_text()) == since and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: len(server.log.read_text()) > since)
     time.sleep(0.3)
     return [json.loads(line) for line in server.log.read_text()[since:].splitlines()]
 
