@@ -5,7 +5,6 @@ import pty
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psycopg
@@ -15,6 +14,7 @@ from app.cli import progress
 from app.core.database.dsn import parse_database_url
 from app.core.database.migrations import how_far
 from tests.support.settings import ROOT, SECRET, environment_of
+from tests.support.waiting import wait_until
 
 SLOWLY = """
 import sys, time
@@ -28,7 +28,9 @@ def describe():
 
 with progress.progress(describe):
     for done in range(4):
-        while sys.stderr.isatty() and done not in shown:
+        for _ in range(1000):
+            if done in shown or not sys.stderr.isatty():
+                break
             time.sleep(0.01)
 print("Done.", file=sys.stderr)
 """
@@ -55,7 +57,7 @@ def test_a_terminal_shows_how_far_it_is_and_is_left_clean() -> None:
     """Somebody who waits sees one line that goes on, and none of it afterwards."""
     shown = on_a_terminal("-c", SLOWLY)
     lines = shown.split("\r\x1b[K")
-    rows = [re.sub(r" \(\d+ s\)$", "", line) for line in lines if "rows" in line]
+    rows = re.findall(r"^(\d rows) \(\d+ s\)$", "\n".join(lines), re.MULTILINE)
     assert list(dict.fromkeys(rows)) == ["0 rows", "1 rows", "2 rows", "3 rows"]
     assert lines[-1].strip() == "Done."
 
@@ -85,8 +87,7 @@ def test_work_that_fails_leaves_the_terminal_clean(monkeypatch: pytest.MonkeyPat
 
     def fail() -> None:
         with progress.progress(lambda: "Writing"):
-            while "Writing" not in "".join(written):
-                time.sleep(0.01)
+            wait_until(lambda: "Writing" in "".join(written))
             raise OSError("full")
 
     with pytest.raises(OSError, match="full"):

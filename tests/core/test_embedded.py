@@ -80,7 +80,11 @@ def answers(url: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "name", ["with space and 'quote'", *(pytest.param(name, marks=pytest.mark.slow) for name in ("long" * 40, "a, b"))]
+    "name",
+    [
+        "with space and 'quote'",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("plain", "long" * 40, "a, b")),
+    ],
 )
 def test_a_second_start_has_the_same_data(folder: Path, name: str) -> None:
     """The data is there at the next start, whatever the path looks like."""

@@ -6,7 +6,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 
 import httpx
 import psycopg
@@ -105,7 +104,7 @@ async def test_a_killed_embedded_database_loses_nothing(folder: Path, tmp_path: 
 async def test_a_database_that_restarts_at_once_is_waited_for(folder: Path, tmp_path: Path) -> None:
     """Nobody has to restart the service when the database restarts: it serves again within a second.
 
-    The machine is shared, so the median of ten counts. Source: T-G01, T-G02, T-G04.
+    Source: T-G01, T-G02, T-G04.
     """
     known = Acknowledged()
     waits = []
@@ -128,7 +127,7 @@ async def test_a_database_that_restarts_at_once_is_waited_for(folder: Path, tmp_
         assert server.process.poll() is None
         await check(postgres.url, server.url, known)
     print(f"ten immediate restarts: first success at most {max(waits):.2f} s after the database came back")
-    assert median(waits) <= 1
+    assert max(waits) <= 1
     assert known.statuses[503] > 0
 
 
