@@ -1,10 +1,11 @@
 """${message}"""
 
-# It only adds, so that processes of the release before go on, and nobody waits for it: without_waiting.py has the steps.
+# It only adds, so that processes of the release before go on, and nobody waits for it: without_waiting.py has the
+# steps.
 from migrations.without_waiting import add_column, drop_column
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+revision = "${up_revision}"
+down_revision = "${down_revision}"
 
 
 def upgrade() -> None:

@@ -40,7 +40,7 @@ from app.auth.schemas import (
     TokenForm,
     TokenRead,
 )
-from app.auth.service import NewSession
+from app.auth.service import AuthService, NewSession
 from app.core.errors import (
     BODY_ERRORS,
     BodyTooLarge,
@@ -94,12 +94,7 @@ async def sign_in(
     body: SignInBody, auth: Auth, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
 ) -> Response:
     """Opens a session of its own on this device. A wrong password and an unknown e-mail get the same answer."""
-    cookie.want(body.cookie)
-    password, device = body.password.get_secret_value(), body.device or user_agent
-    session = await auth.sign_in(
-        address, email=body.email, password=password, device=device, refresh_token=body.refresh_token
-    )
-    return session_response(session, cookie)
+    return await begin_session(body, auth, address, user_agent, cookie)
 
 
 @public.post(
@@ -163,6 +158,21 @@ async def issue_token(
     """
     pair = await grant(auth, address, form, refresh_key=keys[0] if keys else None, user_agent=user_agent)
     return json_response(pair, headers={"Pragma": "no-cache"})
+
+
+async def begin_session(
+    body: SignInBody, auth: AuthService, address: str, user_agent: str | None, cookie: RefreshCookie
+) -> Response:
+    """Sign in as the body says, under whatever path it came."""
+    cookie.want(body.cookie)
+    session = await auth.sign_in(
+        address,
+        email=body.email,
+        password=body.password.get_secret_value(),
+        device=body.device or user_agent,
+        refresh_token=body.refresh_token,
+    )
+    return session_response(session, cookie)
 
 
 def session_response(session: NewSession, cookie: RefreshCookie, status: HTTPStatus = HTTPStatus.OK) -> Response:

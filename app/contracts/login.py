@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.auth.dependencies import SET_COOKIE, Auth, ClientAddress, Cookie, UserAgent
 from app.auth.errors import InvalidCredentials, OriginRefused
-from app.auth.router import session_response
+from app.auth.router import begin_session
 from app.auth.schemas import SignedInRead, SignInBody
 from app.core.errors import BODY_ERRORS, TooManyRequests
 from app.core.http.error_responses import error_responses
@@ -42,9 +42,6 @@ def login_router(tag: str, error_model: type[BaseModel], render: ErrorRenderer) 
         body: SignInBody, auth: Auth, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
     ) -> Response:
         """Signs in like `/api/auth/signin`; also takes a form with `username` and `password`."""
-        cookie.want(body.cookie)
-        password, device = body.password.get_secret_value(), body.device or user_agent
-        session = await auth.sign_in(address, email=body.email, password=password, device=device)
-        return session_response(session, cookie)
+        return await begin_session(body, auth, address, user_agent, cookie)
 
     return router

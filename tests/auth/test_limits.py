@@ -181,13 +181,16 @@ async def test_counters_do_not_pile_up(
     assert left < SLICES * 3 // 4  # of as many accounts and an address
 
 
-async def test_a_stranger_cannot_lock_out_a_device_that_has_signed_in_before(limited: Any, clock: FrozenClock) -> None:
+@pytest.mark.parametrize("path", ["/api/auth/signin", "/api/auth/login"])
+async def test_a_stranger_cannot_lock_out_a_device_that_has_signed_in_before(
+    limited: Any, clock: FrozenClock, path: str
+) -> None:
     """Somebody who has signed in here before can do so while a stranger keeps their account locked.
 
     The device sends a refresh token of the account, which may be used or expired, and has failures of its own. Source:
     T-C24.
     """
-    async with limited() as client:
+    async with limited(api_contracts="path") as client:
         ada, bob = await Person.sign_up(client), await Person.sign_up(client)
         clock.advance(days=8)
         for _ in range(4):
@@ -196,7 +199,7 @@ async def test_a_stranger_cannot_lock_out_a_device_that_has_signed_in_before(lim
 
         async def attempt(password: str, refresh_token: str) -> int:
             body = {"email": ada.email, "password": password, "refresh_token": refresh_token}
-            answer = await client.post("/api/auth/signin", json=body)
+            answer = await client.post(path, json=body)
             status: int = answer.status_code
             return status
 

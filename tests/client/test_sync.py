@@ -1,11 +1,14 @@
 """Working without the server: what is done is kept, sent once and in order, and nothing typed is lost."""
 
+import json
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +76,19 @@ def test_what_was_done_offline_is_sent_in_order(client: TasksClient, copy: Local
     assert copy.tasks() == there
     wanted = [(task["id"], task["title"], task["description"], task["completed"], task["priority"]) for task in shown]
     assert wanted == [(t["id"], t["title"], t["description"], t["completed"], t["priority"]) for t in there]
+
+
+def test_a_field_that_an_older_copy_lacks_can_be_set(client: TasksClient, copy: LocalCopy) -> None:
+    """After an update that brings a field, a change of it made on an old copy is sent, also beside another's change."""
+    task = client.add("Bread", description=None)
+    client.sync(copy)
+    older = {name: value for name, value in copy.tasks()[0].items() if name != "description"}
+    with closing(sqlite3.connect(copy.path)) as file, file:
+        file.execute("UPDATE tasks SET task = ?", [json.dumps(older)])
+    copy.edit(task["id"], description="With seeds")
+    client.edit(task["id"], title="Rolls")
+    assert client.sync(copy).refused == 0
+    assert [(t["title"], t["description"]) for t in client.tasks()] == [("Rolls", "With seeds")]
 
 
 @pytest.mark.parametrize(

@@ -152,12 +152,15 @@ def test_the_names_of_the_files_are_the_revisions() -> None:
 
 @pytest.mark.skipif(not (ROOT / ".venv" / "run").exists(), reason="the tests are not run by `make test`")
 def test_a_developer_begins_a_migration(tmp_path: Path) -> None:
-    """`make migration` gives it the next number and its place after the last one."""
+    """`make migration` gives it the next number and its place after the last one, and a form that the checks take."""
     folder = clone(tmp_path)
     nameless = subprocess.run(["make", "migration"], cwd=folder, capture_output=True, text=True, check=False)
     assert nameless.returncode != 0
     subprocess.run(["make", "migration", "NAME=due dates"], cwd=folder, capture_output=True, check=True)
     number = f"{int(head_revision()) + 1:04d}"
-    made = (folder / "migrations" / "versions" / f"{number}_due_dates.py").read_text()
-    assert f"revision = '{number}'" in made
-    assert f"down_revision = '{head_revision()}'" in made
+    file = folder / "migrations" / "versions" / f"{number}_due_dates.py"
+    made = file.read_text()
+    assert f'revision = "{number}"' in made
+    assert f'down_revision = "{head_revision()}"' in made
+    for check in (["format", "--check"], ["check"]):
+        subprocess.run([folder / ".venv" / "bin" / "ruff", *check, file], cwd=folder, check=True)

@@ -19,7 +19,7 @@ import httpx
 from auth_tasks_client.api import Session, TasksClient
 from auth_tasks_client.arguments import make_parser
 from auth_tasks_client.auth import NOT_SENT
-from auth_tasks_client.changes import Conflict, Task
+from auth_tasks_client.changes import FIELDS, Conflict, Task
 from auth_tasks_client.errors import ApiError, SignedOut
 from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
 from auth_tasks_client.offline import OfflineTasks, copy_path
@@ -28,7 +28,6 @@ from auth_tasks_client.sync import OtherAccount
 from auth_tasks_client.terminal import print_lines
 
 DONE, ERROR, SIGNED_OUT, UNREACHABLE = 0, 1, 3, 4  # 2 is argparse's
-FIELDS = ("title", "description", "priority", "status")
 
 # What is true after a request whose answer was lost: the server may have carried it out.
 AFTER_LOSS = {

@@ -135,9 +135,12 @@ def _path(task_id: str) -> str:
 
 
 def _has(task: Task, fields: dict[str, Any]) -> bool:
-    return all(task[name] == value for name, value in fields.items())
+    return all(task.get(name) == value for name, value in fields.items())
 
 
 def _untouched(task: Task, change: Change) -> bool:
-    """Return whether nobody else has changed what this change is about."""
-    return all(task[name] in (change.before[name], value) for name, value in change.fields.items())
+    """Return whether nobody else has changed what this change is about.
+
+    A field that the copy's task did not have, because its server did not know it yet, was empty.
+    """
+    return all(task.get(name) in (change.before.get(name), value) for name, value in change.fields.items())
