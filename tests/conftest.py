@@ -142,7 +142,7 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_secret_in_any_line() -> Iterator[None]:
-    """Fail if any line that the service logs, through the whole suite and at DEBUG, holds a secret. Source: T-H01."""
+    """Fail if any line that the service logs, through the whole suite and at DEBUG, holds a secret."""
     leaked: list[str] = []
     lines = 0
     plain = JsonFormatter.format

@@ -50,7 +50,7 @@ class TestDocs:
 
     @pytest.mark.parametrize("path", ["/docs", "/redoc"])
     async def test_the_pages_name_no_other_host(self, client: httpx.AsyncClient, path: str) -> None:
-        """The pages work in a closed network: no script comes from another host. Source: T-F10."""
+        """The pages work in a closed network: no script comes from another host."""
         page = await client.get(path)
         assert page.headers["content-type"].startswith("text/html")
         assert "http" not in page.text.replace("<!doctype html>", "")
@@ -62,7 +62,7 @@ class TestDocs:
         assert (await client.get("/redoc/logo-mini.svg")).status_code == 200
 
     async def test_they_can_be_switched_off(self, service: Service) -> None:
-        """An operator can take the documentation off the net. Source: T-F11."""
+        """An operator can take the documentation off the net."""
         async with service(docs_enabled=False) as client:
             for path in ("/docs", "/redoc", "/openapi.json", "/docs/start.js", "/docs/assets/swagger/swagger-ui.css"):
                 assert (await client.get(path)).status_code == 404
@@ -85,7 +85,7 @@ class TestStart:
         assert "Traceback" not in done.stderr
 
     def test_bad_settings_stop_it_in_one_sentence_each(self, tmp_path: Path) -> None:
-        """An operator reads one sentence for each wrong setting, and no value of one. Source: T-H06, T-H07."""
+        """An operator reads one sentence for each wrong setting, and no value of one."""
         done = run("-m", "app", "serve", cwd=tmp_path, PORT="x", DATABASE_URL="mysql://u:hunter2@h/d")
         assert done.returncode == 1
         assert {"BETTER_AUTH_SECRET", "PORT", "DATABASE_URL"} <= set(done.stderr.split())
@@ -118,7 +118,7 @@ def test_commands_that_need_no_settings(capsys: pytest.CaptureFixture[str]) -> N
 def test_pruning_and_migrating_by_hand(
     own_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An operator can delete expired rows by hand, and reads how many went. Source: T-B26."""
+    """An operator can delete expired rows by hand, and reads how many went."""
     import psycopg
 
     with psycopg.connect(own_database_url, autocommit=True) as admin:

@@ -98,7 +98,7 @@ async def test_each_operation_is_so_many_round_trips(
 
 
 async def test_a_forged_token_takes_no_round_trip(app: FastAPI, executed: Counter[str]) -> None:
-    """Forged tokens cost the database nothing: only a right signature gets that far. Source: T-A37."""
+    """Forged tokens cost the database nothing: only a right signature gets that far."""
     async with client_of(app) as client:
         assert (await client.get("/api/tasks", headers={"Authorization": "Bearer a.b.c"})).status_code == 401
     assert executed["statements"] == 0

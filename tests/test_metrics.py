@@ -1,4 +1,4 @@
-"""`/metrics`: what an operator's Prometheus reads. Source: T-H11."""
+"""`/metrics`: what an operator's Prometheus reads."""
 
 import os
 import signal
@@ -34,12 +34,12 @@ async def scrape(client: httpx.AsyncClient) -> Samples:
 
 
 async def test_it_is_off_unless_asked_for(client: httpx.AsyncClient) -> None:
-    """Nobody sees figures that the operator did not ask for. Source: T-E31."""
+    """Nobody sees figures that the operator did not ask for."""
     assert (await client.get("/metrics")).status_code == 404
 
 
 async def test_requests_are_counted_by_template_and_status(service: Service) -> None:
-    """Figures name routes and never what a client wrote: no id, address or token is in a label. Source: T-H11."""
+    """Figures name routes and never what a client wrote: no id, address or token is in a label."""
     async with service(metrics_enabled=True) as client:
         ada = await Person.sign_up(client)
         task = await ada.add_task()

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.settings import ROOT
 
 INDEX = "docs/requirements.md"
-CODE = re.compile(r"\b(?:(?:FR|NFR|SC|V1|PATH|ENVELOPE)-\d{3}|T-[A-H]\d{2})\b")
+CODE = re.compile(r"\b(?:FR|NFR|SC|V1|PATH|ENVELOPE)-\d{3}\b")
 DEFINITION = re.compile(rf"(?m)^- \*\*({CODE.pattern})\*\* \S.*\.$")
 MISSPELLED = re.compile(r"\b[A-HS]\d{1,2}\b|\b(?:FR|NFR|SC|V1|PATH|ENVELOPE|T)-[A-H]?\d+\b")
 DEFINED = [found[1] for found in DEFINITION.finditer((ROOT / INDEX).read_text())]
@@ -62,7 +62,7 @@ def test_every_requirement_is_one_line_and_stands_once() -> None:
     """A reader finds one line for each code, and no line that the tests above would overlook."""
     lines = [line for line in (ROOT / INDEX).read_text().splitlines() if line.startswith("- ")]
     wrong = [line for line in lines if not DEFINITION.fullmatch(line)]
-    assert not wrong, f"{wrong}: write `- **CODE** What is promised.`, the code as FR-019 or T-B04"
+    assert not wrong, f"{wrong}: write `- **CODE** What is promised.`, the code as FR-019"
     twice = sorted({code for code in DEFINED if DEFINED.count(code) > 1})
     assert not twice, f"{twice} stand twice in {INDEX}: keep one line, give the other the next free number"
 
@@ -75,7 +75,7 @@ def test_codes_are_written_in_one_way() -> None:
         for code in MISSPELLED.findall(text)
         if not CODE.fullmatch(code)
     ]
-    assert not wrong, f"{wrong}: write codes as in {INDEX}, FR-019 or T-B04, each of a range by itself"
+    assert not wrong, f"{wrong}: write codes as in {INDEX}, FR-019, each of a range by itself"
 
 
 def test_every_test_says_in_a_sentence_what_is_relied_on() -> None:

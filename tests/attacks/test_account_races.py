@@ -97,7 +97,7 @@ async def count_living(people: list[Person]) -> int:
 async def test_a_change_of_the_password_against_everything(http: httpx.AsyncClient) -> None:
     """After the answer no token of before is good, and the new ones are, whatever happened in the same moment.
 
-    Source: FR-054, T-B31.
+    Source: FR-054.
     """
     living, lost, met = 0, 0, Counter[int]()
     for _ in range(ROUNDS):
@@ -117,7 +117,7 @@ async def test_a_change_of_the_password_against_everything(http: httpx.AsyncClie
 async def test_a_change_against_a_refresh_of_its_own_session(http: httpx.AsyncClient) -> None:
     """The session in which the password is changed may be refreshed in the same moment: the new pair is not lost.
 
-    Source: FR-054, T-B31.
+    Source: FR-054.
     """
     lost, living = 0, 0
     for _ in range(ROUNDS):
@@ -140,7 +140,7 @@ async def test_a_change_against_a_refresh_of_its_own_session(http: httpx.AsyncCl
 
 
 async def test_a_change_against_a_sign_out_of_its_own_session(http: httpx.AsyncClient) -> None:
-    """Whoever signs out while the password is changed is signed out with both answers. Source: FR-054, T-B31."""
+    """Whoever signs out while the password is changed is signed out with both answers. Source: FR-054."""
     living, met = 0, Counter[int]()
     for _ in range(ROUNDS):
         ada = await Person.sign_up(http)
@@ -159,7 +159,7 @@ async def test_a_change_against_a_sign_out_of_its_own_session(http: httpx.AsyncC
 
 
 async def test_eight_changes_at_once(http: httpx.AsyncClient) -> None:
-    """Of eight changes at once, on any worker, one is made. Source: FR-054, T-B31."""
+    """Of eight changes at once, on any worker, one is made. Source: FR-054."""
     for _ in range(ROUNDS // 4):
         ada = await Person.sign_up(http)
         people = [ada, *[await ada.sign_in() for _ in range(3)]] * 2
@@ -169,7 +169,7 @@ async def test_eight_changes_at_once(http: httpx.AsyncClient) -> None:
 
 
 async def test_a_reset_against_everything(http: httpx.AsyncClient) -> None:
-    """After a reset nobody is signed in, whatever happened in the same moment. Source: FR-056, T-B31."""
+    """After a reset nobody is signed in, whatever happened in the same moment. Source: FR-056."""
     living, met = 0, Counter[int]()
     for _ in range(ROUNDS):
         ada = await Person.sign_up(http)
@@ -191,7 +191,7 @@ LEFT = """SELECT (SELECT count(*) FROM users WHERE id = %(id)s) + (SELECT count(
 async def test_a_deletion_against_everything(http: httpx.AsyncClient, connection: psycopg.Connection) -> None:
     """After a deletion nothing is left and nothing opens, whatever happened in the same moment; the address is free.
 
-    Source: FR-055, T-B31.
+    Source: FR-055.
     """
     living, left, met = 0, 0, Counter[int]()
     for _ in range(ROUNDS):

@@ -41,7 +41,7 @@ async def pairs(client: httpx.AsyncClient, known: str, count: int) -> tuple[list
 async def test_2000_pairs_of_timings_cannot_be_told_apart(http: httpx.AsyncClient) -> None:
     """The time of an answer does not tell whether an account exists.
 
-    Measured at low cost, where the hash hides least; the machine is shared, so the best of three counts. Source: T-C02.
+    Measured at low cost, where the hash hides least; the machine is shared, so the best of three counts.
     """
     ada = await Person.sign_up(http)
     figures = []
@@ -54,7 +54,7 @@ async def test_2000_pairs_of_timings_cannot_be_told_apart(http: httpx.AsyncClien
 
 
 async def test_at_full_cost_the_medians_agree(database_url: str, tmp_path: Path) -> None:
-    """The time of an answer does not tell at the cost of a production either. Source: T-C02."""
+    """The time of an answer does not tell at the cost of a production either."""
     with serving(tmp_path, DATABASE_URL=database_url, PASSWORD_HASH_COST="12") as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
             ada = await Person.sign_up(client)
@@ -72,7 +72,7 @@ async def test_at_full_cost_the_medians_agree(database_url: str, tmp_path: Path)
 async def test_the_first_answer_after_a_start_does_not_tell_either(database_url: str, tmp_path: Path) -> None:
     """By passlib's own dummy it would: that makes the first unknown e-mail address twice as slow.
 
-    The machine is shared, so the best of three starts counts. Source: T-C03.
+    The machine is shared, so the best of three starts counts.
     """
     ratios = []
     for _ in range(3):
@@ -87,7 +87,7 @@ async def test_the_first_answer_after_a_start_does_not_tell_either(database_url:
 async def test_1000_pairs_of_resets_cannot_be_told_apart(http: httpx.AsyncClient) -> None:
     """The time of an answer does not tell whether the account of a used link is still there.
 
-    The machine is shared, so the best of three counts. Source: T-C35.
+    The machine is shared, so the best of three counts.
     """
     ada = await Person.sign_up(http)
     codec = make_codec(make_settings("postgresql://localhost/none"))

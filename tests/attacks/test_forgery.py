@@ -54,7 +54,7 @@ async def test_no_catalogued_form_passes_in_any_place(client: httpx.AsyncClient,
 
 @pytest.mark.slow
 async def test_no_mutation_of_a_genuine_token_passes(client: httpx.AsyncClient, ada: Person) -> None:
-    """Nobody makes a token by changing a valid one: 10,000 changes of one to three characters fail. Source: T-A07."""
+    """Nobody makes a token by changing a valid one: 10,000 changes of one to three characters fail."""
     chance = random.Random(7)
     refused = 0
     while refused < 10_000:
@@ -83,7 +83,7 @@ async def test_no_mutation_of_a_genuine_token_passes(client: httpx.AsyncClient, 
 
 
 async def test_a_forged_token_costs_no_connection(client: httpx.AsyncClient, ada: Person) -> None:
-    """A flood of forged tokens does not keep the database from anybody else. Source: T-A37, T-A38."""
+    """A flood of forged tokens does not keep the database from anybody else."""
     pool = app_of(client).state.database.pool
     before = pool.get_stats().get("requests_num", 0)
     sent = 0

@@ -78,7 +78,7 @@ def copies(tmp_path: Path, postgres_url: str) -> "Iterator[Queue[CopyOfTheTree]]
 
 @pytest.mark.slow
 def test_without_any_one_guard_the_suite_turns_red(copies: "Queue[CopyOfTheTree]") -> None:
-    """No guard can be lost unseen: each is removed once, in a copy of the tree. Source: T-H20."""
+    """No guard can be lost unseen: each is removed once, in a copy of the tree."""
     guards = [guard for guard in GUARDS if os.geteuid() == 0 or not guard.needs_root]
 
     def turns_red(guard: Guard) -> bool:

@@ -39,7 +39,7 @@ def token(two_workers: Server) -> str:
 
 @pytest.mark.parametrize("order", [("{good}", "bad"), ("bad", "{good}"), ("{good}", "{good}")])
 def test_two_authorization_headers_are_never_one(two_workers: Server, token: str, order: tuple[str, str]) -> None:
-    """A request that names two callers is refused, though Starlette would take the first. Source: T-A33."""
+    """A request that names two callers is refused, though Starlette would take the first."""
     headers = "".join(f"Authorization: Bearer {value.format(good=token)}\r\n" for value in order)
     status, _ = send(two_workers, f"GET /api/tasks HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
     assert status == 401
@@ -49,7 +49,7 @@ def test_two_authorization_headers_are_never_one(two_workers: Server, token: str
     "value", [b"Bearer \xff\xfe", b"Bearer \xc3\xa9.b.c", b"Bearer " + b"a" * 65_000, b"Bearer " + b"a" * 900_000]
 )
 def test_odd_bytes_in_a_token_are_refused(two_workers: Server, value: bytes) -> None:
-    """Bytes that no token has, and far too many of them, are the client's error. Source: T-A29, T-A31."""
+    """Bytes that no token has, and far too many of them, are the client's error."""
     status, _ = send(two_workers, b"GET /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: " + value + b"\r\n\r\n")
     assert status in (400, 401, 431)
 
@@ -65,7 +65,7 @@ def test_odd_bytes_in_a_token_are_refused(two_workers: Server, value: bytes) -> 
     ],
 )
 def test_ambiguous_lengths_are_400(two_workers: Server, token: str, lines: str, body: bytes) -> None:
-    """No second request is smuggled in by a length that can be read in two ways. Source: T-E27."""
+    """No second request is smuggled in by a length that can be read in two ways."""
     head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{lines}\r\n\r\n"
     status, answer = send(two_workers, head.encode() + body)
     assert status in (400, 422)
@@ -73,7 +73,7 @@ def test_ambiguous_lengths_are_400(two_workers: Server, token: str, lines: str, 
 
 
 def test_a_chunked_flood_is_413_and_closed(two_workers: Server, token: str) -> None:
-    """A body that does not declare its length is cut off long before ten megabytes. Source: T-E12."""
+    """A body that does not declare its length is cut off long before ten megabytes."""
     head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
     status, answer = send(two_workers, head.encode() + chunk * 1000 + b"0\r\n\r\n")
@@ -83,7 +83,7 @@ def test_a_chunked_flood_is_413_and_closed(two_workers: Server, token: str) -> N
 
 
 def test_a_large_body_without_a_token_is_401_unread(two_workers: Server) -> None:
-    """A stranger's large body is answered before it is read. Source: T-E11."""
+    """A stranger's large body is answered before it is read."""
     head = b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n"
     status, _ = send(two_workers, head + b"x" * 1000)
     assert status == 401
@@ -91,7 +91,7 @@ def test_a_large_body_without_a_token_is_401_unread(two_workers: Server) -> None
 
 @pytest.mark.parametrize("host", ["evil.example", "a b", "", "x:99999", "[::1"])
 def test_no_host_is_believed(two_workers: Server, token: str, host: str) -> None:
-    """No link leads to a host that only the request named: links are relative. Source: T-E25, T-E26."""
+    """No link leads to a host that only the request named: links are relative."""
     for _ in range(2):
         body = b'{"title":"x"}'
         head = f"POST /api/tasks HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
@@ -105,7 +105,7 @@ def test_no_host_is_believed(two_workers: Server, token: str, host: str) -> None
 
 
 def test_a_pipelined_bad_token_does_not_spoil_the_good_one(two_workers: Server, token: str) -> None:
-    """A refused request does not spoil the next one on the same connection. Source: T-A38."""
+    """A refused request does not spoil the next one on the same connection."""
     bad = b"GET /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x.y.z\r\n\r\n"
     good = f"GET /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
     with connect(two_workers) as link:

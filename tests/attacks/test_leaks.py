@@ -58,7 +58,7 @@ async def use_the_account(client: httpx.AsyncClient, ada: Person) -> list[str]:
 async def test_nothing_secret_is_logged_answered_or_stored(own_database_url: str, tmp_path: Path) -> None:
     """No secret is in a log, an answer or a row, though everything is tried and DEBUG is on.
 
-    One line of the log is one JSON object. Source: SC-018, T-B28, T-H01, T-H02.
+    One line of the log is one JSON object. Source: SC-018.
     """
     # PostgreSQL's socket asks for no password; the address carries one all the same, so that it could leak.
     url = own_database_url.replace("postgres@", f"postgres:{DSN_PASSWORD}@")

@@ -120,7 +120,7 @@ async def play(client: httpx.AsyncClient, steps: list[tuple[str, int, int]]) -> 
 async def test_rotation_does_what_the_model_says(client: httpx.AsyncClient, steps: Any) -> None:
     """Only active sessions work, and only they are listed, whatever one does in whatever order.
 
-    Source: FR-011, FR-012, FR-051, FR-052, FR-054, FR-057, T-B01, T-B02, T-B03, T-B11, T-B12, T-B16, T-B17.
+    Source: FR-011, FR-012, FR-051, FR-052, FR-054, FR-057.
     """
     await play(client, steps)
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_one_email_makes_one_account_in_100_rounds_of_20(http: httpx.AsyncClient) -> None:
-    """An address has one account, though many sign up with it at once in many spellings. Source: T-G22."""
+    """An address has one account, though many sign up with it at once in many spellings."""
     for _ in range(100):
         email = new_email()
         spellings = [email, email.upper(), f" {email}", email.title()] * 5
@@ -30,7 +30,7 @@ async def test_one_email_makes_one_account_in_100_rounds_of_20(http: httpx.Async
 async def test_exactly_n_of_5n_attempts_pass_on_two_workers(
     database_url: str, tmp_path: Path, connection: psycopg.Connection
 ) -> None:
-    """A limit is exact over all workers, whatever clients write into X-Forwarded-For. Source: T-C25, T-C28."""
+    """A limit is exact over all workers, whatever clients write into X-Forwarded-For."""
     connection.execute("TRUNCATE rate_limit_counters")
     limits: dict[str, Any] = {
         "RATE_LIMITS": "on",
@@ -54,10 +54,7 @@ async def test_exactly_n_of_5n_attempts_pass_on_two_workers(
 
 
 async def test_10000_interleaved_requests_show_no_foreign_row(http: httpx.AsyncClient) -> None:
-    """Users on the same connections never see each other's tasks, and see their own writes at once.
-
-    Source: T-D15, T-G12.
-    """
+    """Users on the same connections never see each other's tasks, and see their own writes at once."""
     people = [await Person.sign_up(http) for _ in range(2)]
     foreign, missed, sent = 0, 0, 0
 
@@ -79,10 +76,7 @@ async def test_10000_interleaved_requests_show_no_foreign_row(http: httpx.AsyncC
 
 
 async def test_100_foreign_ids_answer_like_missing_ones_on_every_verb(http: httpx.AsyncClient) -> None:
-    """Somebody else's task cannot be told from one that does not exist, not even by a header.
-
-    Source: T-D01, T-D02, T-D03, T-D04, T-D05.
-    """
+    """Somebody else's task cannot be told from one that does not exist, not even by a header."""
     ada, bob = await Person.sign_up(http), await Person.sign_up(http)
     verbs = [("GET", "", None), ("PUT", "", {"title": "x"}), ("PATCH", "", {"completed": True})]
     verbs += [("PATCH", "/toggle", None), ("DELETE", "", None), ("PUT", "", {"title": ""})]

@@ -26,7 +26,7 @@ async def alive(person: Person) -> bool:
 async def test_of_fifty_at_once_one_wins_and_the_sign_in_ends_many_times(http: httpx.AsyncClient, keys: str) -> None:
     """However many race for one refresh token, one gets a pair, and the session is over.
 
-    Source: FR-051, T-B04, T-B05.
+    Source: FR-051.
     """
     ada = await Person.sign_up(http)
     outcomes: Counter[tuple[int, ...]] = Counter()
@@ -48,7 +48,7 @@ async def test_of_fifty_at_once_one_wins_and_the_sign_in_ends_many_times(http: h
 async def test_fifty_at_once_with_one_key_get_one_pair_many_times(http: httpx.AsyncClient) -> None:
     """However many tabs share a key, all get one pair, and nobody is signed out; a thief's use still ends it.
 
-    Source: FR-051, T-B06.
+    Source: FR-051.
     """
     ada = await Person.sign_up(http)
     pairs: Counter[int] = Counter()
@@ -71,7 +71,7 @@ async def test_fifty_at_once_with_one_key_get_one_pair_many_times(http: httpx.As
 async def test_theft_is_detected_in_every_order_200_times(http: httpx.AsyncClient, order: str, keys: str) -> None:
     """A stolen token is worth nothing once both have used it, and another session is untouched.
 
-    Source: FR-051, T-B06, T-B07, T-B08.
+    Source: FR-051.
     """
     key = uuid4().hex if keys == "the victim's key" else None
     ada = await Person.sign_up(http)
@@ -95,7 +95,7 @@ async def test_theft_is_detected_in_every_order_200_times(http: httpx.AsyncClien
 
 
 async def test_nothing_survives_a_sign_out_that_races_a_refresh_200_times(http: httpx.AsyncClient) -> None:
-    """Signing out is final, though a refresh races it, with a key or without. Source: FR-051, T-B13."""
+    """Signing out is final, though a refresh races it, with a key or without. Source: FR-051."""
     ada = await Person.sign_up(http)
     survivors, won = 0, 0
     for number in range(200):
@@ -117,7 +117,7 @@ async def test_nothing_survives_a_sign_out_that_races_a_refresh_200_times(http: 
 async def test_a_user_deleted_while_refreshing_is_no_error_100_times(
     http: httpx.AsyncClient, connection: psycopg.Connection
 ) -> None:
-    """Deleting an account in the middle of its refresh is no server error. Source: T-B22."""
+    """Deleting an account in the middle of its refresh is no server error."""
     seen: Counter[int] = Counter()
     for _ in range(100):
         person = await Person.sign_up(http)
@@ -132,7 +132,7 @@ async def test_a_user_deleted_while_refreshing_is_no_error_100_times(
 async def test_with_leeway_many_at_once_get_one_successor(
     database_url: str, tmp_path_factory: pytest.TempPathFactory, two_workers: Server
 ) -> None:
-    """With a leeway all who refresh at once get the same bytes, from either worker. Source: T-B23, T-B24."""
+    """With a leeway all who refresh at once get the same bytes, from either worker."""
     folder = tmp_path_factory.mktemp("leeway")
     settings: dict[str, Any] = {"DATABASE_URL": database_url, "WORKERS": "2", "REFRESH_REUSE_LEEWAY_SECONDS": "30"}
     with serving(folder, **settings) as server:
@@ -151,7 +151,7 @@ async def test_with_leeway_many_at_once_get_one_successor(
 
 
 async def test_pruning_under_load_disturbs_nobody(http: httpx.AsyncClient, connection: psycopg.Connection) -> None:
-    """Nobody's refresh fails while expired rows are deleted. Source: T-B27."""
+    """Nobody's refresh fails while expired rows are deleted."""
     people = [await Person.sign_up(http) for _ in range(20)]
     connection.execute(
         "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "

@@ -117,10 +117,7 @@ async def test_the_session_in_which_the_password_changed_stays_in_the_list(ada: 
 
 @pytest.mark.parametrize("send", [change, delete])
 async def test_a_wrong_password_is_no_401(ada: Person, send: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A mistyped password gets a sentence and changes nothing; a client that refreshes on 401 does not send it twice.
-
-    Source: T-C34, T-H04.
-    """
+    """A mistyped password changes nothing and is no 401, after which a client would refresh and send it again."""
     caplog.set_level("INFO")
     for wrong in ("wrong password", "", "\ud800", "x" * 5000):
         content = f'{{"current_password": "{wrong}", "new_password": "{NEW}"}}'.encode("utf-8", "surrogatepass")
@@ -147,14 +144,14 @@ async def test_what_is_missing_is_named(ada: Person, body: dict[str, object]) ->
 
 @pytest.mark.parametrize("new", ["seven77", "x" * 129, "a\0bcdefgh"])
 async def test_a_new_password_is_held_to_the_rules_of_signing_up(ada: Person, new: str) -> None:
-    """A password that could not be chosen at sign-up cannot be chosen later. Source: FR-003, T-C07, T-C11."""
+    """A password that could not be chosen at sign-up cannot be chosen later. Source: FR-003."""
     answer = await change(ada, new)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "new_password")
     assert await can_sign_in(ada, PASSWORD)
 
 
 async def test_common_passwords_are_refused_where_the_operator_asks_for_it(service: Service) -> None:
-    """A new password is no common one, and not the address, where that is refused at sign-up. Source: T-C10."""
+    """A new password is no common one, and not the address, where that is refused at sign-up."""
     async with service(common_passwords="refuse") as client:
         ada = await Person.sign_up(client)
         for new in ("Password123", ada.email):
@@ -170,7 +167,7 @@ async def test_common_passwords_are_refused_where_the_operator_asks_for_it(servi
 async def test_of_several_changes_at_once_one_wins(client: httpx.AsyncClient, connection: psycopg.Connection) -> None:
     """Of eight changes at once one is made, and the others are told that their tokens are out of date.
 
-    The password is that of the one. Source: FR-054, T-B31.
+    The password is that of the one. Source: FR-054.
     """
     for _ in range(5):
         ada = await Person.sign_up(client)
@@ -187,7 +184,7 @@ async def test_a_change_in_the_moment_of_signing_out_leaves_nobody_signed_in(
 ) -> None:
     """Whoever signs out while the password is changed is signed out: the new tokens are of the same session.
 
-    Source: FR-054, T-B31.
+    Source: FR-054.
     """
     hasher = app_of(ada.client).state.auth.passwords
     hash_password = hasher.hash
@@ -217,7 +214,7 @@ async def test_a_session_that_is_over_neither_changes_nor_deletes(ada: Person, s
 
 
 async def test_a_change_is_made_though_its_session_cannot_be_listed(own_database_url: str) -> None:
-    """Whoever has changed the password gets the new tokens, whatever fails after that. Source: T-B31."""
+    """Whoever has changed the password gets the new tokens, whatever fails after that."""
     async with running(make_settings(own_database_url)) as client:
         ada = await Person.sign_up(client)
         with psycopg.connect(own_database_url, autocommit=True) as admin:
@@ -240,7 +237,7 @@ def rows_that_name(connection: psycopg.Connection, *names: str) -> list[str]:
 
 
 async def test_a_deleted_account_leaves_no_row_that_names_it(own_database_url: str, clock: FrozenClock) -> None:
-    """Whoever leaves is gone from every table, tokens and counters too, and the address is free. Source: FR-055, T-D14.
+    """Whoever leaves is gone from every table, tokens and counters too, and the address is free. Source: FR-055.
 
     The tables are asked of the catalog, so that one that is added is searched too.
     """
@@ -280,7 +277,7 @@ async def test_a_deleted_account_leaves_no_row_that_names_it(own_database_url: s
 async def test_an_account_whose_password_changes_meanwhile_is_not_deleted(
     ada: Person, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deletion with a password that is changed in that moment deletes nothing. Source: FR-055, T-B31."""
+    """A deletion with a password that is changed in that moment deletes nothing. Source: FR-055."""
     hasher = app_of(ada.client).state.auth.passwords
     verify = hasher.verify
 
@@ -304,7 +301,7 @@ async def test_guesses_of_the_current_password_are_limited_apart_from_sign_ins(
 ) -> None:
     """A stolen session cannot guess the password, and a stranger who fails to sign in does not stop its owner.
 
-    Changing and deleting have one count, of the user and not of the session; a success clears it. Source: T-C34.
+    Changing and deleting have one count, of the user and not of the session; a success clears it.
     """
     connection.execute("TRUNCATE rate_limit_counters")
     async with service(clock=clock, rate_limits="on", rate_limit_signin_account="3/15minutes") as client:
@@ -334,7 +331,7 @@ async def test_guesses_of_the_current_password_are_limited_apart_from_sign_ins(
 async def test_guesses_at_once_are_counted_before_their_hashes(
     service: Service, connection: psycopg.Connection
 ) -> None:
-    """Guessing in parallel gains nothing. Source: T-C28, T-C34."""
+    """Guessing in parallel gains nothing."""
     connection.execute("TRUNCATE rate_limit_counters")
     async with service(rate_limits="on", rate_limit_signin_account="7/minute") as client:
         ada = await Person.sign_up(client)
@@ -344,7 +341,7 @@ async def test_guesses_at_once_are_counted_before_their_hashes(
 
 @pytest.mark.parametrize("path", ["password", "me/delete", "reset"])
 async def test_both_hashes_wait_their_turn(service: Service, path: str) -> None:
-    """A flood of changes is turned away like one of sign-ins, in bounded time. Source: T-C31."""
+    """A flood of changes is turned away like one of sign-ins, in bounded time."""
     async with service(password_hash_cost=10, hash_queue_seconds=0.05) as client:
         ada = await Person.sign_up(client)
         made = app_of(client).state.auth
@@ -356,7 +353,7 @@ async def test_both_hashes_wait_their_turn(service: Service, path: str) -> None:
 
 
 async def test_what_happens_to_accounts_is_an_event(own_database_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """An operator sees changes, deletions and ended sessions in the log and the figures. Source: T-H04, FR-054."""
+    """An operator sees changes, deletions and ended sessions in the log and the figures. Source: FR-054."""
     caplog.set_level("INFO")
     async with running(make_settings(own_database_url, metrics_enabled=True)) as client:
         logging.getLogger().addHandler(caplog.handler)  # starting has taken the log over

@@ -60,7 +60,7 @@ async def test_lowering_and_raising_the_refresh_lifetime_revives_no_session(
 async def test_rotation_keeps_the_denylist_small(
     own_database_url: str, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Expired rows go with later refreshes, rows of valid tokens never, and a day is added. Source: T-B26."""
+    """Expired rows go with later refreshes, rows of valid tokens never, and a day is added."""
     monkeypatch.setattr("app.auth.lifetimes.PRUNE_EVERY", 1)
     settings = make_settings(own_database_url)
     count = "SELECT count(*) FROM token_denylist WHERE user_id = %s"

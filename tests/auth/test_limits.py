@@ -42,7 +42,7 @@ def at(client: httpx.AsyncClient, address: str) -> httpx.AsyncClient:
 async def test_an_account_is_locked_after_its_failures_and_opens_in_time(limited: Any, clock: FrozenClock) -> None:
     """A guesser gets so many tries; then the right password waits too, for exactly as long as Retry-After says.
 
-    Source: NFR-005, T-C21, T-C30.
+    Source: NFR-005.
     """
     async with limited() as client:
         ada = await Person.sign_up(client)
@@ -60,14 +60,14 @@ async def test_an_account_is_locked_after_its_failures_and_opens_in_time(limited
 
 
 async def test_unknown_emails_are_locked_alike(limited: Any) -> None:
-    """The limit does not tell which e-mail addresses have an account. Source: T-C23."""
+    """The limit does not tell which e-mail addresses have an account."""
     async with limited() as client:
         email = new_email()
         assert [(await fail(client, email)).status_code for _ in range(4)] == [401, 401, 401, 429]
 
 
 async def test_a_success_clears_the_count(limited: Any) -> None:
-    """Somebody who mistypes a password now and then is never locked out. Source: T-C21."""
+    """Somebody who mistypes a password now and then is never locked out."""
     async with limited() as client:
         ada = await Person.sign_up(client)
         for _ in range(3):
@@ -76,10 +76,7 @@ async def test_a_success_clears_the_count(limited: Any) -> None:
 
 
 async def test_an_address_is_limited_over_all_accounts_and_successes_are_free(limited: Any) -> None:
-    """One password cannot be tried on all accounts from one address, and correct sign-ins cost nothing.
-
-    Source: T-C22.
-    """
+    """One password cannot be tried on all accounts from one address, and correct sign-ins cost nothing."""
     async with limited(rate_limit_signin_address="5/minute") as client, at(client, "198.51.100.1") as attacker:
         ada = await Person.sign_up(client)
         for _ in range(9):
@@ -91,7 +88,7 @@ async def test_an_address_is_limited_over_all_accounts_and_successes_are_free(li
 
 
 async def test_a_locked_account_does_not_lock_its_office(limited: Any) -> None:
-    """Colleagues behind one address can sign in while somebody keeps trying a locked account there. Source: T-C24."""
+    """Colleagues behind one address can sign in while somebody keeps trying a locked account there."""
     async with limited(rate_limit_signin_address="6/minute") as client, at(client, "198.51.100.2") as office:
         ada, bob = await Person.sign_up(client), await Person.sign_up(client)
         for _ in range(20):
@@ -100,10 +97,7 @@ async def test_a_locked_account_does_not_lock_its_office(limited: Any) -> None:
 
 
 async def test_refused_attempts_at_once_do_not_use_up_the_address(limited: Any) -> None:
-    """An attempt that one limit refuses uses up no other limit, not even when many come at once.
-
-    Source: T-C24, T-C28.
-    """
+    """An attempt that one limit refuses uses up no other limit, not even when many come at once."""
     async with limited(rate_limit_signin_address="6/minute") as client, at(client, "198.51.100.7") as office:
         ada, bob = await Person.sign_up(client), await Person.sign_up(client)
         answers = await asyncio.gather(*(fail(office, ada.email) for _ in range(30)))
@@ -113,7 +107,7 @@ async def test_refused_attempts_at_once_do_not_use_up_the_address(limited: Any) 
 
 
 async def test_exactly_so_many_of_many_at_once_pass(limited: Any) -> None:
-    """Guessing in parallel gains nothing: an attempt is counted before its password is hashed. Source: T-C28."""
+    """Guessing in parallel gains nothing: an attempt is counted before its password is hashed."""
     async with limited(rate_limit_signin_account="7/minute") as client:
         email = new_email()
         answers = await asyncio.gather(*(fail(client, email) for _ in range(35)))
@@ -142,10 +136,7 @@ async def test_refreshes_are_limited_by_sign_in(limited: Any) -> None:
 
 
 async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(limited: Any) -> None:
-    """Nobody escapes a limit by writing X-Forwarded-For: what counts is what a trusted proxy added.
-
-    Source: T-C25, T-C26.
-    """
+    """Nobody escapes a limit by writing X-Forwarded-For: what counts is what a trusted proxy added."""
     overrides = {"rate_limit_signin_address": "2/minute"}
     async with limited(**overrides) as client, at(client, "198.51.100.4") as liar:
         headers = [{"X-Forwarded-For": f"192.0.2.{n}"} for n in range(4)]
@@ -159,7 +150,7 @@ async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(limited: Any
 
 @pytest.mark.parametrize("path", ["/api/auth/signin?x=1", "/api/auth/%73ignin"])
 async def test_another_spelling_of_the_path_is_the_same_limit(limited: Any, path: str) -> None:
-    """A query or an escaped letter in the path is no way around a limit. Source: T-C29."""
+    """A query or an escaped letter in the path is no way around a limit."""
     async with limited() as client:
         email = new_email()
         body = {"email": email, "password": "wrong"}
@@ -187,8 +178,7 @@ async def test_a_stranger_cannot_lock_out_a_device_that_has_signed_in_before(
 ) -> None:
     """Somebody who has signed in here before can do so while a stranger keeps their account locked.
 
-    The device sends a refresh token of the account, which may be used or expired, and has failures of its own. Source:
-    T-C24.
+    The device sends a refresh token of the account, which may be used or expired, and has failures of its own.
     """
     async with limited(api_contracts="path") as client:
         ada, bob = await Person.sign_up(client), await Person.sign_up(client)

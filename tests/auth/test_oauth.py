@@ -55,7 +55,7 @@ async def test_refusals_are_oauths(client: httpx.AsyncClient, form: dict[str, st
 
 
 async def test_json_is_not_a_form(client: httpx.AsyncClient) -> None:
-    """Each route reads one media type, so no form on another site can sign anybody in. Source: T-C33."""
+    """Each route reads one media type, so no form on another site can sign anybody in."""
     assert (await client.post(TOKEN, json={"grant_type": "password"})).status_code == 415
     assert (await client.post(TOKEN, files={"grant_type": "password"})).status_code == 415
     form = {"email": "a@b.co", "password": PASSWORD}

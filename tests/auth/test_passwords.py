@@ -9,10 +9,7 @@ from app.auth.passwords import MAX_INPUT_LENGTH, PasswordHasher, normalise_passw
 
 
 async def test_what_cannot_be_a_password_is_a_wrong_one() -> None:
-    """A text that cannot be a password, as it is or in its normal form, is answered like any wrong one.
-
-    Source: T-C01, T-C04.
-    """
+    """A text that cannot be a password, as it is or in its normal form, is answered like any wrong one."""
     passwords = PasswordHasher(cost=4, queue_seconds=5)
     for password in ("", "\ud800", "x" * 5000, "\ufdfa" * MAX_INPUT_LENGTH):
         assert await passwords.verify(password, passwords.dummy_hash, client="ada") == (False, None)
@@ -20,7 +17,7 @@ async def test_what_cannot_be_a_password_is_a_wrong_one() -> None:
 
 
 async def test_a_queue_that_is_full_refuses_at_once_and_one_that_is_slow_in_time() -> None:
-    """Nobody waits for a hash longer than the setting says: they are told to come again. Source: T-C31."""
+    """Nobody waits for a hash longer than the setting says: they are told to come again."""
     passwords = PasswordHasher(cost=9, queue_seconds=0.05)
     results = await asyncio.gather(
         *(passwords.hash("a password", client="ada") for _ in range(50)), return_exceptions=True
@@ -42,7 +39,7 @@ async def test_a_hash_that_nobody_knows_is_an_error_to_see() -> None:
 
 @pytest.mark.parametrize("password", ["a" * 100, "😀" * 30, "a\0b"])
 async def test_every_byte_of_a_password_is_hashed(password: str) -> None:
-    """Passwords that differ anywhere are different passwords. Source: T-C05, T-C06, T-C07."""
+    """Passwords that differ anywhere are different passwords."""
     passwords = PasswordHasher(cost=4, queue_seconds=5)
     stored = await passwords.hash(password, client="ada")
     assert (await passwords.verify(password, stored, client="ada")).correct

@@ -25,7 +25,7 @@ async def is_signed_in(person: Person) -> bool:
 async def test_a_refresh_gives_a_new_pair_of_the_same_sign_in(client: httpx.AsyncClient, ada: Person) -> None:
     """A client stays signed in by refreshing: each time a new pair of the same session.
 
-    Source: FR-009, FR-010, FR-011, T-B01, T-B18.
+    Source: FR-009, FR-010, FR-011.
     """
     answer = await ada.refresh()
     assert answer.status_code == 200
@@ -47,7 +47,7 @@ async def test_reuse_ends_the_sign_in_and_no_other(
 ) -> None:
     """A token that is used twice was stolen: every token of its session is invalid from then on, other sessions go on.
 
-    The denial is committed although the response is an error. Source: T-B02, T-B09, T-B12.
+    The denial is committed although the response is an error.
     """
     other = await ada.sign_in()
     first = ada.refresh_token
@@ -68,7 +68,7 @@ async def test_reuse_ends_the_sign_in_and_no_other(
 
 
 async def test_any_ancestor_presented_again_is_reuse(client: httpx.AsyncClient, ada: Person) -> None:
-    """However long ago a token was used, using it again ends the session. Source: T-B03."""
+    """However long ago a token was used, using it again ends the session."""
     tokens = [ada.refresh_token]
     for _ in range(3):
         tokens.append(ada.keep(await ada.refresh()).refresh_token)
@@ -79,7 +79,7 @@ async def test_any_ancestor_presented_again_is_reuse(client: httpx.AsyncClient, 
 async def test_of_many_at_once_one_wins_and_the_sign_in_is_over(
     client: httpx.AsyncClient, ada: Person, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A token that many refresh at once makes one new pair, and one event in the log. Source: T-B04, T-B05, T-H05."""
+    """A token that many refresh at once makes one new pair, and one event in the log."""
     answers = await asyncio.gather(*(ada.refresh() for _ in range(10)))
     assert sorted(a.status_code for a in answers) == [200] + [401] * 9
     winner = next(a for a in answers if a.status_code == 200)
@@ -88,10 +88,7 @@ async def test_of_many_at_once_one_wins_and_the_sign_in_is_over(
 
 
 async def test_within_the_leeway_the_same_successor_is_given_again(service: Service, clock: FrozenClock) -> None:
-    """With a leeway, tabs that refresh at once get the same pair, as long as nobody has used it.
-
-    Source: T-B23, T-B24.
-    """
+    """With a leeway, tabs that refresh at once get the same pair, as long as nobody has used it."""
     async with service(clock=clock, refresh_reuse_leeway_seconds=10) as client:
         ada = await Person.sign_up(client)
         clock.advance(seconds=1)
@@ -110,7 +107,7 @@ async def test_within_the_leeway_the_same_successor_is_given_again(service: Serv
 
 
 async def test_after_the_leeway_it_is_reuse(service: Service, clock: FrozenClock) -> None:
-    """The leeway ends when the setting says: then using a token again ends the session. Source: T-B23."""
+    """The leeway ends when the setting says: then using a token again ends the session."""
     async with service(clock=clock, refresh_reuse_leeway_seconds=10) as client:
         ada = await Person.sign_up(client)
         successor = await ada.refresh()
@@ -120,7 +117,7 @@ async def test_after_the_leeway_it_is_reuse(service: Service, clock: FrozenClock
 
 
 async def test_the_leeway_does_not_revive_what_was_signed_out(service: Service, clock: FrozenClock) -> None:
-    """Signing out is final, also within the leeway. Source: T-B11."""
+    """Signing out is final, also within the leeway."""
     async with service(clock=clock, refresh_reuse_leeway_seconds=60) as client:
         ada = await Person.sign_up(client)
         successor = (await ada.refresh()).json()["refresh_token"]
@@ -132,10 +129,7 @@ async def test_the_leeway_does_not_revive_what_was_signed_out(service: Service, 
 async def test_an_expired_token_is_refused_without_consequence(
     clocked: httpx.AsyncClient, clock: FrozenClock, connection: psycopg.Connection
 ) -> None:
-    """Whoever comes back after a week signs in again: an expired token is no sign of theft, and writes no row.
-
-    Source: T-B20.
-    """
+    """Whoever comes back after a week signs in again: an expired token is no sign of theft, and writes no row."""
     ada = await Person.sign_up(clocked)
     issued_at = jwt.get_unverified_claims(ada.refresh_token)["iat"]
     clock.moment = clock.moment.fromtimestamp(issued_at + 7 * 86400, clock.moment.tzinfo)
@@ -157,7 +151,7 @@ async def test_an_expired_token_is_refused_without_consequence(
 async def test_a_user_who_is_gone_keeps_no_token(
     client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection, change: str
 ) -> None:
-    """A deleted or deactivated account is shut at once, whatever tokens it has left. Source: T-B21, T-D12."""
+    """A deleted or deactivated account is shut at once, whatever tokens it has left."""
     connection.execute(change, [ada.user["id"]])
     assert (await ada.refresh()).status_code == 401
     assert not await is_signed_in(ada)
@@ -167,7 +161,7 @@ async def test_a_user_who_is_gone_keeps_no_token(
 async def test_an_access_token_does_not_refresh_and_a_refresh_token_does_not_open(
     client: httpx.AsyncClient, ada: Person
 ) -> None:
-    """Neither token does the other's work, and mixing them up ends no session. Source: T-A13, T-A14."""
+    """Neither token does the other's work, and mixing them up ends no session."""
     assert (await ada.refresh(ada.access_token)).status_code == 401
     answer = await client.get("/api/tasks", headers={"Authorization": f"Bearer {ada.refresh_token}"})
     assert answer.status_code == 401
@@ -179,13 +173,13 @@ async def test_an_access_token_does_not_refresh_and_a_refresh_token_does_not_ope
     "body", ["{}", '{"refresh_token":null}', '{"refresh_token":1}', '{"refresh_token":["a"]}', "[]"]
 )
 async def test_a_body_without_a_token_is_422(client: httpx.AsyncClient, body: str) -> None:
-    """A client that forgets the token is told so. Source: T-B29."""
+    """A client that forgets the token is told so."""
     assert (await client.post("/api/auth/refresh", content=body)).status_code == 422
 
 
 @pytest.mark.parametrize("token", ["", "x", r"\u0000", r"\ud800", "a.b.c", "x" * 60_000])
 async def test_a_string_that_is_no_token_is_401(client: httpx.AsyncClient, token: str) -> None:
-    """Any text in the place of a token is the client's error, never the server's. Source: T-A31, T-B29."""
+    """Any text in the place of a token is the client's error, never the server's."""
     answer = await client.post("/api/auth/refresh", content=f'{{"refresh_token":"{token}"}}')
     assert answer.status_code in (401, 422)
     assert answer.status_code == 401 or token == r"\ud800"
@@ -200,7 +194,7 @@ def each_prunes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("each_prunes")
 async def test_rotations_delete_a_few_expired_rows(own_database_url: str) -> None:
-    """A user's expired rows go by themselves, a few with a refresh of that user. Source: T-B26."""
+    """A user's expired rows go by themselves, a few with a refresh of that user."""
     count = "SELECT count(*) FROM token_denylist WHERE expires_at <= now() AND user_id = %s"
     with psycopg.connect(own_database_url, autocommit=True) as connection:
         async with running(make_settings(own_database_url)) as client:
@@ -232,7 +226,7 @@ async def test_a_rotation_is_answered_though_pruning_fails(ada: Person, monkeypa
 
 
 async def test_one_rotation_in_eight_prunes(own_database_url: str) -> None:
-    """Expired rows are looked for in one refresh of eight, so that seven cost nothing. Source: T-B26."""
+    """Expired rows are looked for in one refresh of eight, so that seven cost nothing."""
     count = "SELECT count(*) FROM token_denylist WHERE expires_at <= now()"
     with psycopg.connect(own_database_url, autocommit=True) as connection:
         async with running(make_settings(own_database_url)) as client:
@@ -251,7 +245,7 @@ async def test_one_rotation_in_eight_prunes(own_database_url: str) -> None:
 
 
 async def test_no_token_is_stored(client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection) -> None:
-    """Whoever reads the database finds no token in it. Source: T-B28."""
+    """Whoever reads the database finds no token in it."""
     token = ada.refresh_token
     await ada.refresh()
     rows = connection.execute("SELECT d::text FROM token_denylist d WHERE user_id = %s", [ada.user["id"]]).fetchall()
@@ -260,7 +254,7 @@ async def test_no_token_is_stored(client: httpx.AsyncClient, ada: Person, connec
 
 
 async def test_a_changed_secret_signs_nobody_out(service: Service) -> None:
-    """An operator can change the secret without signing anybody out. Source: T-H13."""
+    """An operator can change the secret without signing anybody out."""
     new = "another-secret-with-many-different-characters-0123456789"
     async with service() as client:
         ada = await Person.sign_up(client)

@@ -25,7 +25,7 @@ async def is_signed_in(person: Person) -> bool:
 
 
 async def test_a_lost_answer_can_be_asked_for_days_later(clocked: httpx.AsyncClient, clock: FrozenClock) -> None:
-    """A phone whose answer was lost gets the same pair when it comes back. Source: FR-051, T-B24."""
+    """A phone whose answer was lost gets the same pair when it comes back. Source: FR-051."""
     ada = await Person.sign_up(clocked)
     lost = await ada.refresh(key=KEY)
     for minutes, left in ((0, 900), (14, 60), (2, 0), (6 * 24 * 60, 0)):
@@ -61,7 +61,7 @@ async def test_a_late_duplicate_is_refused_and_ends_nothing(ada: Person, connect
     ("used_with", "presented_with"), [(KEY, None), (KEY, OTHER), (KEY, KEY.swapcase()), (None, KEY), (None, None)]
 )
 async def test_without_the_key_it_is_reuse(ada: Person, used_with: str | None, presented_with: str | None) -> None:
-    """A thief without the key ends the session, whoever comes first. Source: FR-051, T-B06, T-B07."""
+    """A thief without the key ends the session, whoever comes first. Source: FR-051."""
     successor = await ada.refresh(key=used_with)
     assert (await ada.refresh(key=presented_with)).status_code == 401
     assert not await is_signed_in(ada)
@@ -72,7 +72,7 @@ async def test_without_the_key_it_is_reuse(ada: Person, used_with: str | None, p
 async def test_who_refreshed_a_moment_later_by_the_clock_is_no_exception(
     clocked: httpx.AsyncClient, clock: FrozenClock
 ) -> None:
-    """A thief whose request is a moment ahead of the owner's, by clocks that differ, is found too. Source: T-B08."""
+    """A thief whose request is a moment ahead of the owner's, by clocks that differ, is found too."""
     ada = await Person.sign_up(clocked)
     successor = await ada.refresh()
     clock.advance(seconds=-1)
@@ -81,7 +81,7 @@ async def test_who_refreshed_a_moment_later_by_the_clock_is_no_exception(
 
 
 async def test_with_a_leeway_the_key_is_not_needed_for_it(service: Service, clock: FrozenClock) -> None:
-    """A leeway holds for whoever comes with another key or none, and no longer than before. Source: T-B23."""
+    """A leeway holds for whoever comes with another key or none, and no longer than before."""
     async with service(clock=clock, refresh_reuse_leeway_seconds=10) as client:
         ada = await Person.sign_up(client)
         first = await ada.refresh(key=KEY)
@@ -93,7 +93,7 @@ async def test_with_a_leeway_the_key_is_not_needed_for_it(service: Service, cloc
 
 
 async def test_the_key_revives_nothing(clocked: httpx.AsyncClient, clock: FrozenClock) -> None:
-    """Signing out is final and a token's life is a week, also for who has the key. Source: FR-012, T-B11, T-B20."""
+    """Signing out is final and a token's life is a week, also for who has the key. Source: FR-012."""
     ada = await Person.sign_up(clocked)
     left = await ada.sign_in()
     await ada.refresh(key=KEY)
@@ -145,7 +145,7 @@ async def test_the_oauth_endpoint_takes_the_key(client: httpx.AsyncClient, ada: 
 
 
 async def test_the_key_is_not_stored(ada: Person, connection: psycopg.Connection) -> None:
-    """Whoever reads the database cannot ask for anybody's tokens. Source: T-B28."""
+    """Whoever reads the database cannot ask for anybody's tokens."""
     await ada.refresh(key=KEY)
     query = "SELECT * FROM token_denylist WHERE user_id = %s"
     row: Any = connection.execute(query, [ada.user["id"]]).fetchone()

@@ -103,7 +103,7 @@ async def sign_out_everywhere(ada: Person) -> None:
 
 @pytest.mark.parametrize("what", [change_password, use_another_link, sign_out_everywhere])
 async def test_a_link_dies_with_whatever_ends_every_session(ada: Person, what: Any) -> None:
-    """An older link is no way back in for whoever has it. Source: T-C35."""
+    """An older link is no way back in for whoever has it."""
     token = token_for(ada)
     await what(ada)
     assert (await reset(ada.client, token)).status_code == 401
@@ -111,7 +111,7 @@ async def test_a_link_dies_with_whatever_ends_every_session(ada: Person, what: A
 
 
 async def test_a_link_dies_with_the_account(ada: Person, bob: Person, connection: psycopg.Connection) -> None:
-    """A closed account cannot be opened by a link, nor a deleted one. Source: T-C35."""
+    """A closed account cannot be opened by a link, nor a deleted one."""
     tokens = [token_for(ada), token_for(bob)]
     connection.execute("UPDATE users SET is_active = false WHERE id = %s", [ada.user["id"]])
     connection.execute("DELETE FROM users WHERE id = %s", [bob.user["id"]])
@@ -122,7 +122,7 @@ async def test_a_link_dies_with_the_account(ada: Person, bob: Person, connection
 
 
 async def test_a_link_is_good_for_an_hour(clocked: httpx.AsyncClient, clock: FrozenClock) -> None:
-    """A link that lies around is soon worthless. Source: T-C35."""
+    """A link that lies around is soon worthless."""
     clock.moment = clock.moment.replace(microsecond=0)
     ada = await Person.sign_up(clocked)
     token = token_for(ada)
@@ -138,7 +138,7 @@ async def test_a_link_is_good_for_an_hour(clocked: httpx.AsyncClient, clock: Fro
 async def test_a_link_is_good_for_nothing_else(client: httpx.AsyncClient, ada: Person) -> None:
     """Neither this service nor another one with its secret takes a link's token for one that signs in.
 
-    Libraries that are told of no audience refuse it by that. Source: T-C35.
+    Libraries that are told of no audience refuse it by that.
     """
     token = token_for(ada)
     as_bearer = Person(client, ada.email, access_token=token, refresh_token=token)
@@ -160,7 +160,7 @@ def signed(claims: dict[str, Any], header: dict[str, Any]) -> str:
 
 
 async def test_nothing_else_resets_a_password(ada: Person) -> None:
-    """Only the token of a link sets a password: no other token, nor one that was changed. Source: T-C35."""
+    """Only the token of a link sets a password: no other token, nor one that was changed."""
     token = token_for(ada)
     claims, header = jwt.get_unverified_claims(token), jwt.get_unverified_header(token)
     stranger = TokenCodec("another secret of 32 characters!", None, access_seconds=900, refresh_seconds=900)
@@ -188,7 +188,7 @@ async def test_nothing_else_resets_a_password(ada: Person) -> None:
 async def test_a_hash_is_made_for_every_genuine_token(
     service: Service, monkeypatch: pytest.MonkeyPatch, connection: psycopg.Connection
 ) -> None:
-    """The time of an answer tells nothing of the account, and a forged token costs no hash. Source: T-C35."""
+    """The time of an answer tells nothing of the account, and a forged token costs no hash."""
     async with service(common_passwords="refuse") as client:
         ada, gone = await Person.sign_up(client), await Person.sign_up(client)
         tokens = {"used": token_for(ada, 3), "of nobody": token_for(gone), "forged": "a.b.c", "good": token_for(ada)}
@@ -210,7 +210,7 @@ async def test_a_hash_is_made_for_every_genuine_token(
 async def test_a_reset_password_is_held_to_the_rules_of_signing_up(service: Service) -> None:
     """A password that is too short, or common where that is refused, is not set, and the link stays good.
 
-    Source: FR-003, T-C10.
+    Source: FR-003.
     """
     async with service(common_passwords="refuse") as client:
         ada = await Person.sign_up(client)
@@ -233,7 +233,7 @@ async def test_uses_of_one_users_links_are_limited(
 ) -> None:
     """An old link cannot be used to keep the machine hashing, and stops neither a change nor other users' links.
 
-    A success clears the count. Source: NFR-005, T-C34.
+    A success clears the count. Source: NFR-005.
     """
     connection.execute("TRUNCATE rate_limit_counters")
     async with service(clock=clock, rate_limits="on", rate_limit_signin_account="3/15minutes") as client:
@@ -251,7 +251,7 @@ async def test_uses_of_one_users_links_are_limited(
 
 
 async def test_of_two_uses_at_once_one_wins(ada: Person) -> None:
-    """A link that is used twice in one moment sets one password. Source: T-C35, T-B31."""
+    """A link that is used twice in one moment sets one password."""
     token = token_for(ada)
     answers = await asyncio.gather(*(reset(ada.client, token, f"{NEW} {n}") for n in range(8)))
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * 7
@@ -262,7 +262,7 @@ async def test_of_two_uses_at_once_one_wins(ada: Person) -> None:
 async def test_a_reset_is_an_event_and_is_done_whatever_fails_then(
     ada: Person, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An operator sees a reset in the log, and whoever has used a link is told so. Source: T-H04, FR-056."""
+    """An operator sees a reset in the log, and whoever has used a link is told so. Source: FR-056."""
     caplog.set_level("INFO")
 
     async def fail(*_: object) -> None:
@@ -276,7 +276,7 @@ async def test_a_reset_is_an_event_and_is_done_whatever_fails_then(
 
 
 async def test_a_secret_that_was_changed_still_reads_a_link(ada: Person, service: Service) -> None:
-    """Changing the secret with the previous one kept does not spoil a link that is on its way. Source: T-H13."""
+    """Changing the secret with the previous one kept does not spoil a link that is on its way."""
     token = token_for(ada)
     async with service(better_auth_secret="x1" + SECRET[2:], better_auth_secret_previous=SECRET) as client:
         assert (await reset(client, token)).status_code == 200

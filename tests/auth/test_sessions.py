@@ -175,7 +175,7 @@ async def test_ending_the_session_that_asks_is_signing_out(ada: Person) -> None:
 
 
 async def test_nobody_ends_or_finds_a_session_that_is_not_theirs(ada: Person, bob: Person) -> None:
-    """Somebody else's session, an ended one, one that never was and no id at all are answered alike. Source: T-B30."""
+    """Somebody else's session, an ended one, one that never was and no id at all are answered alike."""
     ended = await ada.sign_in()
     assert (await end(ada, sid(ended))).status_code == 204
     same = {"X-Request-ID": "one"}

@@ -32,10 +32,7 @@ async def test_whoever_cannot_sign_in_gets_one_answer(
     connection: psycopg.Connection,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """No byte and no header of the answer tells whether an account exists or is deactivated, and each is a failure.
-
-    Source: T-C01, T-H04.
-    """
+    """No byte and no header of the answer tells whether an account exists or is deactivated, and each is a failure."""
     caplog.set_level("INFO")
     connection.execute("UPDATE users SET is_active = false WHERE id = %s", [bob.user["id"]])
     same = {"X-Request-ID": "one"}
@@ -54,7 +51,7 @@ async def test_whoever_cannot_sign_in_gets_one_answer(
     "password", [r"a\u0000b", r"\ud800", "", "x" * 129, "x" * 5000, "😀" * 5000, "x" * 60_000, "\u0316\u0301" * 15_000]
 )
 async def test_any_string_is_a_password_and_at_worst_a_wrong_one(client: httpx.AsyncClient, password: str) -> None:
-    """A typed password is right or wrong, never invalid, and so for unknown e-mail addresses. Source: T-C04."""
+    """A typed password is right or wrong, never invalid, and so for unknown e-mail addresses."""
     person = await Person.sign_up(client)
     for email in (person.email, new_email()):
         answer = await client.post("/api/auth/signin", content=f'{{"email":"{email}","password":"{password}"}}')
@@ -73,7 +70,7 @@ async def test_what_is_no_sign_in_at_all_is_422(client: httpx.AsyncClient, body:
 async def test_old_hashes_are_accepted_and_made_anew(
     service: Service, connection: psycopg.Connection, old: str
 ) -> None:
-    """Accounts with a plain bcrypt hash or a lower cost sign in, and get a hash of today's cost. Source: T-C32."""
+    """Accounts with a plain bcrypt hash or a lower cost sign in, and get a hash of today's cost."""
     async with service(password_hash_cost=5) as client:
         person = await Person.sign_up(client)
         scheme = bcrypt if old == "plain" else bcrypt_sha256
@@ -91,10 +88,7 @@ async def test_old_hashes_are_accepted_and_made_anew(
 
 
 async def test_the_decoys_password_opens_nothing(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    """The hash that is verified for unknown e-mail addresses opens nothing, not even to its own password.
-
-    Source: T-C01, T-H04.
-    """
+    """The hash that is verified for unknown e-mail addresses opens nothing, not even to its own password."""
     async with service() as client:
         logging.getLogger().addHandler(caplog.handler)  # starting has taken the log over
         passwords = app_of(client).state.auth.passwords
@@ -104,7 +98,7 @@ async def test_the_decoys_password_opens_nothing(service: Service, caplog: pytes
 
 
 async def test_sign_ins_beyond_the_queue_are_told_to_come_again(service: Service) -> None:
-    """In a flood of sign-ins some are told to come again, and the others succeed. Source: SC-006, T-C31."""
+    """In a flood of sign-ins some are told to come again, and the others succeed. Source: SC-006."""
     async with service(password_hash_cost=10, hash_queue_seconds=0.2) as client:
         person = await Person.sign_up(client)
         answers = await asyncio.gather(*(sign_in(client, person.email) for _ in range(60)))
@@ -115,7 +109,7 @@ async def test_sign_ins_beyond_the_queue_are_told_to_come_again(service: Service
 
 
 async def test_hashing_leaves_the_other_requests_alone(service: Service) -> None:
-    """Other requests are answered while passwords are hashed. Source: T-G31."""
+    """Other requests are answered while passwords are hashed."""
     async with service(password_hash_cost=11) as client:
         person = await Person.sign_up(client)
         hashing = asyncio.gather(*(sign_in(client, person.email) for _ in range(8)))
@@ -130,7 +124,7 @@ async def test_hashing_leaves_the_other_requests_alone(service: Service) -> None
 
 @pytest.mark.parametrize("path", ["signup", "signin", "refresh", "signout", "token"])
 async def test_nothing_of_these_routes_is_ever_cached(client: httpx.AsyncClient, path: str) -> None:
-    """No cache on the way keeps a token, nor an error about one. Source: T-F08."""
+    """No cache on the way keeps a token, nor an error about one."""
     for content in ("{}", "{", ""):
         answer = await client.post(f"/api/auth/{path}", content=content)
         assert answer.status_code >= 400
@@ -146,7 +140,7 @@ async def test_me_shows_the_account_of_the_token(client: httpx.AsyncClient, ada:
 async def test_events_are_logged_without_secrets(
     client: httpx.AsyncClient, ada: Person, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An operator reads in the log that somebody signed in or failed to, and never a secret. Source: T-H01, T-H04."""
+    """An operator reads in the log that somebody signed in or failed to, and never a secret."""
     caplog.set_level("DEBUG")
     await sign_in(client, ada.email, "c4nary password")
     again = await ada.sign_in()
@@ -160,7 +154,7 @@ async def test_events_are_logged_without_secrets(
 async def test_a_rehash_that_fails_does_not_fail_the_sign_in(
     client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """People whose hash is old sign in all the same where accounts cannot be written. Source: T-C32."""
+    """People whose hash is old sign in all the same where accounts cannot be written."""
     older = bcrypt.using(rounds=4, ident="2b").hash(PASSWORD)
     connection.execute("UPDATE users SET password_hash = %s WHERE id = %s", [older, ada.user["id"]])
     with psycopg.connect(connection.info.dsn, password=connection.info.password) as other:

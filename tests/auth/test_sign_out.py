@@ -16,7 +16,7 @@ async def sign_out(client: httpx.AsyncClient, person: Person | None = None, **bo
 async def test_signing_out_ends_this_sign_in_at_once_and_no_other(client: httpx.AsyncClient, ada: Person) -> None:
     """Signing out ends all tokens of this session at once, and no other session.
 
-    Source: FR-012, T-B11, T-B12, T-B16.
+    Source: FR-012.
     """
     other = await ada.sign_in()
     answer = await sign_out(client, ada)
@@ -41,13 +41,13 @@ async def test_signing_out_needs_no_body(client: httpx.AsyncClient, ada: Person)
 
 
 async def test_signing_out_twice_is_no_error(client: httpx.AsyncClient, ada: Person) -> None:
-    """A sign-out may be sent again when its answer was lost. Source: T-B14."""
+    """A sign-out may be sent again when its answer was lost."""
     for _ in range(3):
         assert (await sign_out(client, ada, refresh_token=ada.refresh_token)).status_code == 200
 
 
 async def test_expired_tokens_still_sign_out(clocked: httpx.AsyncClient, clock: FrozenClock) -> None:
-    """Whoever comes back after the access token has expired can still sign out with it. Source: T-B14."""
+    """Whoever comes back after the access token has expired can still sign out with it."""
     ada = await Person.sign_up(clocked)
     clock.advance(minutes=16)
     assert (await ada.get("/api/auth/me")).status_code == 401
@@ -60,7 +60,7 @@ async def test_everywhere_ends_every_sign_in_even_of_the_same_second(
 ) -> None:
     """After a theft one request ends all sessions, and only those that were active then.
 
-    The clock stands still here, so that a comparison of times could not do it. Source: T-B17.
+    The clock stands still here, so that a comparison of times could not do it.
     """
     ada = await Person.sign_up(clocked)
     other = await ada.sign_in()
@@ -76,10 +76,7 @@ async def test_everywhere_ends_every_sign_in_even_of_the_same_second(
 
 
 async def test_somebody_elses_refresh_token_is_ignored(client: httpx.AsyncClient, ada: Person, bob: Person) -> None:
-    """Nobody ends another user's session by sending that user's refresh token with their own access token.
-
-    Source: T-B15.
-    """
+    """Nobody ends another user's session by sending that user's refresh token with their own access token."""
     assert (await sign_out(client, ada, refresh_token=bob.refresh_token)).status_code == 200
     assert (await ada.get("/api/tasks")).status_code == 401
     assert (await bob.get("/api/tasks")).status_code == 200
@@ -113,7 +110,7 @@ async def test_without_a_genuine_token_there_is_nothing_to_end(
 
 @pytest.mark.parametrize("body", ['{"everywhere":"yes"}', '{"everywhere":1}', '{"refresh_token":5}'])
 async def test_a_wrong_body_is_422_and_ends_nothing(client: httpx.AsyncClient, ada: Person, body: str) -> None:
-    """A sign-out with a mistake in its body is told so, and ends nothing. Source: T-E15."""
+    """A sign-out with a mistake in its body is told so, and ends nothing."""
     assert (await client.post("/api/auth/signout", headers=ada.bearer, content=body)).status_code == 422
     assert (await ada.get("/api/tasks")).status_code == 200
 
@@ -140,7 +137,7 @@ async def test_whoever_signed_out_hears_that_and_nothing_else(
 ) -> None:
     """After signing out every request is 401, whatever else is wrong with it, and does nothing.
 
-    One statement checks the session and does the work, yet 401 comes before 400, 404 and 422. Source: T-B12.
+    One statement checks the session and does the work, yet 401 comes before 400, 404 and 422.
     """
     other, task = await ada.sign_in(), await ada.add_task()
     await sign_out(client, ada)
@@ -151,10 +148,7 @@ async def test_whoever_signed_out_hears_that_and_nothing_else(
 
 
 async def test_everywhere_works_from_a_session_that_has_ended(client: httpx.AsyncClient, ada: Person) -> None:
-    """Whoever is told that a token was reused can sign out everywhere, by the session that the reuse has ended.
-
-    Source: T-B17.
-    """
+    """Whoever is told that a token was reused can sign out everywhere, by the session that the reuse has ended."""
     other = await ada.sign_in()
     first = ada.refresh_token
     await ada.refresh()

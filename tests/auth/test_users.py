@@ -139,7 +139,7 @@ async def test_every_account_is_listed_once_in_order(
 async def test_a_listed_name_is_one_line_that_reads_from_left_to_right(
     own_client: httpx.AsyncClient, run: Run, own_database_url: str
 ) -> None:
-    """A name that a stranger chose cannot act on an operator's terminal. Source: FR-050, T-H02."""
+    """A name that a stranger chose cannot act on an operator's terminal. Source: FR-050."""
     ada = await Person.sign_up(own_client, name="Ada")
     with psycopg.connect(make_conninfo(own_database_url), autocommit=True) as connection:
         connection.execute("UPDATE users SET name = %s", ("Adá\u202e\n2026-01-01  active\x1b[2J\x9b1m\u2028",))
@@ -151,7 +151,7 @@ async def test_a_listed_name_is_one_line_that_reads_from_left_to_right(
 async def test_an_operator_sees_somebodys_sessions(own_client: httpx.AsyncClient, run: Run) -> None:
     """Whoever is asked which devices are signed in can tell; a device's name cannot act on the terminal.
 
-    Source: FR-050, FR-052, T-H02.
+    Source: FR-050, FR-052.
     """
     ada = await Person.sign_up(own_client, device="laptop\x1b[2J\nforged")
     await Person.sign_up(own_client, device="of somebody else")

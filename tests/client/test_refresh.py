@@ -74,7 +74,7 @@ def receive_message(link: socket.socket) -> bytes:
 
 @pytest.mark.slow
 def test_an_answer_lost_at_any_byte_signs_nobody_out(store: TokenStore, client: TasksClient) -> None:
-    """Wherever the connection breaks, the next try goes on with the same session. Source: FR-051, T-B24."""
+    """Wherever the connection breaks, the next try goes on with the same session. Source: FR-051."""
     lost = 0
     for after_bytes in range(0, 1800, 9):
         before = expire(store)
@@ -255,7 +255,7 @@ def test_a_pair_stored_without_a_key_goes_on_with_one(store: TokenStore, client:
 def test_a_thief_without_the_key_ends_the_session(store: TokenStore, client: TasksClient) -> None:
     """Whoever steals a refresh token from a log or a proxy is found out, whoever comes first, 500 times of 500.
 
-    Source: FR-051, T-B06, T-B07, T-B08.
+    Source: FR-051.
     """
     email = stored(store).email
     ended = 0

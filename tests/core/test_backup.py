@@ -275,7 +275,7 @@ def wrapped_programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: s
 def test_no_secret_is_among_the_arguments_of_a_program(
     own_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other users of the machine, who can read every program's arguments, find no secret there. Source: T-H01."""
+    """Other users of the machine, who can read every program's arguments, find no secret there."""
     more = {"password": "s3cret-p", "sslpassword": "s3cret-k"}
     dsn = parse_database_url(own_database_url)
     dsn = dsn._replace(conninfo=make_conninfo(dsn.conninfo, **more))

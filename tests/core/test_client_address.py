@@ -52,7 +52,7 @@ def test_the_nearest_untrusted_hop_is_the_client(
 ) -> None:
     """Limits count the client that the nearest trusted proxy saw, and never what a client wrote.
 
-    Port 0 is what a bare uvicorn leaves when it has believed the header. Source: T-C25, T-C26, T-C27.
+    Port 0 is what a bare uvicorn leaves when it has believed the header.
     """
     assert address(peer, forwarded, *trusted) == expected
 

@@ -93,7 +93,7 @@ def test_a_bad_value_stops_the_start_with_its_name_and_not_its_value(
 ) -> None:
     """An operator reads which setting is wrong, and its value, which may be a secret, is not printed.
 
-    Source: NFR-003, SC-014, T-H06, T-H07, T-H08.
+    Source: NFR-003, SC-014.
     """
     with pytest.raises(SettingsError) as stopped:
         load(monkeypatch, **{name: value})
@@ -104,7 +104,7 @@ def test_a_bad_value_stops_the_start_with_its_name_and_not_its_value(
 
 
 def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An operator reads all mistakes at once, production's own rules included. Source: T-H07."""
+    """An operator reads all mistakes at once, production's own rules included."""
     bad = {
         "ENVIRONMENT": "production",
         "BETTER_AUTH_SECRET": "changeme-changeme-changeme-changeme",
@@ -122,7 +122,7 @@ def test_every_mistake_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_weak_secret_is_refused_in_production_and_warned_of_elsewhere(
     monkeypatch: pytest.MonkeyPatch, secret: str
 ) -> None:
-    """Production does not start with a secret that can be guessed; elsewhere there is a warning. Source: T-H06."""
+    """Production does not start with a secret that can be guessed; elsewhere there is a warning."""
     assert "BETTER_AUTH_SECRET" in load(monkeypatch, BETTER_AUTH_SECRET=secret).warnings()[0]
     with pytest.raises(SettingsError):
         load(monkeypatch, ENVIRONMENT="production", BETTER_AUTH_SECRET=secret, FRONTEND_URL="https://app.example")
@@ -150,7 +150,7 @@ def test_origins_lifetimes_limits_and_proxies_are_read(monkeypatch: pytest.Monke
 
 
 def test_secrets_do_not_show_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings that are printed or logged show no secret. Source: T-H08."""
+    """Settings that are printed or logged show no secret."""
     settings = load(monkeypatch)
     for text in (repr(settings), str(settings), settings.model_dump_json()):
         assert SECRET not in text

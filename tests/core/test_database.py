@@ -24,7 +24,7 @@ async def own(own_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_connections_that_died_in_the_pool_fail_no_request(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """Nobody notices that PostgreSQL restarted between two requests, not even by a write. Source: T-G05."""
+    """Nobody notices that PostgreSQL restarted between two requests, not even by a write."""
     ada = await Person.sign_up(own)
     for attempt in range(3):
         with psycopg.connect(own_database_url, autocommit=True) as admin:
@@ -37,7 +37,7 @@ async def test_connections_that_died_in_the_pool_fail_no_request(own: httpx.Asyn
 
 
 async def test_a_request_that_finds_no_connection_is_503_in_time(own: httpx.AsyncClient) -> None:
-    """Nobody waits long when all connections are taken, and what needs none is served. Source: T-A37, T-F04, T-G06."""
+    """Nobody waits long when all connections are taken, and what needs none is served."""
     ada = await Person.sign_up(own)
     pool = app_of(own).state.database.pool
     taken = [await pool.getconn() for _ in range(2)]
@@ -59,7 +59,7 @@ async def test_a_request_that_finds_no_connection_is_503_in_time(own: httpx.Asyn
 
 
 async def test_a_locked_row_is_waited_for_in_bounds(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """Nobody waits long for a task that is locked elsewhere, and all is as before afterwards. Source: T-G08."""
+    """Nobody waits long for a task that is locked elsewhere, and all is as before afterwards."""
     ada = await Person.sign_up(own)
     task = await ada.add_task()
     with psycopg.connect(own_database_url) as other:
@@ -73,7 +73,7 @@ async def test_a_locked_row_is_waited_for_in_bounds(own: httpx.AsyncClient, own_
 
 
 async def test_a_denylist_that_cannot_be_read_refuses_everybody(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """Nobody gets in while it cannot be known whether they signed out: it fails closed. Source: T-G26."""
+    """Nobody gets in while it cannot be known whether they signed out: it fails closed."""
     ada = await Person.sign_up(own)
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         admin.execute("ALTER TABLE token_denylist RENAME TO elsewhere")
@@ -84,7 +84,7 @@ async def test_a_denylist_that_cannot_be_read_refuses_everybody(own: httpx.Async
 
 
 async def test_a_database_that_only_reads_still_reads(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """People can read their tasks while the database cannot be written. Source: T-G24."""
+    """People can read their tasks while the database cannot be written."""
     ada = await Person.sign_up(own)
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         name = admin.info.dbname
@@ -98,7 +98,7 @@ async def test_a_database_that_only_reads_still_reads(own: httpx.AsyncClient, ow
 
 
 async def test_a_deadlock_is_tried_again(own: httpx.AsyncClient, own_database_url: str) -> None:
-    """Nobody notices a deadlock: the statement was rolled back as a whole, so nothing is done twice. Source: T-G23."""
+    """Nobody notices a deadlock: the statement was rolled back as a whole, so nothing is done twice."""
     ada = await Person.sign_up(own)
     task = await ada.add_task()
     with psycopg.connect(own_database_url, autocommit=True) as admin:
@@ -115,7 +115,7 @@ async def test_a_deadlock_is_tried_again(own: httpx.AsyncClient, own_database_ur
 
 
 async def test_a_statement_that_never_ends_is_cut(own_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for ever behind a pooler, where there is no statement_timeout: the socket is shut. Source: T-G09."""
+    """Nobody waits for ever behind a pooler, where there is no statement_timeout: the socket is shut."""
     monkeypatch.setattr("app.core.database.pool.ABORT_SECONDS", 0.5)
     settings = make_settings(own_database_url, database_pooler="transaction", database_pool_min=1)
     async with running(settings) as client:
@@ -129,10 +129,7 @@ async def test_a_statement_that_never_ends_is_cut(own_database_url: str, monkeyp
 
 
 async def test_the_service_starts_before_its_database_and_is_ready_when_that_is(folder: Path) -> None:
-    """An operator may start service and database in any order, and restart the database alone.
-
-    Source: T-G01, T-G02, T-G03.
-    """
+    """An operator may start service and database in any order, and restart the database alone."""
     postgres = EmbeddedPostgres(folder / "postgres", durable=False, echo=lambda text: None)
     settings = make_settings(postgres.url, migrate_on_start="on")
     try:
@@ -171,8 +168,7 @@ async def test_a_migration_that_changes_a_column_fails_no_request(
 ) -> None:
     """People go on working while a column changes.
 
-    PostgreSQL answers "cached plan must not change result type" once, and the statement is prepared anew. Source:
-    T-G29.
+    PostgreSQL answers "cached plan must not change result type" once, and the statement is prepared anew.
     """
     ada = await Person.sign_up(own)
     task = await ada.add_task()
@@ -186,10 +182,7 @@ async def test_a_migration_that_changes_a_column_fails_no_request(
 
 
 async def test_a_thousand_failures_are_a_few_lines(own: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
-    """A failing database does not fill the log: at most one line a second, with how many it stands for.
-
-    Source: T-G07.
-    """
+    """A failing database does not fill the log: at most one line a second, with how many it stands for."""
     ada = await Person.sign_up(own)
     database = app_of(own).state.database
     with pytest.MonkeyPatch.context() as patch:

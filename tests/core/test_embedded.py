@@ -138,7 +138,7 @@ def test_after_a_kill_of_the_parent_the_next_start_joins_and_stops_it(folder: Pa
 
 
 def test_after_a_kill_of_the_server_every_committed_row_is_back(folder: Path) -> None:
-    """Every committed row is there after kill -9 of the database, which is started again. Source: T-G13."""
+    """Every committed row is there after kill -9 of the database, which is started again."""
     postgres = make(folder / "pg", durable=True)
     url = postgres.start()
     assert not postgres.ensure_running()

@@ -28,8 +28,8 @@ def broken(settings: Settings) -> FastAPI:
 async def test_an_unforeseen_error_is_a_constant_500(broken: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
     """An error that nobody foresaw tells the client nothing of the server, and the operator all.
 
-    It has the headers of CORS, of security and the request id, and is logged with its traceback. Source: FR-034,
-    SC-018, T-F01, T-H09.
+    It has the headers of CORS, of security and the request id, and is logged with its traceback.
+    Source: FR-034, SC-018.
     """
     async with client_of(broken) as client:
         client.event_hooks["response"] = []
@@ -54,10 +54,7 @@ async def test_an_unforeseen_error_is_a_constant_500(broken: FastAPI, caplog: py
     "path", ["/nope", "/api/tasks/", "/api", "//api/tasks", "/API/TASKS", "/.env", "/debug", "/metrics"]
 )
 async def test_an_unknown_path_is_404_in_the_same_shape(client: httpx.AsyncClient, path: str) -> None:
-    """A wrong path is an error like others, and never a redirect to a host that the request named.
-
-    Source: T-E25, T-E28, T-E31.
-    """
+    """A wrong path is an error like others, and never a redirect to a host that the request named."""
     answer = await client.get(path, headers={"Host": "evil.example"})
     assert (answer.status_code, answer.json().keys()) == (404, MEMBERS)
     assert "location" not in answer.headers
@@ -80,7 +77,7 @@ async def test_a_wrong_method_is_405_with_every_allowed_one(
 ) -> None:
     """A client is told all methods that a path has (RFC 9110 15.5.6).
 
-    Starlette alone names those of the first route. Source: T-E23, T-E24.
+    Starlette alone names those of the first route.
     """
     answer = await client.request(method, path, headers={"X-HTTP-Method-Override": "GET"})
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
@@ -99,7 +96,7 @@ async def test_a_wrong_method_is_405_with_every_allowed_one(
 async def test_problem_json_is_sent_to_those_who_ask(client: httpx.AsyncClient, accept: str, media_type: str) -> None:
     """Clients that ask for problem+json get it; web frontends, which test for application/json, get that.
 
-    Source: RFC 9457 3, T-E29.
+    Source: RFC 9457 3.
     """
     answer = await client.get("/nope", headers={"Accept": accept})
     assert answer.headers["content-type"] == media_type
@@ -107,14 +104,14 @@ async def test_problem_json_is_sent_to_those_who_ask(client: httpx.AsyncClient, 
 
 @pytest.mark.parametrize("offered", ["abc", "A-b_c.9", "x" * 64])
 async def test_a_harmless_request_id_is_kept(client: httpx.AsyncClient, offered: str) -> None:
-    """A client can find its request in the log by an id of its own. Source: T-H03."""
+    """A client can find its request in the log by an id of its own."""
     answer = await client.get("/nope", headers={"X-Request-ID": offered})
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == offered
 
 
 @pytest.mark.parametrize("offered", ["", "a b", "x" * 65, "é", "'; --", '{"level":', "a\tb", "\x1b[31m"])
 async def test_any_other_request_id_is_replaced(client: httpx.AsyncClient, offered: str) -> None:
-    """An id that could forge a line of the log is replaced by one of ours. Source: T-H02, T-H03."""
+    """An id that could forge a line of the log is replaced by one of ours."""
     answer = await client.get("/nope", headers=[(b"X-Request-ID", offered.encode("latin-1"))])
     assert len(answer.headers["x-request-id"]) == 32
     assert answer.headers["x-request-id"] == answer.json()["request_id"]
@@ -125,7 +122,7 @@ class TestCors:
 
     @pytest.mark.parametrize("path", ["/", "/api/tasks", "/nope", "/api/auth/signin"])
     async def test_an_allowed_origin_reads_every_answer(self, client: httpx.AsyncClient, path: str) -> None:
-        """A frontend reads every answer, errors too, and the headers that it needs. Source: T-F01, T-F07."""
+        """A frontend reads every answer, errors too, and the headers that it needs."""
         answer = await client.get(path, headers={"Origin": ORIGIN})
         assert answer.headers["access-control-allow-origin"] == ORIGIN
         assert answer.headers["access-control-allow-credentials"] == "true"
@@ -153,7 +150,7 @@ class TestCors:
         ],
     )
     async def test_any_other_origin_reads_nothing(self, client: httpx.AsyncClient, origin: str) -> None:
-        """A page of any other origin reads nothing, however similar its name is. Source: T-F02, T-F05."""
+        """A page of any other origin reads nothing, however similar its name is."""
         answer = await client.get("/", headers={"Origin": origin})
         assert "access-control-allow-origin" not in answer.headers
         preflight = await self.ask(client, origin, "GET")
@@ -163,7 +160,7 @@ class TestCors:
 
     @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
     async def test_a_preflight_allows_our_methods_and_headers(self, client: httpx.AsyncClient, method: str) -> None:
-        """A browser lets a frontend send every method and header of the API, and no other. Source: T-F04."""
+        """A browser lets a frontend send every method and header of the API, and no other."""
         wanted = "authorization,content-type,if-match,if-none-match,idempotency-key,x-request-id"
         answer = await self.ask(client, ORIGIN, method, wanted)
         assert answer.status_code == 200
@@ -178,10 +175,7 @@ class TestCors:
 
 
 async def test_every_answer_has_the_security_headers(client: httpx.AsyncClient, ada: Person) -> None:
-    """No answer can be framed, cached or taken for another type, and none names the server's software.
-
-    Source: T-F09, T-F12.
-    """
+    """No answer can be framed, cached or taken for another type, and none names the server's software."""
     for answer in (await ada.get("/api/tasks"), await client.get("/nope"), await client.get("/health")):
         assert answer.headers["content-security-policy"].startswith("default-src 'none'; frame-ancestors 'none'")
         assert answer.headers["referrer-policy"] == "no-referrer"
@@ -192,7 +186,7 @@ async def test_every_answer_has_the_security_headers(client: httpx.AsyncClient, 
 
 
 async def test_production_insists_on_https(settings: Settings) -> None:
-    """A browser that has seen production once comes back by https only. Source: NFR-006, T-F09."""
+    """A browser that has seen production once comes back by https only. Source: NFR-006."""
     app = create_app(settings.model_copy(update={"environment": "production"}))
     async with client_of(app) as client:
         answer = await client.get("/health")

@@ -118,7 +118,7 @@ async def test_every_session_that_only_reads_is_left_by_the_first_request(
 
 
 async def test_one_server_that_only_reads_goes_on_reading(own_database_url: str) -> None:
-    """People can read their tasks on a server that only reads, where no other is named. Source: T-G24."""
+    """People can read their tasks on a server that only reads, where no other is named."""
     async with running(make_settings(own_database_url, database_pool_min=1, database_pool_max=1)) as client:
         ada = await Person.sign_up(client)
         database = app_of(client).state.database

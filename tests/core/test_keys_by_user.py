@@ -34,7 +34,7 @@ def at_0002(url: str) -> Dsn:
 def test_what_an_interrupted_run_has_left_is_cleaned_up(empty_database_url: str) -> None:
     """An operator can run an interrupted migration again.
 
-    An invalid index and a finished table are no hindrance. Source: T-G29.
+    An invalid index and a finished table are no hindrance.
     """
     dsn = at_0002(empty_database_url)
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
@@ -55,10 +55,7 @@ def test_what_an_interrupted_run_has_left_is_cleaned_up(empty_database_url: str)
 
 @pytest.mark.slow
 def test_whoever_writes_does_not_wait_behind_the_migration(empty_database_url: str) -> None:
-    """People go on writing while the migration waits for somebody who reads without end: it waits in short turns.
-
-    Source: T-G29.
-    """
+    """People go on writing while the migration waits for somebody who reads without end: it waits in short turns."""
     dsn = at_0002(empty_database_url)
     with psycopg.connect(empty_database_url) as reader:
         reader.execute("SELECT FROM tasks")
@@ -82,10 +79,7 @@ def test_whoever_writes_does_not_wait_behind_the_migration(empty_database_url: s
 
 
 def test_who_waits_for_the_lock_does_not_stop_the_index(empty_database_url: str) -> None:
-    """Machines that wait for the lock do not stop the migration, whose index waits for every running statement.
-
-    Source: T-G28.
-    """
+    """Machines that wait for the lock do not stop the migration, whose index waits for every running statement."""
     dsn = at_0002(empty_database_url)
     got_it = threading.Event()
 

@@ -59,7 +59,7 @@ async def test_every_request_is_one_line(client: httpx.AsyncClient, ada: Person,
 
 @pytest.mark.parametrize("text", ["two\nlines", 'x", "level": "error', "\x1b[31mred", "\r\n{}", "\u2028"])
 def test_nothing_forges_a_line(text: str) -> None:
-    """No text of a client begins a line of its own or acts on a terminal, in either format. Source: T-H02."""
+    """No text of a client begins a line of its own or acts on a terminal, in either format."""
     record = logging.makeLogRecord({"msg": text, "levelno": 20, "levelname": "INFO", "user_agent": text})
     line = JsonFormatter().format(record)
     assert json.loads(line)["event"] == json.loads(line)["user_agent"] == text

@@ -52,7 +52,7 @@ def test_the_migrations_make_what_the_models_say(postgres_url: str, own_database
 
 
 async def test_down_and_up_again_keeps_the_rows_of_what_stays(own_database_url: str) -> None:
-    """An operator can go back from every revision to the one before, and forward again. Source: SC-013, T-G27."""
+    """An operator can go back from every revision to the one before, and forward again. Source: SC-013."""
     dsn = parse_database_url(own_database_url)
     async with running(make_settings(own_database_url)) as client:
         await (await Person.sign_up(client)).add_task()
@@ -76,7 +76,7 @@ def test_whoever_waits_for_a_migration_is_told(empty_database_url: str, caplog: 
 
 
 def test_several_machines_at_once_migrate_once(empty_database_url: str) -> None:
-    """Machines may start at the same moment: the schema is made once. Source: T-G28."""
+    """Machines may start at the same moment: the schema is made once."""
     environment = {**os.environ, "DATABASE_URL": empty_database_url, "BETTER_AUTH_SECRET": SECRET}
     started = [
         subprocess.Popen(

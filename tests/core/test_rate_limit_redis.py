@@ -42,7 +42,7 @@ async def started(url: str) -> RedisRateLimiter:
 
 
 async def test_exactly_so_many_of_many_at_once_pass(redis: tuple[str, "subprocess.Popen[bytes]"]) -> None:
-    """Limits are exact in Redis too, and Retry-After is the rest of the window. Source: T-C28, T-C30."""
+    """Limits are exact in Redis too, and Retry-After is the rest of the window."""
     limiter = await started(redis[0])
     tries = [limiter.hit("signin", "ada", Limit(7, 60)) for _ in range(35)]
     results = await asyncio.gather(*tries, return_exceptions=True)

@@ -57,7 +57,7 @@ def numbered(sql: str) -> tuple[str, int]:
 def test_the_statements_of_the_last_release_run_on_this_schema(own_database_url: str) -> None:
     """Processes of the last release go on working on this schema.
 
-    PREPARE finds what is gone, planning the unique indexes that ON CONFLICT names. Source: T-G29.
+    PREPARE finds what is gone, planning the unique indexes that ON CONFLICT names.
     """
     count, failures = 0, []
     with psycopg.connect(own_database_url, autocommit=True) as connection:
@@ -76,10 +76,7 @@ def test_the_statements_of_the_last_release_run_on_this_schema(own_database_url:
 
 
 def test_what_the_last_release_inserts_has_every_column_that_must_be_there(own_database_url: str) -> None:
-    """Rows of the last release's processes fit this schema: a new column has a default or may be empty.
-
-    Source: T-G29.
-    """
+    """Rows of the last release's processes fit this schema: a new column has a default or may be empty."""
     with psycopg.connect(own_database_url) as connection:
         required = connection.execute(REQUIRED).fetchall()
     inserts = [found for sql in of_release(RELEASE) for found in INSERT.findall(sql)]
@@ -100,7 +97,7 @@ def newer_url(own_database_url: str) -> str:
 
 
 async def test_a_newer_schema_is_served_as_before(newer_url: str) -> None:
-    """During a rolling update a process that starts on a newer schema migrates nothing and is ready. Source: T-G29."""
+    """During a rolling update a process that starts on a newer schema migrates nothing and is ready."""
     async with running(make_settings(newer_url, migrate_on_start="on")) as client:
         assert (await client.get("/health/ready")).json() == {"status": "ready"}
         ada = await Person.sign_up(client)
@@ -112,7 +109,7 @@ async def test_a_newer_schema_is_served_as_before(newer_url: str) -> None:
 
 @pytest.mark.slow
 def test_serve_of_the_older_code_starts_on_a_newer_schema(newer_url: str, tmp_path: Path) -> None:
-    """During a rolling update the older code can still be started. Source: T-G29."""
+    """During a rolling update the older code can still be started."""
     with serving(tmp_path, DATABASE_URL=newer_url) as server:
         assert "newer_than_this_code" in server.log.read_text()
     with psycopg.connect(newer_url) as connection:
@@ -120,10 +117,7 @@ def test_serve_of_the_older_code_starts_on_a_newer_schema(newer_url: str, tmp_pa
 
 
 async def test_a_process_that_runs_stays_ready_when_a_newer_one_has_migrated(own_database_url: str) -> None:
-    """A rolling update does not take the old processes away, while below its own revision none is ready.
-
-    Source: T-G29.
-    """
+    """A rolling update does not take the old processes away, while below its own revision none is ready."""
     async with running(make_settings(own_database_url)) as client:
         with psycopg.connect(own_database_url, autocommit=True) as admin:
             for revision, status in ((head_revision(), 200), (FUTURE, 200), ("0001", 503)):
@@ -138,10 +132,7 @@ async def test_a_process_that_runs_stays_ready_when_a_newer_one_has_migrated(own
 def test_a_newer_migration_may_come_while_this_one_waits_for_it(
     own_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that waited for a newer migration starts on it, though Alembic does not know the revision.
-
-    Source: T-G28.
-    """
+    """A process that waited for a newer migration starts on it, though Alembic does not know the revision."""
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         admin.execute("UPDATE alembic_version SET version_num = %s", [FUTURE])
     found = iter(["0001", FUTURE])

@@ -13,10 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_simultaneous_writes_leave_one_whole_task(database_url: str, tmp_path: Path) -> None:
-    """People who write at once lose no toggle, mix no update, and read what they wrote, on whichever worker.
-
-    Source: T-G12, T-G18, T-G19, T-G20, T-G21.
-    """
+    """People who write at once lose no toggle, mix no update, and read what they wrote, on whichever worker."""
     with serving(tmp_path, DATABASE_URL=database_url, WORKERS="2", LOG_LEVEL="WARNING") as server:
         limits = httpx.Limits(max_connections=60)
         async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as client:

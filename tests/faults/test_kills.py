@@ -56,7 +56,7 @@ def wait_for(postgres: EmbeddedPostgres) -> None:
 
 
 async def test_a_killed_server_loses_nothing_and_does_nothing_twice(folder: Path, tmp_path: Path) -> None:
-    """What was acknowledged is kept, and done once, though all processes are killed 25 times. Source: T-G13."""
+    """What was acknowledged is kept, and done once, though all processes are killed 25 times."""
     known = Acknowledged()
     with embedded(folder) as postgres:
         for cycle in range(CYCLES):
@@ -74,7 +74,7 @@ async def test_a_killed_server_loses_nothing_and_does_nothing_twice(folder: Path
 async def test_a_killed_embedded_database_loses_nothing(folder: Path, tmp_path: Path, server_too: bool) -> None:
     """What was acknowledged is kept though the embedded database is killed.
 
-    The server starts it again, or the next server does. Source: T-G13.
+    The server starts it again, or the next server does.
     """
     known = Acknowledged()
     settings = {"EMBEDDED_DATA_DIR": str(folder / "postgres"), "LOG_LEVEL": "WARNING"}
@@ -102,10 +102,7 @@ async def test_a_killed_embedded_database_loses_nothing(folder: Path, tmp_path: 
 
 
 async def test_a_database_that_restarts_at_once_is_waited_for(folder: Path, tmp_path: Path) -> None:
-    """Nobody has to restart the service when the database restarts: it serves again within a second.
-
-    Source: T-G01, T-G02, T-G04.
-    """
+    """Nobody has to restart the service when the database restarts: it serves again within a second."""
     known = Acknowledged()
     waits = []
     with embedded(folder) as postgres, serving(tmp_path, DATABASE_URL=postgres.url, LOG_LEVEL="WARNING") as server:
@@ -132,7 +129,7 @@ async def test_a_database_that_restarts_at_once_is_waited_for(folder: Path, tmp_
 
 
 async def test_a_killed_worker_is_replaced_and_the_other_goes_on(folder: Path, tmp_path: Path) -> None:
-    """A worker that dies costs its own requests and no others. Source: T-G14."""
+    """A worker that dies costs its own requests and no others."""
     known = Acknowledged()
     with embedded(folder) as postgres, serving(tmp_path, DATABASE_URL=postgres.url, WORKERS="2") as server:
         async with writing(server.url, known):

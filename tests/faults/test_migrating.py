@@ -53,7 +53,7 @@ def contents(url: str) -> dict[str, tuple[int, str]]:
 
 
 def test_four_at_once_ten_times_migrate_once(postgres_url: str) -> None:
-    """Machines may start at the same moment: the schema is migrated once, also on filled tables. Source: T-G28."""
+    """Machines may start at the same moment: the schema is migrated once, also on filled tables."""
     codes = []
     for number in range(10):
         with new_database(postgres_url) as url:
@@ -74,7 +74,7 @@ def test_four_at_once_ten_times_migrate_once(postgres_url: str) -> None:
 
 
 def test_down_and_up_keeps_every_row_byte_for_byte(own_database_url: str) -> None:
-    """An operator can go back a revision and forward again without losing a row. Source: T-G27."""
+    """An operator can go back a revision and forward again without losing a row."""
     dsn = parse_database_url(own_database_url)
     fill(own_database_url)
     before = contents(own_database_url)
@@ -86,7 +86,7 @@ def test_down_and_up_keeps_every_row_byte_for_byte(own_database_url: str) -> Non
 
 
 async def test_migrating_under_load_fails_nothing(own_database_url: str, tmp_path: Path) -> None:
-    """People go on writing while the schema is migrated. Source: T-G29.
+    """People go on writing while the schema is migrated.
 
     The way back keeps the columns that this code writes: an older one, which a migration meets, does without.
     """

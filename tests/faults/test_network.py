@@ -54,7 +54,7 @@ def rows(database: str, person: Person) -> list[str]:
 
 
 async def test_a_slow_way_is_only_slow(behind: httpx.AsyncClient, proxy: Proxy) -> None:
-    """A slow network makes answers slow and no more: 200 ms each way, one byte at a time. Source: T-G10."""
+    """A slow network makes answers slow and no more: 200 ms each way, one byte at a time."""
     ada = await Person.sign_up(behind)
     proxy.delay_seconds = 0.2
     began = stopwatch()
@@ -66,7 +66,7 @@ async def test_a_slow_way_is_only_slow(behind: httpx.AsyncClient, proxy: Proxy) 
 
 
 async def test_a_silent_database_is_given_up_in_bounds(behind: httpx.AsyncClient, proxy: Proxy) -> None:
-    """Nobody waits for ever on a database that accepts connections and never answers. Source: T-G09."""
+    """Nobody waits for ever on a database that accepts connections and never answers."""
     ada = await Person.sign_up(behind)
     proxy.swallow = True
     began = stopwatch()
@@ -86,10 +86,7 @@ async def test_a_silent_database_is_given_up_in_bounds(behind: httpx.AsyncClient
 async def test_an_answer_cut_at_any_byte_is_503_and_a_retry_does_nothing_twice(
     behind: httpx.AsyncClient, proxy: Proxy, database: str
 ) -> None:
-    """A client whose create got a 503 may send it again: one task is made, wherever the connection broke.
-
-    Source: T-G10.
-    """
+    """A client whose create got a 503 may send it again: one task is made, wherever the connection broke."""
     ada = await Person.sign_up(behind)
     refused = 0
     for count in range(1, 600, 3):
@@ -112,7 +109,7 @@ async def test_an_answer_cut_at_any_byte_is_503_and_a_retry_does_nothing_twice(
 
 
 async def test_what_fails_at_commit_is_never_acknowledged(behind: httpx.AsyncClient, database: str) -> None:
-    """A client is never told 201 for what the database refuses at commit. Source: T-G11."""
+    """A client is never told 201 for what the database refuses at commit."""
     ada = await Person.sign_up(behind)
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(
@@ -134,7 +131,7 @@ async def test_what_fails_at_commit_is_never_acknowledged(behind: httpx.AsyncCli
 async def test_a_connection_reset_at_commit_is_never_acknowledged_unless_it_is_there(
     behind: httpx.AsyncClient, proxy: Proxy, database: str
 ) -> None:
-    """What a client was told is there, though connections are cut at commit. Source: T-G11."""
+    """What a client was told is there, though connections are cut at commit."""
     ada = await Person.sign_up(behind)
     acknowledged = []
     for number in range(200):
@@ -155,7 +152,7 @@ def connections_missing(pool: Any) -> int:
 
 
 async def test_clients_that_leave_take_no_connection_with_them(behind: httpx.AsyncClient, database: str) -> None:
-    """Clients that give up their requests, writes among them, leave the service as it was. Source: T-G17."""
+    """Clients that give up their requests, writes among them, leave the service as it was."""
     ada = await Person.sign_up(behind)
     left = 0
     for number in range(500):
@@ -176,7 +173,7 @@ async def test_clients_that_leave_take_no_connection_with_them(behind: httpx.Asy
 
 
 async def test_a_slow_statement_is_ended(behind: httpx.AsyncClient, database: str) -> None:
-    """A statement that takes too long is ended, and what it had begun is undone. Source: T-G08."""
+    """A statement that takes too long is ended, and what it had begun is undone."""
     ada = await Person.sign_up(behind)
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(

@@ -28,7 +28,7 @@ def denied(url: str, condition: str = "true") -> int:
 
 
 async def test_nothing_grows_but_the_data(own_database_url: str, tmp_path: Path) -> None:
-    """A server runs for long without growing, and its denylist shrinks to what can still be used. Source: T-G30."""
+    """A server runs for long without growing, and its denylist shrinks to what can still be used."""
     known = Acknowledged()
     settings = {"WORKERS": "2", "ACCESS_TOKEN_EXPIRE_MINUTES": "0.1", "RATE_LIMITS": "on", "LOG_LEVEL": "WARNING"}
     limits = {f"RATE_LIMIT_{name}": "1000000/minute" for name in ("REFRESH_SESSION", "SIGNIN_ADDRESS")}

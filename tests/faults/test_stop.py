@@ -48,7 +48,7 @@ def queues(port: int) -> list[str]:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_what_is_in_flight_is_answered(own_database_url: str, tmp_path: Path, workers: str) -> None:
-    """A restart costs nobody an answer: 100 sign-ins that wait for their hash at SIGTERM get theirs. Source: T-G15."""
+    """A restart costs nobody an answer: 100 sign-ins that wait for their hash at SIGTERM get theirs."""
     settings = {"DATABASE_URL": own_database_url, "WORKERS": workers, "PASSWORD_HASH_COST": "9"}
     with serving(tmp_path, wait=True, **settings) as server:
         limits = httpx.Limits(max_connections=110)
@@ -111,7 +111,7 @@ def stuck(server: Server) -> socket.socket:
 async def test_an_idle_connection_and_a_stuck_request_do_not_keep_it(
     own_database_url: str, tmp_path: Path, workers: str
 ) -> None:
-    """A stop ends within its grace time, whatever clients do, and leaves nothing in the database. Source: T-G16."""
+    """A stop ends within its grace time, whatever clients do, and leaves nothing in the database."""
     with serving(tmp_path, wait=True, DATABASE_URL=own_database_url, WORKERS=workers) as server:
         async with httpx.AsyncClient(base_url=server.url) as idle:
             await Person.sign_up(idle)

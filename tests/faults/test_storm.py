@@ -98,7 +98,7 @@ async def test_a_storm_of_sign_ins_leaves_tasks_and_liveness_alone(
     """A storm of sign-ins slows nobody else, and each is answered or told to come again, soon.
 
     With the default queue all are answered. The machine is shared, so the best of three storms counts.
-    Source: SC-006, T-C31, T-G31.
+    Source: SC-006.
     """
     if queue_seconds == "15" and (rate := await hashes_a_second()) < NEEDED:
         pytest.skip(TOO_SLOW.format(rate))

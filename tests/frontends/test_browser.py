@@ -170,7 +170,7 @@ def test_many_tabs_without_a_lock_stay_signed_in(context: BrowserContext, origin
 
 @pytest.mark.slow
 def test_a_lost_answer_signs_nobody_out(context: BrowserContext, origin: str, api: Server) -> None:
-    """A page whose refresh was answered into the void goes on, reloaded too. Source: FR-051, T-B24."""
+    """A page whose refresh was answered into the void goes on, reloaded too. Source: FR-051."""
     page = open_page(context, origin, api)
     enter(page, "signUp", new_email())
     expect_said(page, re.compile("Hello"))

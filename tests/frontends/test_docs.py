@@ -53,7 +53,7 @@ def try_out(page: Page, operation: str) -> str:
 
 
 def test_somebody_tries_it_in_swagger_ui(explorer: Explorer) -> None:
-    """Somebody authorizes with e-mail and password and tries the API, and no other host is asked. Source: T-F10."""
+    """Somebody authorizes with e-mail and password and tries the API, and no other host is asked."""
     page, email = explorer.page, new_email()
     httpx.post(f"{explorer.server.url}/api/auth/signup", json={"email": email, "password": PASSWORD})
     page.goto(explorer.server.url)
@@ -73,7 +73,7 @@ def test_somebody_tries_it_in_swagger_ui(explorer: Explorer) -> None:
 
 
 def test_redoc_shows_every_operation(explorer: Explorer) -> None:
-    """A reader finds the operations in ReDoc, and no other host is asked. Source: T-F10."""
+    """A reader finds the operations in ReDoc, and no other host is asked."""
     page = explorer.page
     page.goto(f"{explorer.server.url}/redoc")
     for summary in ("Create a task", "Refresh the tokens", "OAuth 2 token endpoint", "Can it serve?"):

@@ -122,7 +122,7 @@ def test_jose_reads_the_user_from_an_access_token(project: Path, server: Server)
 def test_lost_answers_sign_nobody_out(database_url: str, tmp_path: Path) -> None:
     """A page goes on wherever an answer was cut, in many tabs without a lock, and when it is opened later.
 
-    Source: FR-051, T-B24.
+    Source: FR-051.
     """
     wrapper = tmp_path / "api.mjs"
     shutil.copy(EXAMPLE / "api.js", wrapper)

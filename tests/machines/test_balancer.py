@@ -71,7 +71,7 @@ def storage(request: pytest.FixtureRequest) -> str:
 
 
 async def test_a_limit_is_exact_over_four_processes(own_database_url: str, tmp_path: Path, storage: str) -> None:
-    """More processes give a guesser no more tries: 20 of 100 at once, from as many addresses. Source: T-C28."""
+    """More processes give a guesser no more tries: 20 of 100 at once, from as many addresses."""
     settings = {"RATE_LIMITS": "on", "RATE_LIMIT_SIGNIN_ACCOUNT": "20/15minutes", "RATE_LIMIT_STORAGE": storage}
     with balanced(tmp_path, 4, DATABASE_URL=own_database_url, **settings) as service:
         async with httpx.AsyncClient(base_url=service.url, timeout=60) as client:

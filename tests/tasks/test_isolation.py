@@ -36,7 +36,7 @@ async def test_a_foreign_task_answers_like_a_missing_one(
 ) -> None:
     """Nobody can change somebody else's task, or tell it from one that does not exist.
 
-    Source: FR-019, FR-023, T-D01, T-D02, T-D03, T-D04, T-D05.
+    Source: FR-019, FR-023.
     """
     task = await ada.add_task("Ada's secret")
     query = "SELECT t::text FROM tasks t WHERE id = %s"
@@ -51,7 +51,7 @@ async def test_a_foreign_task_answers_like_a_missing_one(
 
 
 async def test_lists_hold_ones_own_tasks_only(ada: Person, bob: Person) -> None:
-    """A list holds one's own tasks, whatever filter or other user's cursor is used. Source: FR-017, T-D06."""
+    """A list holds one's own tasks, whatever filter or other user's cursor is used. Source: FR-017."""
     for number in range(4):
         await ada.add_task(f"Ada {number}")
     await bob.add_task("Bob's")
@@ -64,7 +64,7 @@ async def test_lists_hold_ones_own_tasks_only(ada: Person, bob: Person) -> None:
 
 
 async def test_the_user_comes_from_the_token_and_nowhere_else(ada: Person, bob: Person) -> None:
-    """Nobody becomes somebody else by a header, a query or a cookie. Source: T-A34, T-D13."""
+    """Nobody becomes somebody else by a header, a query or a cookie."""
     await ada.add_task("Ada's")
     claims = {"X-User-ID": ada.user["id"], "Cookie": f"access_token={ada.access_token}; user_id={ada.user['id']}"}
     query = f"?user_id={ada.user['id']}&access_token={ada.access_token}"
@@ -78,10 +78,7 @@ async def test_the_user_comes_from_the_token_and_nowhere_else(ada: Person, bob: 
 async def test_a_user_who_is_gone_is_refused_on_every_verb(
     ada: Person, connection: psycopg.Connection, change: str
 ) -> None:
-    """A deleted or deactivated user is out at once with every token, and tasks go with their owner.
-
-    Source: T-D12, T-D14.
-    """
+    """A deleted or deactivated user is out at once with every token, and tasks go with their owner."""
     task = await ada.add_task()
     await ada.refresh()
     connection.execute(change, [ada.user["id"]])
@@ -129,7 +126,7 @@ async def test_no_operation_opens_without_a_token(
 ) -> None:
     """Every operation on tasks asks for a bearer token, and takes it in one form.
 
-    Source: FR-013, FR-030, FR-037, T-A32, T-A33.
+    Source: FR-013, FR-030, FR-037.
     """
     sent = [(name, value.format(token=ada.access_token)) for name, value in headers]
     answer = await client.request(method, path.replace("{task_id}", str(uuid4())), headers=sent)
@@ -138,13 +135,13 @@ async def test_no_operation_opens_without_a_token(
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer "])
 async def test_the_scheme_may_be_spelled_freely(client: httpx.AsyncClient, ada: Person, scheme: str) -> None:
-    """Clients may write Bearer in any case (RFC 9110 11.1). Source: T-A32."""
+    """Clients may write Bearer in any case (RFC 9110 11.1)."""
     headers = {"Authorization": f"{scheme} {ada.access_token}"}
     assert (await client.get("/api/tasks", headers=headers)).status_code == 200
 
 
 async def test_requests_at_once_are_not_mixed_up(ada: Person, bob: Person) -> None:
-    """Everybody gets their own tasks, however many ask at once. Source: T-D15."""
+    """Everybody gets their own tasks, however many ask at once."""
     for person in (ada, bob):
         for number in range(3):
             await person.add_task(f"{person.email} {number}")

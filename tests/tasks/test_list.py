@@ -158,7 +158,7 @@ async def test_an_offset_leaves_out_so_many(rich: Person) -> None:
     ],
 )
 async def test_a_bad_query_is_422(ada: Person, query: str) -> None:
-    """A client is told which parameter is wrong; of a repeated one the last counts. Source: T-E20, T-E21."""
+    """A client is told which parameter is wrong; of a repeated one the last counts."""
     answer = await ada.get(f"/api/tasks?{query}")
     assert answer.status_code == 422, answer.text
     assert [e["field"] for e in answer.json()["errors"]] == [query.partition("=")[0]]
@@ -166,7 +166,7 @@ async def test_a_bad_query_is_422(ada: Person, query: str) -> None:
 
 @pytest.mark.parametrize("query", ["q=%ED%A0%80", "q=%ff", "limit=x&limit=5", "cursor=&limit=1"])
 async def test_an_odd_query_is_no_error_of_ours(ada: Person, query: str) -> None:
-    """Odd bytes and repetitions in a query are never an error of the server. Source: T-E07, T-E21."""
+    """Odd bytes and repetitions in a query are never an error of the server."""
     assert (await ada.get(f"/api/tasks?{query}")).status_code in (200, 422)
 
 

@@ -30,7 +30,7 @@ FIELDS = {
 async def test_a_task_needs_only_a_title(ada: Person) -> None:
     """A title is enough, and the task is found where Location says.
 
-    Source: FR-015, FR-016, FR-026, FR-027, FR-042, T-F13.
+    Source: FR-015, FR-016, FR-026, FR-027, FR-042.
     """
     answer = await ada.send("POST", "/api/tasks", json={"title": "Water the plants"})
     assert answer.status_code == 201
@@ -98,7 +98,7 @@ async def test_a_contradiction_is_422(ada: Person, given: dict[str, Any]) -> Non
 async def test_what_is_not_sent_stays_as_it_is(
     ada: Person, method: str, before: str, change: dict[str, Any], after: dict[str, Any] | None
 ) -> None:
-    """An update changes what was sent, and nothing else. Source: FR-020, FR-028, T-E19."""
+    """An update changes what was sent, and nothing else. Source: FR-020, FR-028."""
     task = await ada.add_task(description="First the fern", status=before)
     answer = await ada.send(method, f"/api/tasks/{task['id']}", json=change)
     assert answer.status_code == 200
@@ -132,7 +132,7 @@ async def test_toggling_goes_between_completed_and_pending(ada: Person, before: 
 
 
 async def test_a_deleted_task_is_gone_on_every_verb(ada: Person) -> None:
-    """A deleted task is gone for good. Source: FR-022, T-D17, T-F14."""
+    """A deleted task is gone for good. Source: FR-022."""
     task = await ada.add_task()
     url = f"/api/tasks/{task['id']}"
     answer = await ada.send("DELETE", url)
@@ -150,7 +150,7 @@ async def test_a_deleted_task_is_gone_on_every_verb(ada: Person) -> None:
 
 
 async def test_a_body_is_judged_before_the_task_is_looked_for(ada: Person) -> None:
-    """Validation tells nothing about other users' ids: 422 comes before 404, and 404 before 412. Source: T-D05."""
+    """Validation tells nothing about other users' ids: 422 comes before 404, and 404 before 412."""
     url = f"/api/tasks/{uuid4()}"
     stale = {"If-Match": '"9"'}
     assert (await ada.send("PUT", url, json={}, headers=stale)).status_code == 422
@@ -160,7 +160,7 @@ async def test_a_body_is_judged_before_the_task_is_looked_for(ada: Person) -> No
 
 
 async def test_many_updates_at_once_leave_one_whole(ada: Person) -> None:
-    """Updates at once are not mixed; versions count up, and time never runs backwards. Source: T-G18."""
+    """Updates at once are not mixed; versions count up, and time never runs backwards."""
     task = await ada.add_task()
     url = f"/api/tasks/{task['id']}"
     bodies = [{"title": f"title {n}", "description": f"description {n}"} for n in range(30)]
@@ -173,14 +173,14 @@ async def test_many_updates_at_once_leave_one_whole(ada: Person) -> None:
 
 
 async def test_toggles_at_once_are_none_lost(ada: Person) -> None:
-    """Every toggle counts, also when many come at once. Source: T-G19."""
+    """Every toggle counts, also when many come at once."""
     task = await ada.add_task()
     await asyncio.gather(*(ada.send("PATCH", f"/api/tasks/{task['id']}/toggle") for _ in range(21)))
     assert (await ada.get(f"/api/tasks/{task['id']}")).json()["completed"] is True
 
 
 async def test_update_against_delete_is_no_error(ada: Person) -> None:
-    """An update that races a deletion is done or finds nothing, and is never an error of the server. Source: T-G20."""
+    """An update that races a deletion is done or finds nothing, and is never an error of the server."""
     for _ in range(10):
         url = f"/api/tasks/{(await ada.add_task())['id']}"
         put, gone = await asyncio.gather(ada.send("PUT", url, json={"title": "x"}), ada.send("DELETE", url))
@@ -224,7 +224,7 @@ class TestConditions:
                 assert (await ada.get(url)).json() == task
 
     async def test_of_two_writers_with_one_tag_one_passes(self, ada: Person) -> None:
-        """Of two people who change the same version, one is told so. Source: T-G21."""
+        """Of two people who change the same version, one is told so."""
         task = await ada.add_task()
         options: dict[str, Any] = {"headers": {"If-Match": '"1"'}}
         answers = await asyncio.gather(
