@@ -27,7 +27,7 @@ test: $(VENV)/dev ## Run the tests, with coverage and its floors; some of them b
 ifeq ($(ARGS),)
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90
-	@$(BIN)/coverage report --fail-under=100 --include='app/auth/*,app/tasks/*,app/contracts/*'
+	@$(BIN)/coverage report --fail-under=100 --include='app/auth/*,app/sessions/*,app/accounts/*,app/tasks/*,app/contracts/*'
 endif
 
 test-slow: $(VENV)/dev ## Run the attacks and faults that take too long for make test

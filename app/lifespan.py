@@ -9,14 +9,14 @@ import psycopg
 from fastapi import FastAPI
 
 from app import __version__
+from app.accounts.service import AuthService
 from app.auth.passwords import PasswordHasher
-from app.auth.service import AuthService
 from app.auth.tokens import make_codec
 from app.core.config import Settings
-from app.core.database.migrations import upgrade
 from app.core.logging import configure_logging, get_logger
 from app.core.rate_limits.database import DatabaseRateLimiter
 from app.core.rate_limits.limiter import NoRateLimiter, RateLimiter
+from app.operations.migrations import upgrade
 
 logger = get_logger("app")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from app import __version__
-from app.auth import routes as auth_routes
+from app.accounts import routes as auth_routes
 from app.auth.events import AUTH_EVENTS
 from app.contracts.registry import choose
 from app.core.clock import Clock, system_clock

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, create_engine, event, pool
 
 from app.core.config import load_settings
 from app.core.database.dsn import Dsn
-from app.core.database.migration_lock import migration_lock
+from app.operations.migration_lock import migration_lock
 from app.tables import metadata
 
 LOCK_TIMEOUT = "5s"

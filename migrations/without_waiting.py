@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from app.core.database.distribution import distribute_new, is_distributed
+from app.operations.distribution import distribute_new, is_distributed
 
 # A statement that waits for a table's lock makes all later ones wait too: it waits briefly, and is tried again.
 LOCK_MILLISECONDS = 100

@@ -14,8 +14,8 @@ from psycopg.conninfo import make_conninfo
 
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings
-from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.core.logging import JsonFormatter
+from app.operations.embedded_postgres.server import EmbeddedPostgres
 from tests.machines.citus import nodes_of
 from tests.support.checks import TOKEN, check_every_response
 from tests.support.clock import FrozenClock

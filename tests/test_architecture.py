@@ -9,17 +9,17 @@ from typing import Any, get_args
 
 import pytest
 
-import app.auth.account_repository
+import app.accounts.own_account_repository
+import app.accounts.repository
 import app.auth.active_session
-import app.auth.denylist
-import app.auth.repository
-import app.auth.sessions
 import app.core.rate_limits.database
+import app.sessions.denylist
+import app.sessions.repository
 import app.tasks.changes_repository
 import app.tasks.repository
 from app.auth.active_session import UserStatement
-from app.core.database.distribution import DISTRIBUTED
 from app.core.database.statement import Statement
+from app.operations.distribution import DISTRIBUTED
 from app.tasks.list_repository import ListShape, list_statement
 from app.tasks.models import Order, Sort
 from app.tasks.repository import update_statement
@@ -37,7 +37,7 @@ TREES = trees("app")
 CLIENT_TREES = trees("clients/python")
 ROUTED = (
     *("main.py", "lifespan.py", "status/health.py", "app/status/metrics.py"),
-    *("router.py", "auth/routes.py", "dependencies.py"),
+    *("router.py", "accounts/routes.py", "dependencies.py"),
 )
 
 
@@ -71,7 +71,7 @@ def inside(*folders: str) -> set[str]:
         (("passlib", "bcrypt"), allowed("auth/passwords.py"), "let passwords.py hash and verify"),
         (
             ("time",),
-            allowed("core/clock.py", "core/embedded_postgres/server.py", "core/database/migration_lock.py"),
+            allowed("core/clock.py", "operations/embedded_postgres/server.py", "operations/migration_lock.py"),
             "take a Clock, or stopwatch from core/clock.py",
         ),
         (
@@ -85,8 +85,7 @@ def inside(*folders: str) -> set[str]:
             allowed(
                 "repository.py",
                 "auth/active_session.py",
-                "auth/denylist.py",
-                "auth/sessions.py",
+                "sessions/denylist.py",
                 "models.py",
                 "core/database/statement.py",
                 "core/rate_limits/database.py",
@@ -143,8 +142,8 @@ def test_settings_are_read_in_one_place() -> None:
     """One file tells everything that can be set. What starts other programs only hands the environment on."""
     homes = allowed(
         "core/config.py",
-        "core/embedded_postgres/server.py",
-        "core/database/backup.py",
+        "operations/embedded_postgres/server.py",
+        "operations/backup.py",
         "status/prometheus.py",
         "app/cli/serve.py",
     )
@@ -209,9 +208,9 @@ def test_everything_public_says_what_it_is() -> None:
 
 def statements() -> Iterator[tuple[str, str]]:
     """Yield every statement of the service, with those that are compiled when they are first needed."""
-    auth = (app.auth.repository, app.auth.account_repository, app.auth.active_session)
+    auth = (app.accounts.repository, app.accounts.own_account_repository, app.auth.active_session)
     tasks = (app.tasks.repository, app.tasks.changes_repository)
-    for module in (*tasks, *auth, app.auth.denylist, app.auth.sessions):
+    for module in (*tasks, *auth, app.sessions.denylist, app.sessions.repository):
         for name, value in vars(module).items():
             if isinstance(value, Statement | UserStatement):
                 yield f"{module.__name__}.{name}", sql_of(value)

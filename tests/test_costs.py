@@ -13,8 +13,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import upgrade
 from app.main import create_app
+from app.operations.migrations import upgrade
 from tests.bench.in_process import Ask, profile, sender
 from tests.growth.grown import ask, fill, touched
 from tests.support.databases import new_database
@@ -76,7 +76,7 @@ async def test_each_operation_is_so_many_round_trips(
     app: FastAPI, executed: Counter[str], operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request waits for the database once wherever it can: the statement that does the work checks the session."""
-    monkeypatch.setattr("app.auth.lifetimes.PRUNE_EVERY", 2**128)  # one in eight has one more
+    monkeypatch.setattr("app.sessions.lifetimes.PRUNE_EVERY", 2**128)  # one in eight has one more
     monkeypatch.setattr("app.tasks.changes.PRUNE_EVERY", 2**128)
     async with client_of(app) as client:
         ada = await Person.sign_up(client)

@@ -12,7 +12,7 @@ import pytest
 
 from app.cli import progress
 from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import how_far
+from app.operations.migrations import how_far
 from tests.support.settings import ROOT, SECRET, environment_of
 from tests.support.waiting import wait_until
 

@@ -11,6 +11,7 @@ from fastapi.security import OAuth2PasswordBearer
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from app.accounts.service import AuthService
 from app.auth.errors import (
     InvalidCredentials,
     InvalidGrant,
@@ -19,13 +20,12 @@ from app.auth.errors import (
     NotAuthenticated,
 )
 from app.auth.models import DEVICE_LENGTH
-from app.auth.refresh_cookie import RefreshCookie
-from app.auth.service import AuthService
 from app.auth.user_database import UserDatabase
 from app.core.errors import InternalError, MalformedBody, ServiceUnavailable
 from app.core.fields import UUID_TEXT
 from app.core.http.client_address import client_address
 from app.core.http.routing import FORM, ApiRoute, Guard, StrictRequest
+from app.sessions.refresh_cookie import RefreshCookie
 
 BEARER_ERRORS = (NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable)
 """The errors of any route that needs an access token."""

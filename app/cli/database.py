@@ -9,20 +9,20 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from app.auth.denylist import delete_expired_tokens, delete_of_all_users
-from app.auth.lifetimes import kept_after_use
-from app.auth.repository import END_EVERY_SESSION
-from app.auth.sessions import delete_old_sessions
+from app.accounts.repository import END_EVERY_SESSION
 from app.cli.progress import megabytes, progress
 from app.cli.serve import database_running, echo
 from app.core.clock import system_clock
 from app.core.config import Settings
-from app.core.database import backup, distribution
-from app.core.database.maintenance import run_without_timeouts
-from app.core.database.migrations import head_revision, how_far, upgrade
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.operator_error import OperatorError
 from app.core.rate_limits.database import prune_counters
+from app.operations import backup, distribution
+from app.operations.maintenance import run_without_timeouts
+from app.operations.migrations import head_revision, how_far, upgrade
+from app.sessions.denylist import delete_expired_tokens, delete_of_all_users
+from app.sessions.lifetimes import kept_after_use
+from app.sessions.repository import delete_old_sessions
 from app.tables import metadata
 from app.tasks.changes import TOMBSTONES_KEPT
 from app.tasks.changes_repository import FORGET_CHANGES, HISTORY, PRUNE

@@ -9,9 +9,9 @@ from app.auth.passwords import PasswordHasher
 from app.cli.serve import database_running
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
-from app.core.database.distribution import find_nodes, has_extension, is_distributed
-from app.core.database.migrations import head_revision, is_newer
 from app.core.database.pool import connection_arguments
+from app.operations.distribution import find_nodes, has_extension, is_distributed
+from app.operations.migrations import head_revision, is_newer
 
 CLOCK_SECONDS = 5
 HASH_SECONDS = 0.5

@@ -12,10 +12,10 @@ from typing import NoReturn
 import uvicorn
 
 from app.core.config import Settings, load_settings
-from app.core.embedded_postgres.paths import EmbeddedUnavailable
-from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.core.http.connection_limit import connection_limit
 from app.core.logging import configure_logging
+from app.operations.embedded_postgres.paths import EmbeddedUnavailable
+from app.operations.embedded_postgres.server import EmbeddedPostgres
 
 GRACE_SECONDS = 10
 # Longer than balancers keep their connections, 60 seconds as a rule: if this side closes first, a request that the

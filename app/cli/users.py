@@ -3,16 +3,16 @@
 from datetime import timedelta
 from functools import partial
 
-from app.auth import accounts_admin
-from app.auth.repository import END_EVERY_SESSION
+from app.accounts import admin as accounts_admin
+from app.accounts.repository import END_EVERY_SESSION
 from app.auth.tokens import RESET_SECONDS, make_codec
 from app.cli.database import reachable_database, run_with_pool
 from app.cli.serve import echo
 from app.core.clock import system_clock
 from app.core.config import Settings
-from app.core.database.maintenance import run_without_timeouts
 from app.core.database.pool import Database
 from app.core.logging import plain
+from app.operations.maintenance import run_without_timeouts
 from app.tasks.changes_repository import END_EPOCH
 
 _CHANGES = {

@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from app.accounts.router import begin_session
+from app.accounts.schemas import SignedInRead, SignInBody
 from app.auth.dependencies import SET_COOKIE, Auth, ClientAddress, Cookie, UserAgent
 from app.auth.errors import InvalidCredentials, OriginRefused
-from app.auth.router import begin_session
-from app.auth.schemas import SignedInRead, SignInBody
 from app.core.errors import BODY_ERRORS, TooManyRequests
 from app.core.http.error_responses import error_responses
 from app.core.http.problems import ErrorRenderer

@@ -8,11 +8,11 @@ from sqlalchemy import column, select, table
 from starlette.responses import RedirectResponse, Response
 
 from app import __version__
-from app.core.database.migrations import is_served
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.database.statement import Row, Statement
 from app.core.http.error_responses import error_responses
 from app.core.http.routing import make_router
+from app.operations.migrations import is_served
 
 router = make_router(tag="service")
 

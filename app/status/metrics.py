@@ -5,9 +5,9 @@ from math import nan
 from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.auth.denylist import count_denied_tokens
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.http.routing import make_router
+from app.sessions.denylist import count_denied_tokens
 from app.status.prometheus import Metrics
 
 router = make_router(tag="service")

@@ -16,22 +16,22 @@ class Guard(NamedTuple):
 
 
 TOKENS = "app/auth/tokens.py"
-SERVICE = "app/auth/service.py"
-ROTATION = "app/auth/rotation.py"
-LIFETIMES = "app/auth/lifetimes.py"
-ACCOUNTS = "app/auth/repository.py"
+SERVICE = "app/accounts/service.py"
+ROTATION = "app/sessions/rotation.py"
+LIFETIMES = "app/sessions/lifetimes.py"
+ACCOUNTS = "app/accounts/repository.py"
 CALLER_SQL = "app/auth/active_session.py"
-DENYLIST = "app/auth/denylist.py"
+DENYLIST = "app/sessions/denylist.py"
 DEPENDENCIES = "app/auth/dependencies.py"
 TASK_SQL = "app/tasks/repository.py"
 SERVER = "app/core/http/server.py"
 LIST_SQL = "app/tasks/list_repository.py"
-OWNERSHIP = "app/core/embedded_postgres/ownership.py"
-SOCKETS = "app/core/embedded_postgres/sockets.py"
-EMBEDDED = "app/core/embedded_postgres/server.py"
+OWNERSHIP = "app/operations/embedded_postgres/ownership.py"
+SOCKETS = "app/operations/embedded_postgres/sockets.py"
+EMBEDDED = "app/operations/embedded_postgres/server.py"
 STRANGERS = f"{CORE}/test_embedded_strangers.py::test"
 RESTARTING = "tests/faults/test_restarting.py::test"
-BACKUP = "app/core/database/backup.py"
+BACKUP = "app/operations/backup.py"
 RESTORES = f"{CORE}/test_backup.py::test"
 ROUTING = "app/core/http/routing.py"
 FORMS = "app/core/http/forms.py"
@@ -52,10 +52,10 @@ QUEUE_GUARDS = [
     }.items()
 ]
 
-OWN_ACCOUNT, OWN_SQL = "app/auth/account.py", "app/auth/account_repository.py"
-SESSIONS, ADMIN, CLI_USERS = "app/auth/sessions.py", "app/auth/accounts_admin.py", "app/cli/users.py"
+OWN_ACCOUNT, OWN_SQL = "app/accounts/own_account.py", "app/accounts/own_account_repository.py"
+SESSIONS, ADMIN, CLI_USERS = "app/sessions/repository.py", "app/accounts/admin.py", "app/cli/users.py"
 COOKIE_GUARDS = [
-    Guard("app/auth/refresh_cookie.py", text, without, f"{AUTH}/test_refresh_cookie.py")
+    Guard("app/sessions/refresh_cookie.py", text, without, f"{AUTH}/test_refresh_cookie.py")
     for text, without in (
         ('settings.environment != "production" and host', "host"),
         ("in LOCAL_HOSTS", "< chr(127)"),
@@ -357,15 +357,15 @@ GUARDS = [
         f"{AUTH}/test_sign_in.py",
     ),
     Guard("app/auth/passwords.py", "if len(password) > MAX_INPUT_LENGTH:", "if False:", f"{AUTH}/test_passwords.py"),
-    Guard("app/auth/schemas.py", "len(normalise_password(text))", "len(text)", f"{AUTH}/test_sign_up.py"),
-    Guard("app/auth/schemas.py", "if length > MAX_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
-    Guard("app/auth/schemas.py", "if length < MIN_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    Guard("app/accounts/schemas.py", "len(normalise_password(text))", "len(text)", f"{AUTH}/test_sign_up.py"),
+    Guard("app/accounts/schemas.py", "if length > MAX_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    Guard("app/accounts/schemas.py", "if length < MIN_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
     *QUEUE_GUARDS,
     Guard(SERVICE, "not account.known or ", "", f"{AUTH}/test_sign_in.py"),
-    Guard("app/auth/emails.py", "valid.normalized.casefold()", "valid.normalized", f"{AUTH}/test_sign_up.py"),
-    Guard("app/auth/emails.py", "text.strip()", "text", f"{AUTH}/test_sign_up.py"),
-    Guard("app/auth/emails.py", "if len(text) > MAX_INPUT_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
-    Guard("app/auth/emails.py", "if len(text.encode()) > EMAIL_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    Guard("app/accounts/emails.py", "valid.normalized.casefold()", "valid.normalized", f"{AUTH}/test_sign_up.py"),
+    Guard("app/accounts/emails.py", "text.strip()", "text", f"{AUTH}/test_sign_up.py"),
+    Guard("app/accounts/emails.py", "if len(text) > MAX_INPUT_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    Guard("app/accounts/emails.py", "if len(text.encode()) > EMAIL_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
     Guard("app/auth/dependencies.py", "if len(headers) > 1 or ", "if ", f"{TASKS}/test_isolation.py"),
     Guard("app/auth/dependencies.py", "(authenticate,)", "()", f"{TASKS}/test_input.py"),
     Guard(
@@ -672,7 +672,7 @@ GUARDS = [
         f"{AUTH}/test_users.py",
     ),
     Guard(
-        "app/core/database/maintenance.py",
+        "app/operations/maintenance.py",
         "            connection.execute(NO_TIMEOUTS)\n",
         "",
         f"{AUTH}/test_users.py",
@@ -767,19 +767,19 @@ GUARDS = [
         f"{CORE}/test_rolling_updates.py",
     ),
     Guard(
-        "app/core/database/migrations.py",
+        "app/operations/migrations.py",
         "return revision == head_revision() or is_newer(revision)",
         "return revision == head_revision()",
         f"{CORE}/test_rolling_updates.py",
     ),
     Guard(
-        "app/core/database/migrations.py",
+        "app/operations/migrations.py",
         "            if not is_newer(found := _current_revision(dsn)):",
         "            if True:",
         f"{CORE}/test_rolling_updates.py",
     ),
     Guard(
-        "app/auth/service.py",
+        "app/accounts/service.py",
         "with suppress(DatabaseUnavailable):  # the old one",
         "if True:  # the old one",
         f"{AUTH}/test_sign_in.py",

@@ -88,7 +88,7 @@ def test_without_any_one_guard_the_suite_turns_red(copies: "Queue[CopyOfTheTree]
         finally:
             copies.put(copy)
 
-    assert [copy.run("tests/auth/test_refresh.py") for copy in copies.queue] == [0] * COPIES, "red with every guard"
+    assert [copy.run("tests/sessions/test_refresh.py") for copy in copies.queue] == [0] * COPIES, "red with every guard"
     with ThreadPoolExecutor(COPIES) as pool:
         red = list(pool.map(turns_red, guards))
     print(f"guards removed: {len(guards)}; suite red: {sum(red)}")

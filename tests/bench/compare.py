@@ -13,8 +13,8 @@ from statistics import median
 import httpx
 
 from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import upgrade
-from app.core.embedded_postgres.server import EmbeddedPostgres
+from app.operations.embedded_postgres.server import EmbeddedPostgres
+from app.operations.migrations import upgrade
 from tests.bench.data import PASSWORD, People, Request, access_token, make_tokens, refresh_requests, seed
 from tests.bench.servers import Target, Window, load, three_servers
 from tests.support.settings import SECRET

@@ -9,9 +9,9 @@ from uuid import uuid4
 import uvloop
 
 from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import upgrade
-from app.core.embedded_postgres.server import EmbeddedPostgres
 from app.main import create_app
+from app.operations.embedded_postgres.server import EmbeddedPostgres
+from app.operations.migrations import upgrade
 from tests.bench.data import make_tokens, refresh_requests, seed
 from tests.bench.in_process import Ask, profile, sender
 from tests.support.settings import SECRET, make_settings

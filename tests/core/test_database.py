@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from app.core.clock import stopwatch
-from app.core.embedded_postgres.server import EmbeddedPostgres
+from app.operations.embedded_postgres.server import EmbeddedPostgres
 from tests.support.people import Person
 from tests.support.server import app_of, running
 from tests.support.settings import make_settings

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from app.core.embedded_postgres.server import EmbeddedPostgres
+from app.operations.embedded_postgres.server import EmbeddedPostgres
 from tests.faults.load import Acknowledged, check, more_written, writing
 from tests.support.copies import CHANGES, Copy
 from tests.support.people import Person

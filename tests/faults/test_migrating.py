@@ -12,7 +12,7 @@ import pytest
 from alembic import command
 
 from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import alembic_config, upgrade
+from app.operations.migrations import alembic_config, upgrade
 from tests.faults.load import Acknowledged, check, more_written, writing
 from tests.support.databases import new_database
 from tests.support.server import serving

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from app.core.clock import stopwatch
-from app.core.embedded_postgres.server import EmbeddedPostgres
+from app.operations.embedded_postgres.server import EmbeddedPostgres
 from tests.faults.proxy import Proxy, proxied
 from tests.support.databases import new_database
 from tests.support.people import Person

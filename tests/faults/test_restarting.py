@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.core.embedded_postgres.server import EmbeddedPostgres
+from app.operations.embedded_postgres.server import EmbeddedPostgres
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 from tests.support.settings import environment_of

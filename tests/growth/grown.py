@@ -8,10 +8,12 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from app.auth import active_session, denylist, sessions
-from app.auth import repository as accounts
+from app.accounts import repository as accounts
+from app.auth import active_session
 from app.core.database.statement import Statement
 from app.core.rate_limits import database as rate_limits
+from app.sessions import denylist
+from app.sessions import repository as sessions
 from app.tasks import changes_repository as changes
 from app.tasks import repository as tasks
 from app.tasks.list_repository import ListShape, list_statement

@@ -13,9 +13,9 @@ import psycopg
 
 from app.cli.progress import progress
 from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import upgrade
 from app.core.database.pool import connection_arguments
-from app.core.embedded_postgres.server import EmbeddedPostgres
+from app.operations.embedded_postgres.server import EmbeddedPostgres
+from app.operations.migrations import upgrade
 from app.tasks.list_repository import list_statement
 from app.tasks.pages import BATCH
 from tests.growth.grown import STATEMENTS, Asked, ask, fill, list_shape, touched

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from app.core.embedded_postgres.paths import ServerUser, reachable_binaries, server_user
+from app.operations.embedded_postgres.paths import ServerUser, reachable_binaries, server_user
 from tests.support.server import free_port
 
 SETTINGS = """

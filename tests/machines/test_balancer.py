@@ -35,8 +35,8 @@ def test_the_tests_of_the_api_pass_through_it(own_database_url: str, tmp_path: P
     """Clients need not be sent to the same process twice: the tests pass with each request to any of them."""
     with balanced(tmp_path, 4, DATABASE_URL=own_database_url) as service:
         passed = run_tests(
-            *("tests/auth/test_refresh.py", "tests/auth/test_refresh_again.py"),
-            *("tests/auth/test_sign_out.py", "tests/auth/test_sign_up.py"),
+            *("tests/sessions/test_refresh.py", "tests/sessions/test_refresh_again.py"),
+            *("tests/sessions/test_sign_out.py", "tests/accounts/test_sign_up.py"),
             *("tests/tasks/test_tasks.py", "tests/tasks/test_list.py", "tests/tasks/test_isolation.py"),
             *("tests/attacks/test_rotation.py", "tests/attacks/test_races.py"),
             without=NOT_THROUGH_A_BALANCER,

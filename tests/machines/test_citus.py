@@ -19,9 +19,9 @@ from psycopg import sql
 
 from app.cli.doctor import report
 from app.core.clock import stopwatch
-from app.core.database.distribution import DISTRIBUTED, NotDistributable, distribute
 from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import alembic_config, upgrade
+from app.operations.distribution import DISTRIBUTED, NotDistributable, distribute
+from app.operations.migrations import alembic_config, upgrade
 from app.tasks.list_repository import list_statement
 from tests.faults.load import Acknowledged, check, writing
 from tests.growth.grown import STATEMENTS, Asked, ask
@@ -198,8 +198,8 @@ def test_a_migration_divides_what_it_makes_and_keeps_every_row(citus: Cluster, m
         with monkeypatch.context() as at_0004:
             later = {"sessions", "task_tombstones"}
             older = {table: column for table, column in DISTRIBUTED.items() if table not in later}
-            at_0004.setattr("app.core.database.distribution.DISTRIBUTED", older)
-            at_0004.setattr("app.core.database.distribution.COPIED", ("users", "alembic_version"))
+            at_0004.setattr("app.operations.distribution.DISTRIBUTED", older)
+            at_0004.setattr("app.operations.distribution.COPIED", ("users", "alembic_version"))
             distribute(dsn)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(

@@ -9,10 +9,10 @@ import httpx
 import psycopg
 import pytest
 
-from app.auth.repository import END_EVERY_SESSION
+from app.accounts.repository import END_EVERY_SESSION
 from app.cli.doctor import examine
 from app.core.clock import stopwatch
-from app.core.database.maintenance import run_without_timeouts
+from app.operations.maintenance import run_without_timeouts
 from tests.faults.load import Acknowledged, Writer, check, more_written, writing
 from tests.machines.standby import Pair, replicated
 from tests.support.copies import CHANGES, Copy

@@ -10,9 +10,9 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from app.core.database.distribution import distribute, has_extension
 from app.core.database.dsn import parse_database_url
-from app.core.database.migrations import upgrade
+from app.operations.distribution import distribute, has_extension
+from app.operations.migrations import upgrade
 from tests.machines.citus import join_nodes, on_every_node
 
 

@@ -1,0 +1,23 @@
+"""The OAuth 2 grants over the same operations. Source: RFC 6749 4.3 and 6."""
+
+from app.accounts.schemas import TokenForm
+from app.accounts.service import AuthService
+from app.auth.errors import InvalidOAuthRequest, UnsupportedGrantType
+from app.auth.tokens import TokenPair
+from app.sessions import rotation
+
+
+async def grant(
+    auth: AuthService, address: str, form: TokenForm, *, refresh_key: str | None, user_agent: str | None
+) -> TokenPair:
+    """Return tokens for the form's grant. Raises: UnsupportedGrantType, InvalidOAuthRequest, and the operation's."""
+    if form.grant_type == "refresh_token":
+        if form.refresh_token is None:
+            raise InvalidOAuthRequest
+        return await rotation.refresh(auth, form.refresh_token, key=refresh_key)
+    if form.grant_type != "password":
+        raise UnsupportedGrantType
+    if form.username is None or form.password is None:
+        raise InvalidOAuthRequest
+    device = form.device or user_agent
+    return (await auth.sign_in(address, email=form.username, password=form.password, device=device)).tokens

@@ -1,0 +1,101 @@
+"""What changing and leaving one's own account means, and which errors there are, in order."""
+
+from contextlib import suppress
+from uuid import UUID, uuid4
+
+from app.accounts import own_account_repository as account_repository
+from app.accounts.common_passwords import is_common
+from app.accounts.service import AuthService
+from app.auth.active_session import Credentials, UserRow
+from app.auth.errors import CommonPassword, InvalidToken, WrongPassword
+from app.auth.events import logger
+from app.auth.tokens import TokenPair
+from app.auth.user_database import UserDatabase
+from app.core.database.pool import DatabaseUnavailable
+from app.core.errors import ServiceUnavailable
+from app.sessions import repository as sessions
+
+# Apart from the counters of signing in: a stranger's failures there must not keep the owner from a new password.
+OWN_PASSWORD, RESET = "own-password", "password-reset"
+
+
+async def change_name(auth: AuthService, db: UserDatabase, name: str | None) -> UserRow:
+    """Rename the user. Raises: InvalidToken. Source: FR-053."""
+    await db.require_active()
+    user = await account_repository.update_name(auth.database, db.principal, name)
+    if user is None:
+        raise InvalidToken
+    return user
+
+
+async def change_password(auth: AuthService, db: UserDatabase, address: str, *, current: str, new: str) -> TokenPair:
+    """Change the password, end every other session and return new tokens of this one.
+
+    Raises: InvalidToken, CommonPassword, TooManyRequests, WrongPassword. Of several at once one wins, the others find
+    their session's tokens out of date. A session that is signed out in the same moment has ended: its new tokens too.
+    Source: FR-054, ASVS 5.0 6.2.3, 7.4.3.
+    """
+    credentials, principal = await db.get_credentials(), db.principal
+    if auth.settings.common_passwords == "refuse" and is_common(new, credentials.email):
+        raise CommonPassword("new_password")
+    await _check_password(auth, credentials, current, address)
+    new_hash = await auth.passwords.hash(new, client=address)
+    version = await account_repository.change_password(
+        auth.database, principal, old_hash=credentials.password_hash, new_hash=new_hash
+    )
+    if version is None:
+        raise InvalidToken
+    with suppress(DatabaseUnavailable):  # the password is changed, and the tokens must be sent
+        await sessions.move_to_version(auth.database, principal, version)
+    _record(auth, "password_changed", principal.user_id)
+    return auth.tokens.issue(principal.user_id, principal.session_id, version, refresh_id=uuid4(), now=auth.clock())
+
+
+async def delete_account(auth: AuthService, db: UserDatabase, address: str, *, current: str) -> None:
+    """Delete the account and all that belongs to it. Raises: InvalidToken, TooManyRequests, WrongPassword.
+
+    Source: FR-055.
+    """
+    credentials, principal = await db.get_credentials(), db.principal
+    await _check_password(auth, credentials, current, address)
+    if not await account_repository.delete_myself(auth.database, principal, old_hash=credentials.password_hash):
+        raise InvalidToken
+    _record(auth, "account_deleted", principal.user_id)
+    with suppress(ServiceUnavailable):  # the account is deleted, and nobody can ask for it again
+        await auth.limiter.clear("signin-account", credentials.email)
+
+
+async def reset_password(auth: AuthService, address: str, *, token: str, new: str) -> None:
+    """Change the password by an operator's link. Raises: InvalidToken, TooManyRequests, CommonPassword.
+
+    A hash is made whether the account is there or not, so that the time of an answer tells nothing. Source: FR-056.
+    """
+    now = auth.clock()
+    claims = auth.tokens.read(token, "reset", now)
+    counter = (RESET, str(claims.user_id))
+    await auth.limiter.hit(*counter, auth.settings.rate_limit_signin_account)
+    email = await account_repository.select_email(auth.database, claims)
+    if email and auth.settings.common_passwords == "refuse" and is_common(new, email):
+        raise CommonPassword("new_password")
+    new_hash = await auth.passwords.hash(new, client=address)
+    if not await account_repository.reset_password(auth.database, claims, new_hash=new_hash, now=now):
+        raise InvalidToken
+    _record(auth, "password_reset", claims.user_id)
+    with suppress(ServiceUnavailable):  # the link is used
+        await auth.limiter.clear(*counter)
+
+
+async def _check_password(auth: AuthService, credentials: Credentials, password: str, address: str) -> None:
+    """Count before the hash, so that a stolen session cannot guess. Raises: TooManyRequests, WrongPassword."""
+    counter = (OWN_PASSWORD, str(credentials.id))
+    await auth.limiter.hit(*counter, auth.settings.rate_limit_signin_account)
+    verified = await auth.passwords.verify(password, credentials.password_hash, client=address)
+    if not verified.correct:
+        logger.warning("own_password_wrong", extra={"user_id": credentials.id, "address": address})
+        raise WrongPassword
+    await auth.limiter.clear(*counter)
+
+
+def _record(auth: AuthService, event: str, user_id: UUID) -> None:
+    logger.info(event, extra={"user_id": user_id})
+    auth.record_event(event)

@@ -1,0 +1,1 @@
+"""What no request meets: starting, migrating, dividing, dumping and restoring a database."""

@@ -1,0 +1,150 @@
+"""Tables on several nodes, where the database has the Citus extension: a user's rows are together on one of them."""
+
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from app.core.database.dsn import Dsn
+from app.core.operator_error import OperatorError
+from app.operations.migration_lock import migration_lock
+
+# Copied to each node: every statement reads `users`, `/health/ready` reads `alembic_version`.
+COPIED = ("users", "alembic_version", "task_epoch")
+# Divided among the nodes, by the column whose value decides on which node a row is stored.
+DISTRIBUTED = {
+    "tasks": "user_id",
+    "task_tombstones": "user_id",
+    "token_denylist": "user_id",
+    "sessions": "user_id",
+    "rate_limit_counters": "key",
+}
+# The service's settings for its own connections, repeated for those from node to node, which do not inherit them. No
+# statement_timeout: the coordinator's ends a statement everywhere, and building an index may take longer.
+NODE_SETTINGS = {
+    "enable_seqscan": "off",
+    "jit": "off",
+    "lock_timeout": "2s",
+    "client_connection_check_interval": "1s",  # of a coordinator that died while a statement waits here
+}
+# A node that hangs accepts connections and never answers: a statement that needs it would hold a connection of the
+# service for as long.
+COORDINATOR_SETTINGS = {"citus.node_connection_timeout": "500ms"}
+
+
+class NotDistributable(OperatorError):
+    """The tables cannot be distributed; the message says what is missing."""
+
+
+class Nodes(NamedTuple):
+    """The nodes that hold rows, and those of them that do not answer."""
+
+    known: int
+    dead: list[str]
+
+
+def is_distributed(connection: psycopg.Connection) -> bool:
+    """Return whether the tables are divided among nodes."""
+    if not has_extension(connection):
+        return False
+    # One stands for all: they are distributed in one transaction, and later ones by the migration that makes them.
+    query = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid::text = 'tasks' AND partmethod = 'h'"
+    return _one(connection, query) == 1
+
+
+def is_distributed_at(dsn: Dsn) -> bool:
+    """Return whether the tables there are divided among nodes."""
+    with psycopg.connect(dsn.conninfo, prepare_threshold=None) as connection:
+        return is_distributed(connection)
+
+
+def distribute(dsn: Dsn) -> bool:
+    """Divide the tables among the nodes, with what is in them; return False if they are divided already.
+
+    The settings of the nodes are written in any case, so that a node that was added gets them.
+    Raises: NotDistributable.
+    """
+    with migration_lock(dsn), psycopg.connect(dsn.conninfo, prepare_threshold=None) as connection:
+        if not has_extension(connection):
+            raise NotDistributable(
+                "The database has no Citus extension: put citus into shared_preload_libraries on every node, run "
+                "CREATE EXTENSION citus there in this database, and SELECT citus_add_node(…) on the coordinator."
+            )
+        try:
+            done = not is_distributed(connection)
+            if done:
+                _distribute(connection)
+            connection.commit()
+            _set_for_nodes(connection)
+        except psycopg.errors.InsufficientPrivilege as error:
+            message = f"The role may not do this: {error.diag.message_primary}. Let the owner of the tables run it."
+            raise NotDistributable(message) from error
+        return done
+
+
+def distribute_new(connection: psycopg.Connection, table: str) -> None:
+    """Divide or copy a table that a migration has just made; it is empty and refers to no other."""
+    connection.execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
+    if table in COPIED:
+        connection.execute("SELECT create_reference_table(%s)", [table])
+    else:
+        _divide(connection, table)
+
+
+def find_nodes(connection: psycopg.Connection) -> Nodes:
+    """Count the nodes that hold rows, and name those that do not answer."""
+    query = (
+        "SELECT nodename || ':' || nodeport, EXISTS (SELECT 1 FROM citus_check_connection_to_node(nodename, nodeport) "
+        "AS answers WHERE answers) FROM pg_dist_node WHERE noderole = 'primary' AND shouldhaveshards ORDER BY 1"
+    )
+    found = connection.execute(query).fetchall()
+    return Nodes(len(found), [name for name, answers in found if not answers])
+
+
+def _distribute(connection: psycopg.Connection) -> None:
+    # Foreign keys lead from divided tables to copied ones, so each node is changed on one connection, step by step.
+    connection.execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
+    connection.execute("SET LOCAL statement_timeout = 0")
+    # An UNLOGGED table cannot be moved from one node to another.
+    connection.execute("ALTER TABLE rate_limit_counters SET LOGGED")
+    for table in COPIED:
+        connection.execute("SELECT create_reference_table(%s)", [table])
+    for table in DISTRIBUTED:
+        _divide(connection, table)
+    for table in (*DISTRIBUTED, *COPIED):
+        connection.execute("SELECT truncate_local_data_after_distributing_table(%s::regclass)", [table])
+
+
+def _divide(connection: psycopg.Connection, table: str) -> None:
+    column = DISTRIBUTED[table]
+    beside = "tasks" if column == "user_id" and table != "tasks" else "none"
+    connection.execute("SELECT create_distributed_table(%s, %s, colocate_with => %s)", [table, column, beside])
+
+
+def _set_for_nodes(connection: psycopg.Connection) -> None:
+    name = sql.Identifier(connection.info.dbname)
+    for setting, value in NODE_SETTINGS.items():
+        command = sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, sql.Identifier(setting), sql.Literal(value))
+        failed = connection.execute(
+            "SELECT nodename || ':' || nodeport, result FROM run_command_on_workers(%s) AS done "
+            "JOIN pg_dist_node USING (nodename, nodeport) WHERE NOT success",
+            [command.as_string(connection)],
+        ).fetchall()
+        if failed:
+            raise NotDistributable(f"{failed[0][0]} did not take its settings: {failed[0][1]}")
+    for setting, value in COORDINATOR_SETTINGS.items():
+        parameter = sql.Identifier(*setting.split("."))
+        connection.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, parameter, sql.Literal(value)))
+    connection.commit()
+
+
+def has_extension(connection: psycopg.Connection) -> bool:
+    """Return whether the database could have several nodes."""
+    return bool(_one(connection, "SELECT count(*) FROM pg_extension WHERE extname = 'citus'"))
+
+
+def _one(connection: psycopg.Connection, query: str, params: list[object] | None = None) -> int:
+    found = connection.execute(query.encode(), params).fetchone()
+    assert found is not None
+    count: int = found[0]
+    return count

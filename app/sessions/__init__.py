@@ -1,0 +1,1 @@
+"""Sessions: refreshing, signing out, and the list of them."""

@@ -1,0 +1,109 @@
+"""How long tokens and the rows of the denylist live, whatever the settings and the clocks do meanwhile."""
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+from jose import jwt
+
+from app.core.database.pool import Database
+from app.sessions.denylist import delete_expired_tokens
+from tests.support.clock import FrozenClock
+from tests.support.people import Person
+from tests.support.server import Service, running
+from tests.support.settings import make_settings
+
+
+async def prune(url: str) -> int:
+    database = Database(make_settings(url).dsn, pool_min=1, pool_max=1)
+    await database.open()
+    try:
+        return sum([deleted async for deleted in delete_expired_tokens(database, batch=1000)])
+    finally:
+        await database.close()
+
+
+def let_time_pass(connection: psycopg.Connection, clock: FrozenClock, **duration: float) -> None:
+    """Move the workers' clock, and the rows back, since the database's own clock cannot be moved."""
+    clock.advance(**duration)
+    back = "UPDATE token_denylist SET denied_at = denied_at - %(by)s, expires_at = expires_at - %(by)s"
+    connection.execute(back, {"by": timedelta(**duration)})
+
+
+@pytest.mark.parametrize("ended_by", ["signing out", "reuse"])
+async def test_lowering_and_raising_the_refresh_lifetime_revives_no_session(
+    own_database_url: str, clock: FrozenClock, ended_by: str
+) -> None:
+    """Ended while the setting was low: its row outlives the long-lived token that it was given before."""
+    low = make_settings(own_database_url, refresh_token_expire_days=2)
+    high = make_settings(own_database_url, refresh_token_expire_days=30)
+    async with running(low, clock=clock) as client:
+        ada = await Person.sign_up(client)
+        used = ada.refresh_token
+    async with running(high, clock=clock) as client:
+        ada.client = client
+        ada.keep(await ada.refresh())
+    async with running(low, clock=clock) as client:
+        ada.client = client
+        if ended_by == "reuse":
+            assert (await ada.refresh(used)).status_code == 401
+        else:
+            assert (await ada.send("POST", "/api/auth/signout")).status_code == 200
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
+        let_time_pass(connection, clock, days=10)
+    await prune(own_database_url)
+    async with running(high, clock=clock) as client:
+        ada.client = client
+        assert (await ada.refresh()).status_code == 401
+
+
+async def test_rotation_keeps_the_denylist_small(
+    own_database_url: str, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Expired rows go with later refreshes, rows of valid tokens never, and a day is added."""
+    monkeypatch.setattr("app.sessions.lifetimes.PRUNE_EVERY", 1)
+    settings = make_settings(own_database_url)
+    count = "SELECT count(*) FROM token_denylist WHERE user_id = %s"
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
+        async with running(settings, clock=clock) as client:
+            ada = await Person.sign_up(client)
+            for _ in range(6):
+                ada.keep(await ada.refresh())
+            old = ada.refresh_token
+            let_time_pass(connection, clock, days=7, hours=23)
+            ada.keep(await (await ada.sign_in()).refresh())
+            assert connection.execute(count, [ada.user["id"]]).fetchone() == (7,)
+            let_time_pass(connection, clock, hours=2)
+            for _ in range(2):
+                ada.keep(await ada.refresh())
+            assert connection.execute(count, [ada.user["id"]]).fetchone() == (3,), "the first six are gone"
+            assert (await ada.refresh(old)).status_code == 401
+
+
+async def test_a_worker_whose_clock_runs_ahead_prunes_no_living_row(own_database_url: str, clock: FrozenClock) -> None:
+    """Rows go by the database's clock, which all workers share."""
+    settings = make_settings(own_database_url)
+    ahead = FrozenClock(clock.moment + timedelta(days=400))
+    async with running(settings, clock=clock) as client, running(settings, clock=ahead) as elsewhere:
+        ada = await Person.sign_up(client)
+        used = ada.refresh_token
+        ada.keep(await ada.refresh())
+        eve = await Person.sign_up(elsewhere)
+        for _ in range(3):
+            eve.keep(await eve.refresh())
+        assert (await ada.refresh(used)).status_code == 401
+        assert (await ada.refresh()).status_code == 401, "the reuse was found out, which takes the row"
+
+
+async def test_expires_in_of_a_pair_that_is_given_again_says_what_is_left(service: Service, clock: FrozenClock) -> None:
+    """RFC 6749 5.1: a client that goes by it must not hold a dead token for a living one; contract section 9."""
+    async with service(clock=clock, refresh_reuse_leeway_seconds=300, access_token_expire_minutes=2) as client:
+        ada = await Person.sign_up(client)
+        first = (await ada.refresh()).json()
+        assert first["expires_in"] == 120
+        for seconds, left in ((45, 75), (75, 0), (60, 0)):
+            clock.advance(seconds=seconds)
+            again = (await ada.refresh()).json()
+            assert again == first | {"expires_in": left}
+        expires_at = jwt.get_unverified_claims(again["access_token"])["exp"]
+        assert expires_at <= clock.moment.timestamp()

@@ -1,0 +1,270 @@
+"""Rotation: each refresh token is good for one use, and using one twice ends its session."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from jose import jwt
+
+from app.core.database.pool import DatabaseUnavailable
+from app.sessions import denylist
+from tests.support.clock import FrozenClock
+from tests.support.people import Person
+from tests.support.server import Service, running
+from tests.support.settings import SECRET, make_settings
+
+
+async def is_signed_in(person: Person) -> bool:
+    answer = await person.get("/api/auth/me")
+    assert answer.status_code in (200, 401)
+    return answer.status_code == 200
+
+
+async def test_a_refresh_gives_a_new_pair_of_the_same_sign_in(client: httpx.AsyncClient, ada: Person) -> None:
+    """A client stays signed in by refreshing: each time a new pair of the same session.
+
+    Source: FR-009, FR-010, FR-011.
+    """
+    answer = await ada.refresh()
+    assert answer.status_code == 200
+    assert answer.json().keys() == {"access_token", "refresh_token", "token_type", "expires_in"}
+    before, after = (
+        jwt.get_unverified_claims(ada.refresh_token),
+        jwt.get_unverified_claims(answer.json()["refresh_token"]),
+    )
+    assert before["jti"] != after["jti"]
+    assert (before["sid"], before["sub"]) == (after["sid"], after["sub"])
+    assert after["exp"] - after["iat"] == 7 * 86400
+    assert jwt.get_unverified_claims(answer.json()["access_token"])["exp"] - after["iat"] == 15 * 60
+    assert await is_signed_in(ada.keep(answer))
+    assert (await ada.refresh()).status_code == 200
+
+
+async def test_reuse_ends_the_sign_in_and_no_other(
+    client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection
+) -> None:
+    """A token that is used twice was stolen: every token of its session is invalid from then on, other sessions go on.
+
+    The denial is committed although the response is an error.
+    """
+    other = await ada.sign_in()
+    first = ada.refresh_token
+    ada.keep(await ada.refresh())
+    assert await is_signed_in(ada)
+    answer = await ada.refresh(first)
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "INVALID_TOKEN"
+    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    assert not await is_signed_in(ada)
+    assert (await ada.refresh()).status_code == 401
+    assert await is_signed_in(other)
+    assert (await other.refresh()).status_code == 200
+    reasons = connection.execute(
+        "SELECT reason, count(*) FROM token_denylist WHERE user_id = %s GROUP BY 1", [ada.user["id"]]
+    ).fetchall()
+    assert dict(reasons) == {"used": 2, "reused": 1}
+
+
+async def test_any_ancestor_presented_again_is_reuse(client: httpx.AsyncClient, ada: Person) -> None:
+    """However long ago a token was used, using it again ends the session."""
+    tokens = [ada.refresh_token]
+    for _ in range(3):
+        tokens.append(ada.keep(await ada.refresh()).refresh_token)
+    for token in (tokens[0], *reversed(tokens)):
+        assert (await ada.refresh(token)).status_code == 401
+
+
+async def test_of_many_at_once_one_wins_and_the_sign_in_is_over(
+    client: httpx.AsyncClient, ada: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token that many refresh at once makes one new pair, and one event in the log."""
+    answers = await asyncio.gather(*(ada.refresh() for _ in range(10)))
+    assert sorted(a.status_code for a in answers) == [200] + [401] * 9
+    winner = next(a for a in answers if a.status_code == 200)
+    assert (await ada.refresh(winner.json()["refresh_token"])).status_code == 401
+    assert sum(r.getMessage() == "refresh_reuse_detected" for r in caplog.records) == 1
+
+
+async def test_within_the_leeway_the_same_successor_is_given_again(service: Service, clock: FrozenClock) -> None:
+    """With a leeway, tabs that refresh at once get the same pair, as long as nobody has used it."""
+    async with service(clock=clock, refresh_reuse_leeway_seconds=10) as client:
+        ada = await Person.sign_up(client)
+        clock.advance(seconds=1)
+        first = await ada.refresh()
+        clock.advance(seconds=9.5)
+        answers = await asyncio.gather(*(ada.refresh() for _ in range(5)))
+        pairs = [{**a.json(), "expires_in": 0} for a in (first, *answers)]
+        assert all(pair == pairs[0] for pair in pairs)
+        parent = ada.refresh_token
+        ada.keep(first)
+        assert await is_signed_in(ada)
+        clock.advance(seconds=0.1)
+        ada.keep(await ada.refresh())
+        assert (await ada.refresh(parent)).status_code == 401, "the successor was used: a grandparent is reuse"
+        assert (await ada.refresh()).status_code == 401
+
+
+async def test_after_the_leeway_it_is_reuse(service: Service, clock: FrozenClock) -> None:
+    """The leeway ends when the setting says: then using a token again ends the session."""
+    async with service(clock=clock, refresh_reuse_leeway_seconds=10) as client:
+        ada = await Person.sign_up(client)
+        successor = await ada.refresh()
+        clock.advance(seconds=10.5)
+        assert (await ada.refresh()).status_code == 401
+        assert (await ada.refresh(successor.json()["refresh_token"])).status_code == 401
+
+
+async def test_the_leeway_does_not_revive_what_was_signed_out(service: Service, clock: FrozenClock) -> None:
+    """Signing out is final, also within the leeway."""
+    async with service(clock=clock, refresh_reuse_leeway_seconds=60) as client:
+        ada = await Person.sign_up(client)
+        successor = (await ada.refresh()).json()["refresh_token"]
+        await client.post("/api/auth/signout", json={"refresh_token": successor})
+        assert (await ada.refresh()).status_code == 401
+        assert (await ada.refresh(successor)).status_code == 401
+
+
+async def test_an_expired_token_is_refused_without_consequence(
+    clocked: httpx.AsyncClient, clock: FrozenClock, connection: psycopg.Connection
+) -> None:
+    """Whoever comes back after a week signs in again: an expired token is no sign of theft, and writes no row."""
+    ada = await Person.sign_up(clocked)
+    issued_at = jwt.get_unverified_claims(ada.refresh_token)["iat"]
+    clock.moment = clock.moment.fromtimestamp(issued_at + 7 * 86400, clock.moment.tzinfo)
+    assert (await ada.refresh()).status_code == 401
+    query = "SELECT count(*) FROM token_denylist WHERE user_id = %s"
+    assert connection.execute(query, [ada.user["id"]]).fetchone() == (0,)
+    clock.advance(seconds=-1)
+    assert (await ada.refresh()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM users WHERE id = %s",
+        "UPDATE users SET is_active = false WHERE id = %s",
+        "UPDATE users SET token_version = token_version + 1 WHERE id = %s",
+    ],
+)
+async def test_a_user_who_is_gone_keeps_no_token(
+    client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection, change: str
+) -> None:
+    """A deleted or deactivated account is shut at once, whatever tokens it has left."""
+    connection.execute(change, [ada.user["id"]])
+    assert (await ada.refresh()).status_code == 401
+    assert not await is_signed_in(ada)
+    assert (await client.post("/api/auth/signout", headers=ada.bearer)).status_code == 200
+
+
+async def test_an_access_token_does_not_refresh_and_a_refresh_token_does_not_open(
+    client: httpx.AsyncClient, ada: Person
+) -> None:
+    """Neither token does the other's work, and mixing them up ends no session."""
+    assert (await ada.refresh(ada.access_token)).status_code == 401
+    answer = await client.get("/api/tasks", headers={"Authorization": f"Bearer {ada.refresh_token}"})
+    assert answer.status_code == 401
+    assert await is_signed_in(ada)
+    assert (await ada.refresh()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", '{"refresh_token":null}', '{"refresh_token":1}', '{"refresh_token":["a"]}', "[]"]
+)
+async def test_a_body_without_a_token_is_422(client: httpx.AsyncClient, body: str) -> None:
+    """A client that forgets the token is told so."""
+    assert (await client.post("/api/auth/refresh", content=body)).status_code == 422
+
+
+@pytest.mark.parametrize("token", ["", "x", r"\u0000", r"\ud800", "a.b.c", "x" * 60_000])
+async def test_a_string_that_is_no_token_is_401(client: httpx.AsyncClient, token: str) -> None:
+    """Any text in the place of a token is the client's error, never the server's."""
+    answer = await client.post("/api/auth/refresh", content=f'{{"refresh_token":"{token}"}}')
+    assert answer.status_code in (401, 422)
+    assert answer.status_code == 401 or token == r"\ud800"
+
+
+@pytest.fixture
+def each_prunes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets every rotation prune, not one in eight."""
+    monkeypatch.setattr("app.sessions.lifetimes.PRUNE_EVERY", 1)
+    monkeypatch.setattr("app.sessions.rotation.PRUNE_BATCH_ON_REFRESH", 5)
+
+
+@pytest.mark.usefixtures("each_prunes")
+async def test_rotations_delete_a_few_expired_rows(own_database_url: str) -> None:
+    """A user's expired rows go by themselves, a few with a refresh of that user."""
+    count = "SELECT count(*) FROM token_denylist WHERE expires_at <= now() AND user_id = %s"
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
+        async with running(make_settings(own_database_url)) as client:
+            ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+            ada.keep(await ada.refresh())
+            connection.execute(
+                "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
+                "SELECT gen_random_uuid(), gen_random_uuid(), users, 'used', now(), now() - interval '1 hour' "
+                "FROM unnest(%s::uuid[]) AS users, generate_series(1, 9)",
+                [[ada.user["id"], bob.user["id"]]],
+            )
+            left = []
+            for _ in range(3):
+                ada.keep(await ada.refresh())
+                left.append(connection.execute(count, [ada.user["id"]]).fetchone())
+            assert connection.execute(count, [bob.user["id"]]).fetchone() == (9,)
+    assert left == [(4,), (0,), (0,)]
+
+
+@pytest.mark.usefixtures("each_prunes")
+async def test_a_rotation_is_answered_though_pruning_fails(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has used a token up gets the new pair, though tidying up behind it fails."""
+
+    async def fail(*args: Any, **options: Any) -> int:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(denylist, "delete_expired_tokens_of", fail)
+    assert (await ada.refresh()).status_code == 200
+
+
+async def test_one_rotation_in_eight_prunes(own_database_url: str) -> None:
+    """Expired rows are looked for in one refresh of eight, so that seven cost nothing."""
+    count = "SELECT count(*) FROM token_denylist WHERE expires_at <= now()"
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
+        async with running(make_settings(own_database_url)) as client:
+            ada = await Person.sign_up(client)
+            connection.execute(
+                "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
+                "SELECT gen_random_uuid(), gen_random_uuid(), %s, 'used', now(), now() - interval '1 hour' "
+                "FROM generate_series(1, 80)",
+                [ada.user["id"]],
+            )
+            rotations = 0
+            while connection.execute(count).fetchone() != (0,):
+                ada.keep(await ada.refresh())
+                rotations += 1
+                assert rotations < 200
+
+
+async def test_no_token_is_stored(client: httpx.AsyncClient, ada: Person, connection: psycopg.Connection) -> None:
+    """Whoever reads the database finds no token in it."""
+    token = ada.refresh_token
+    await ada.refresh()
+    rows = connection.execute("SELECT d::text FROM token_denylist d WHERE user_id = %s", [ada.user["id"]]).fetchall()
+    assert len(rows) == 1
+    assert all(part not in rows[0][0] for part in token.split("."))
+
+
+async def test_a_changed_secret_signs_nobody_out(service: Service) -> None:
+    """An operator can change the secret without signing anybody out."""
+    new = "another-secret-with-many-different-characters-0123456789"
+    async with service() as client:
+        ada = await Person.sign_up(client)
+    async with service(better_auth_secret=new, better_auth_secret_previous=None) as client:
+        ada.client = client
+        assert not await is_signed_in(ada)
+    async with service(better_auth_secret=new, better_auth_secret_previous=SECRET) as client:
+        ada.client = client
+        assert await is_signed_in(ada)
+        ada.keep(await ada.refresh())
+    async with service(better_auth_secret=new) as client:
+        ada.client = client
+        assert await is_signed_in(ada)
