@@ -9,7 +9,7 @@ import psycopg
 from fastapi import FastAPI
 
 from app import __version__
-from app.accounts.service import AuthService
+from app.auth.auth import Auth
 from app.auth.passwords import PasswordHasher
 from app.auth.tokens import make_codec
 from app.core.config import Settings
@@ -55,11 +55,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await app.state.database.close()
 
 
-def _make_auth(app: FastAPI) -> AuthService:
+def _make_auth(app: FastAPI) -> Auth:
     settings: Settings = app.state.settings
-    return AuthService(
-        app.state.database,
-        settings,
+    return Auth(
+        database=app.state.database,
+        settings=settings,
         tokens=make_codec(settings),
         passwords=PasswordHasher(cost=settings.password_hash_cost, queue_seconds=settings.hash_queue_seconds),
         limiter=_make_limiter(app),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from app import __version__
-from app.accounts import routes as auth_routes
+from app.accounts import router as accounts
 from app.auth.events import AUTH_EVENTS
 from app.contracts.registry import choose
 from app.core.clock import Clock, system_clock
@@ -15,8 +15,9 @@ from app.core.http.docs import install_docs, tell_what_is_sent
 from app.core.http.middleware import install_middleware
 from app.core.http.problems import install_error_handlers
 from app.lifespan import lifespan
+from app.sessions import router as sessions
 from app.status import health
-from app.tasks.router import router as task_routes
+from app.tasks import router as tasks
 
 if TYPE_CHECKING:
     from app.status.prometheus import Metrics
@@ -35,6 +36,11 @@ TAGS = [
     {"name": "tasks", "description": "Your own tasks; nobody else's can be seen."},
     {"name": "service", "description": "What this is, and whether it works."},
 ]
+# In the order of the documentation.
+ROUTERS = (
+    *(tasks.router, accounts.public, accounts.oauth, sessions.public),
+    *(accounts.router, sessions.router, health.router),
+)
 
 
 def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
@@ -58,9 +64,9 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     app.state.database = Database(
         settings.dsn, pool_min=settings.database_pool_min, pool_max=settings.database_pool_max
     )
-    for routes in (task_routes.routes, auth_routes.in_order(), health.router.routes):
+    for router in ROUTERS:
         # Not include_router: FastAPI 0.165 would match every request twice, and 405 would not know all methods.
-        app.router.routes.extend(routes)
+        app.router.routes.extend(router.routes)
     contracts = choose(settings.api_contracts)
     for contract in contracts:
         app.router.routes.extend(contract.routes)

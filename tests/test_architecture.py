@@ -37,7 +37,7 @@ TREES = trees("app")
 CLIENT_TREES = trees("clients/python")
 ROUTED = (
     *("main.py", "lifespan.py", "status/health.py", "app/status/metrics.py"),
-    *("router.py", "accounts/routes.py", "dependencies.py"),
+    *("router.py", "dependencies.py"),
 )
 
 
@@ -93,9 +93,6 @@ def inside(*folders: str) -> set[str]:
             ),
             "put the statement into a repository",
         ),
-        (("app.auth", "app.tasks", "app.contracts", "app.main"), set(TREES) - inside("app/core/"), "core knows nobody"),
-        (("app.tasks", "app.contracts"), set(TREES) - inside("app/auth/"), "auth does not know tasks"),
-        (("app.contracts",), set(TREES) - inside("app/tasks/"), "tasks does not know the contracts"),
         (("app.main",), {"app/cli/openapi.py"}, "arrows point down"),
     ],
 )
@@ -103,6 +100,30 @@ def test_each_thing_has_its_room(packages: tuple[str, ...], homes: set[str], rem
     """A developer finds each library and each concern in one place, and no package knows one above it."""
     strangers = importers(*packages) - homes
     assert not strangers, f"{', '.join(packages)} is imported in {sorted(strangers)}: {remedy}"
+
+
+ROOMS = {
+    "core": "",
+    "auth": "core",
+    "sessions": "core auth",
+    "accounts": "core auth sessions",
+    "tasks": "core auth",
+    "contracts": "core auth sessions accounts tasks",
+    "operations": "core auth",
+    "status": "core sessions operations",
+    "cli": "core auth sessions accounts tasks operations",
+}
+"""What each room knows, beside itself."""
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_knows_only_what_is_below_it(room: str) -> None:
+    """A developer can read and change a room without those that stand on it."""
+    known = {*ROOMS[room].split(), room}
+    for name in inside(f"app/{room}/"):
+        above = {m for m in imports(TREES[name]) if (parts := m.split("."))[0] == "app" and parts[1:2]}
+        strangers = {m for m in above if m.split(".")[1] in ROOMS.keys() - known}
+        assert not strangers, f"{name} imports {sorted(strangers)}: {room} knows only {sorted(known)}"
 
 
 def test_the_client_knows_the_service_only_by_http() -> None:
@@ -163,10 +184,10 @@ def test_no_room_is_called_after_nothing() -> None:
 
 
 def test_files_and_functions_are_short() -> None:
-    """Every file and every function can be read at once: 250 lines and 40."""
+    """Every file and every function can be read at once: 300 lines and 40."""
     for name, tree in (TREES | CLIENT_TREES).items():
         length = len((ROOT / name).read_text().splitlines())
-        assert length <= 250, f"{name} has {length} lines: is there a second room in it?"
+        assert length <= 300, f"{name} has {length} lines: is there a second room in it?"
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or 0) - node.lineno + 1
@@ -186,7 +207,7 @@ def test_routers_only_route() -> None:
 
 
 DIVIDED = {table for table, column in DISTRIBUTED.items() if column == "user_id"}
-SPEAK_BY_THEIR_FIELDS = {"BaseModel", "Body", "Row", "ApiError"}
+SPEAK_BY_THEIR_FIELDS = {"BaseModel", "Body", "TokenRead", "Row", "ApiError"}
 
 
 def test_everything_public_says_what_it_is() -> None:

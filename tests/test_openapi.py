@@ -89,8 +89,8 @@ def test_the_page_reads_as_somebodys_life_with_the_service() -> None:
     assert [tag["name"] for tag in DOCUMENT["tags"]] == ["auth", "tasks", "service"]
     auth = [it.described["operationId"] for it in operations(DOCUMENT) if it.described["tags"] == ["auth"]]
     assert auth == [
-        *("sign_up", "sign_in", "issue_token", "refresh_tokens", "show_me", "change_me"),
-        *("change_password", "reset_password", "list_sessions", "end_session", "sign_out", "delete_me"),
+        *("sign_up", "sign_in", "reset_password", "issue_token", "refresh_tokens", "sign_out"),
+        *("list_sessions", "end_session", "show_me", "change_me", "change_password", "delete_me"),
     ]
 
 

@@ -1,14 +1,15 @@
 """The OAuth 2 grants over the same operations. Source: RFC 6749 4.3 and 6."""
 
+from app.accounts.errors import InvalidOAuthRequest, UnsupportedGrantType
 from app.accounts.schemas import TokenForm
-from app.accounts.service import AuthService
-from app.auth.errors import InvalidOAuthRequest, UnsupportedGrantType
+from app.accounts.service import sign_in
+from app.auth.auth import Auth
 from app.auth.tokens import TokenPair
 from app.sessions import rotation
 
 
 async def grant(
-    auth: AuthService, address: str, form: TokenForm, *, refresh_key: str | None, user_agent: str | None
+    auth: Auth, address: str, form: TokenForm, *, refresh_key: str | None, user_agent: str | None
 ) -> TokenPair:
     """Return tokens for the form's grant. Raises: UnsupportedGrantType, InvalidOAuthRequest, and the operation's."""
     if form.grant_type == "refresh_token":
@@ -20,4 +21,4 @@ async def grant(
     if form.username is None or form.password is None:
         raise InvalidOAuthRequest
     device = form.device or user_agent
-    return (await auth.sign_in(address, email=form.username, password=form.password, device=device)).tokens
+    return (await sign_in(auth, address, email=form.username, password=form.password, device=device)).tokens

@@ -5,21 +5,23 @@ from uuid import UUID, uuid4
 
 from app.accounts import own_account_repository as account_repository
 from app.accounts.common_passwords import is_common
-from app.accounts.service import AuthService
+from app.accounts.errors import CommonPassword, WrongPassword
 from app.auth.active_session import Credentials, UserRow
-from app.auth.errors import CommonPassword, InvalidToken, WrongPassword
+from app.auth.auth import Auth
+from app.auth.errors import InvalidToken
 from app.auth.events import logger
 from app.auth.tokens import TokenPair
 from app.auth.user_database import UserDatabase
 from app.core.database.pool import DatabaseUnavailable
 from app.core.errors import ServiceUnavailable
+from app.core.rate_limits.attempt import Attempt
 from app.sessions import repository as sessions
 
 # Apart from the counters of signing in: a stranger's failures there must not keep the owner from a new password.
 OWN_PASSWORD, RESET = "own-password", "password-reset"
 
 
-async def change_name(auth: AuthService, db: UserDatabase, name: str | None) -> UserRow:
+async def change_name(auth: Auth, db: UserDatabase, name: str | None) -> UserRow:
     """Rename the user. Raises: InvalidToken. Source: FR-053."""
     await db.require_active()
     user = await account_repository.update_name(auth.database, db.principal, name)
@@ -28,7 +30,7 @@ async def change_name(auth: AuthService, db: UserDatabase, name: str | None) -> 
     return user
 
 
-async def change_password(auth: AuthService, db: UserDatabase, address: str, *, current: str, new: str) -> TokenPair:
+async def change_password(auth: Auth, db: UserDatabase, address: str, *, current: str, new: str) -> TokenPair:
     """Change the password, end every other session and return new tokens of this one.
 
     Raises: InvalidToken, CommonPassword, TooManyRequests, WrongPassword. Of several at once one wins, the others find
@@ -51,7 +53,7 @@ async def change_password(auth: AuthService, db: UserDatabase, address: str, *, 
     return auth.tokens.issue(principal.user_id, principal.session_id, version, refresh_id=uuid4(), now=auth.clock())
 
 
-async def delete_account(auth: AuthService, db: UserDatabase, address: str, *, current: str) -> None:
+async def delete_account(auth: Auth, db: UserDatabase, address: str, *, current: str) -> None:
     """Delete the account and all that belongs to it. Raises: InvalidToken, TooManyRequests, WrongPassword.
 
     Source: FR-055.
@@ -65,15 +67,15 @@ async def delete_account(auth: AuthService, db: UserDatabase, address: str, *, c
         await auth.limiter.clear("signin-account", credentials.email)
 
 
-async def reset_password(auth: AuthService, address: str, *, token: str, new: str) -> None:
+async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> None:
     """Change the password by an operator's link. Raises: InvalidToken, TooManyRequests, CommonPassword.
 
     A hash is made whether the account is there or not, so that the time of an answer tells nothing. Source: FR-056.
     """
     now = auth.clock()
     claims = auth.tokens.read(token, "reset", now)
-    counter = (RESET, str(claims.user_id))
-    await auth.limiter.hit(*counter, auth.settings.rate_limit_signin_account)
+    attempt = _attempt(auth, RESET, claims.user_id)
+    await attempt.begin()
     email = await account_repository.select_email(auth.database, claims)
     if email and auth.settings.common_passwords == "refuse" and is_common(new, email):
         raise CommonPassword("new_password")
@@ -82,20 +84,24 @@ async def reset_password(auth: AuthService, address: str, *, token: str, new: st
         raise InvalidToken
     _record(auth, "password_reset", claims.user_id)
     with suppress(ServiceUnavailable):  # the link is used
-        await auth.limiter.clear(*counter)
+        await attempt.succeed()
 
 
-async def _check_password(auth: AuthService, credentials: Credentials, password: str, address: str) -> None:
+async def _check_password(auth: Auth, credentials: Credentials, password: str, address: str) -> None:
     """Count before the hash, so that a stolen session cannot guess. Raises: TooManyRequests, WrongPassword."""
-    counter = (OWN_PASSWORD, str(credentials.id))
-    await auth.limiter.hit(*counter, auth.settings.rate_limit_signin_account)
+    attempt = _attempt(auth, OWN_PASSWORD, credentials.id)
+    await attempt.begin()
     verified = await auth.passwords.verify(password, credentials.password_hash, client=address)
     if not verified.correct:
         logger.warning("own_password_wrong", extra={"user_id": credentials.id, "address": address})
         raise WrongPassword
-    await auth.limiter.clear(*counter)
+    await attempt.succeed()
 
 
-def _record(auth: AuthService, event: str, user_id: UUID) -> None:
+def _attempt(auth: Auth, name: str, user_id: UUID) -> Attempt:
+    return Attempt(auth.limiter, name, str(user_id), auth.settings.rate_limit_signin_account)
+
+
+def _record(auth: Auth, event: str, user_id: UUID) -> None:
     logger.info(event, extra={"user_id": user_id})
     auth.record_event(event)

@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import Integer, String, bindparam, delete, select, update
 from sqlmodel import col
 
-from app.accounts.repository import Id, ended
-from app.auth.active_session import UserRow, user_columns, user_id
+from app.auth.active_session import Id, UserRow, user_columns, user_id
 from app.auth.models import User
 from app.auth.principal import Principal
 from app.auth.tokens import Claims
 from app.core.database.pool import Database
 from app.core.database.statement import Row, Statement
+from app.sessions.repository import END_ALL
 
 
 class Version(Row):
@@ -32,7 +32,7 @@ _is_mine = (
     col(User.is_active),
 )
 _has_password = col(User.password_hash) == bindparam("old_hash", type_=String)
-_new_password: dict[str, Any] = {"password_hash": bindparam("new_hash", type_=String), **ended}
+_new_password: dict[str, Any] = {"password_hash": bindparam("new_hash", type_=String), **END_ALL}
 
 UPDATE_NAME = Statement(
     update(User)

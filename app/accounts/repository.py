@@ -1,7 +1,6 @@
 """The SQL of accounts, and nothing else. Each function is one atomic statement."""
 
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -25,11 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.auth.active_session import UserRow, user_columns, user_id
+from app.auth.active_session import Id, UserRow, user_columns
 from app.auth.models import User
-from app.auth.tokens import Claims
 from app.core.database.pool import Database
 from app.core.database.statement import NoRow, Row, Statement
+from app.sessions.repository import END_ALL
 
 _NOBODY = UUID(int=0)
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -53,10 +52,6 @@ class ListedUser(Row):
     name: str | None
     is_active: bool
     created_at: datetime
-
-
-class Id(Row):
-    id: UUID
 
 
 _account_columns = (*user_columns, col(User.password_hash), col(User.is_active), col(User.token_version))
@@ -101,18 +96,8 @@ UPDATE_PASSWORD_HASH = Statement(
     .returning(col(User.id)),
     Id,
 )
-ended: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated_at": bindparam("now")}
 _of_email = col(User.email) == bindparam("which")
 
-# The token's own session may have ended: after a reuse has ended it, its owner may still sign out everywhere with it.
-# (Nor could one statement read the denylist, which may be divided among nodes, and change what each has a copy of.)
-END_ALL_SESSIONS = Statement(
-    update(User)
-    .where(col(User.id) == user_id, col(User.token_version) == bindparam("old_version", type_=Integer))
-    .values(**ended)
-    .returning(col(User.id)),
-    Id,
-)
 # A version that no earlier token has, even if the rows are older (from a dump or a standby): other versions grow by one
 # when somebody signs out everywhere, this one counts the seconds since 2020. The column holds it until 2088.
 # Without parameters, so that psql can run the text.
@@ -126,9 +111,9 @@ END_EVERY_SESSION = Statement(
     ),
     NoRow,
 )
-END_SESSIONS_OF = Statement(update(User).where(_of_email).values(**ended).returning(col(User.id)), Id)
+END_SESSIONS_OF = Statement(update(User).where(_of_email).values(**END_ALL).returning(col(User.id)), Id)
 UPDATE_ACTIVE = Statement(
-    update(User).where(_of_email).values(**ended, is_active=bindparam("active")).returning(col(User.id)), Id
+    update(User).where(_of_email).values(**END_ALL, is_active=bindparam("active")).returning(col(User.id)), Id
 )
 DELETE_USER = Statement(delete(User).where(_of_email).returning(col(User.id)), Id)
 SELECT_USERS = Statement(
@@ -163,17 +148,6 @@ async def update_password_hash(database: Database, user_id: UUID, *, old_hash: s
     return (
         await database.fetch_one(UPDATE_PASSWORD_HASH, user_id=user_id, old_hash=old_hash, new_hash=new_hash)
     ) is not None
-
-
-async def update_token_version(database: Database, claims: Claims, now: datetime) -> bool:
-    """End every session of the user, if the token has the user's version."""
-    ended = await database.fetch_one(
-        END_ALL_SESSIONS,
-        user_id=claims.user_id,
-        old_version=claims.token_version,
-        now=now,
-    )
-    return ended is not None
 
 
 async def end_sessions_of(database: Database, email: str, *, now: datetime) -> bool:

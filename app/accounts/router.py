@@ -1,4 +1,4 @@
-"""`/api/auth`: sign up, sign in, refresh, sign out, and the same for OAuth clients."""
+"""`/api/auth`: sign up, sign in, and one's own account."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -6,39 +6,32 @@ from typing import Annotated
 from fastapi import Form
 from starlette.responses import Response
 
-from app.accounts.oauth import grant
-from app.accounts.schemas import (
-    Detail,
-    OAuthProblem,
-    RefreshBody,
-    SignedInRead,
-    SignInBody,
-    SignOutBody,
-    SignUpBody,
-    TokenForm,
-    TokenRead,
-)
-from app.accounts.service import AuthService, NewSession
-from app.auth.dependencies import (
-    SET_COOKIE,
-    Auth,
-    ClientAddress,
-    Cookie,
-    OAuthRoute,
-    OptionalBearer,
-    RefreshKey,
-    UserAgent,
-)
-from app.auth.errors import (
+from app.accounts import own_account, service
+from app.accounts.dependencies import OAuthRoute
+from app.accounts.errors import (
     EmailTaken,
     InvalidCredentials,
     InvalidGrant,
     InvalidOAuthRequest,
-    InvalidToken,
-    NotAuthenticated,
-    OriginRefused,
     UnsupportedGrantType,
+    WrongPassword,
 )
+from app.accounts.oauth import grant
+from app.accounts.schemas import (
+    DeleteBody,
+    NameBody,
+    OAuthProblem,
+    PasswordBody,
+    ResetBody,
+    SignedInRead,
+    SignInBody,
+    SignUpBody,
+    TokenForm,
+    UserRead,
+)
+from app.auth.auth import Auth
+from app.auth.dependencies import BEARER_ERRORS, AuthDep, BearerRoute, ClientAddress, UserDb
+from app.auth.errors import InvalidToken
 from app.core.errors import (
     BODY_ERRORS,
     BodyTooLarge,
@@ -50,11 +43,14 @@ from app.core.errors import (
 from app.core.http.error_responses import error_responses
 from app.core.http.json import json_response
 from app.core.http.routing import make_router
-from app.sessions import rotation
+from app.sessions.dependencies import SET_COOKIE, Cookie, RefreshKey, UserAgent
+from app.sessions.errors import OriginRefused
 from app.sessions.refresh_cookie import RefreshCookie
+from app.sessions.schemas import Detail, TokenRead
 
 public = make_router(prefix="/api/auth", tag="auth")
 oauth = make_router(prefix="/api/auth", tag="auth", route_class=OAuthRoute)
+router = make_router(prefix="/api/auth", tag="auth", route_class=BearerRoute)
 
 _OAUTH = error_responses(
     *(InvalidGrant, InvalidOAuthRequest, UnsupportedGrantType, TooManyRequests),
@@ -71,17 +67,19 @@ _OAUTH = error_responses(
     responses=error_responses(*BODY_ERRORS, EmailTaken, TooManyRequests, OriginRefused) | {201: SET_COOKIE},
 )
 async def sign_up(
-    body: SignUpBody, auth: Auth, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
+    body: SignUpBody, auth: AuthDep, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
 ) -> Response:
     """Creates an account and signs it in at once: the answer has the user and both tokens.
 
     The e-mail address is compared without regard to case. The password needs 8 to 128 characters; any
     characters may be used.
     """
-    cookie.want(body.cookie)
+    to_cookie = cookie.may_be_set(body.cookie)
     password, device = body.password.get_secret_value(), body.device or user_agent
-    session = await auth.sign_up(address, email=body.email, password=password, name=body.name, device=device)
-    return session_response(session, cookie, HTTPStatus.CREATED)
+    user, tokens = await service.sign_up(
+        auth, address, email=body.email, password=password, name=body.name, device=device
+    )
+    return cookie.answer(tokens, HTTPStatus.CREATED, to_cookie=to_cookie, user=user)
 
 
 @public.post(
@@ -91,61 +89,32 @@ async def sign_up(
     responses=error_responses(*BODY_ERRORS, InvalidCredentials, TooManyRequests, OriginRefused) | {200: SET_COOKIE},
 )
 async def sign_in(
-    body: SignInBody, auth: Auth, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
+    body: SignInBody, auth: AuthDep, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
 ) -> Response:
     """Opens a session of its own on this device. A wrong password and an unknown e-mail get the same answer."""
     return await begin_session(body, auth, address, user_agent, cookie)
 
 
-@public.post(
-    "/refresh",
-    summary="Refresh the tokens",
-    response_model=TokenRead,
-    responses=error_responses(*BODY_ERRORS, InvalidToken, NotAuthenticated, TooManyRequests, OriginRefused)
-    | {200: SET_COOKIE},
-)
-async def refresh_tokens(
-    auth: Auth, cookie: Cookie, body: RefreshBody | None = None, keys: RefreshKey = None
+async def begin_session(
+    body: SignInBody, auth: Auth, address: str, user_agent: str | None, cookie: RefreshCookie
 ) -> Response:
-    """Exchanges a refresh token for a new pair. Each refresh token is good for one use.
-
-    Store a random `Idempotency-Key` with each pair and send it when you refresh that pair: after a lost answer
-    you get the same one again. Without that key, a token that is presented a second time ends its session, because
-    somebody else may have it.
-
-    Without `refresh_token` the one in the cookie is taken, and the new one is put there.
-    """
-    body = body or RefreshBody()
-    cookie.want(body.cookie)
-    with cookie.or_in_body(body.refresh_token) as token:
-        pair = await rotation.refresh(auth, cookie.require(token), key=keys[0] if keys else None)
-        return cookie.answer(pair)
-
-
-@public.post(
-    "/signout",
-    summary="Sign out",
-    response_model=Detail,
-    responses=error_responses(*BODY_ERRORS, NotAuthenticated, InvalidToken, OriginRefused),
-)
-async def sign_out(
-    auth: Auth, access_token: OptionalBearer, cookie: Cookie, body: SignOutBody | None = None
-) -> Response:
-    """Ends this session, with `everywhere` all of them, or with `others` all but this one. At once: access tokens too.
-
-    Send the access token as bearer, the refresh token in the body or in the cookie, or both; an expired one will do.
-    Signing out twice is no error.
-    """
-    body = body or SignOutBody()
-    with cookie.or_in_body(body.refresh_token) as token:
-        await auth.sign_out(access_token, token, everywhere=body.everywhere, others=body.others)
-    return signed_out_response(body, cookie)
+    """Sign in as the body says, under whatever path it came."""
+    to_cookie = cookie.may_be_set(body.cookie)
+    user, tokens = await service.sign_in(
+        auth,
+        address,
+        email=body.email,
+        password=body.password.get_secret_value(),
+        device=body.device or user_agent,
+        refresh_token=body.refresh_token,
+    )
+    return cookie.answer(tokens, to_cookie=to_cookie, user=user)
 
 
 @oauth.post("/token", summary="OAuth 2 token endpoint", response_model=TokenRead, responses=_OAUTH)
 async def issue_token(
     form: Annotated[TokenForm, Form()],
-    auth: Auth,
+    auth: AuthDep,
     address: ClientAddress,
     user_agent: UserAgent,
     keys: RefreshKey = None,
@@ -160,29 +129,65 @@ async def issue_token(
     return json_response(pair, headers={"Pragma": "no-cache"})
 
 
-async def begin_session(
-    body: SignInBody, auth: AuthService, address: str, user_agent: str | None, cookie: RefreshCookie
+@router.get("/me", summary="Show my account", response_model=UserRead, responses=error_responses(*BEARER_ERRORS))
+async def show_me(db: UserDb) -> Response:
+    """Returns the account that the access token belongs to."""
+    return json_response(await db.get_user())
+
+
+@router.patch(
+    "/me",
+    summary="Change my name",
+    response_model=UserRead,
+    responses=error_responses(*BEARER_ERRORS, *BODY_ERRORS),
+)
+async def change_me(body: NameBody, db: UserDb, auth: AuthDep) -> Response:
+    """Sets the name; `null` or a blank one removes it."""
+    return json_response(await own_account.change_name(auth, db, body.name))
+
+
+@router.post(
+    "/password",
+    summary="Change my password",
+    response_model=TokenRead,
+    responses=error_responses(*BEARER_ERRORS, *BODY_ERRORS, WrongPassword, TooManyRequests, OriginRefused)
+    | {200: SET_COOKIE},
+)
+async def change_password(
+    body: PasswordBody, db: UserDb, auth: AuthDep, address: ClientAddress, cookie: Cookie
 ) -> Response:
-    """Sign in as the body says, under whatever path it came."""
-    cookie.want(body.cookie)
-    session = await auth.sign_in(
-        address,
-        email=body.email,
-        password=body.password.get_secret_value(),
-        device=body.device or user_agent,
-        refresh_token=body.refresh_token,
-    )
-    return session_response(session, cookie)
+    """Changes the password and ends every other session at once.
+
+    The answer has new tokens of this session: keep them, those of before are no longer good.
+    """
+    to_cookie = cookie.may_be_set(body.cookie)
+    current, new = body.current_password.get_secret_value(), body.new_password.get_secret_value()
+    tokens = await own_account.change_password(auth, db, address, current=current, new=new)
+    return cookie.answer(tokens, to_cookie=to_cookie)
 
 
-def session_response(session: NewSession, cookie: RefreshCookie, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """Return the tokens of a new session, and whose it is."""
-    return cookie.answer(session.tokens, status, user=session.user)
+@router.post(
+    "/me/delete",
+    summary="Delete my account",
+    response_model=Detail,
+    responses=error_responses(*BEARER_ERRORS, *BODY_ERRORS, WrongPassword, TooManyRequests),
+)
+async def delete_me(body: DeleteBody, db: UserDb, auth: AuthDep, address: ClientAddress) -> Response:
+    """Deletes the account with all of its tasks, for good. Its e-mail address is free again."""
+    await own_account.delete_account(auth, db, address, current=body.current_password.get_secret_value())
+    return json_response({"detail": "The account and everything in it is deleted."})
 
 
-def signed_out_response(body: SignOutBody, cookie: RefreshCookie) -> Response:
-    """Say which sessions have ended, and remove the cookie of one that has."""
-    goes_on = body.others and not body.everywhere
-    where = " everywhere" if body.everywhere else " everywhere else" if goes_on else ""
-    response = json_response({"detail": f"Signed out{where}."})
-    return response if goes_on else cookie.remove(response)
+@public.post(
+    "/reset",
+    summary="Choose a new password by a link",
+    response_model=Detail,
+    responses=error_responses(*BODY_ERRORS, InvalidToken, TooManyRequests),
+)
+async def reset_password(body: ResetBody, auth: AuthDep, address: ClientAddress) -> Response:
+    """Takes the token of a link that an operator has made, which is good for an hour and one use.
+
+    Every session ends, and nobody is signed in by it: sign in with the new password.
+    """
+    await own_account.reset_password(auth, address, token=body.token, new=body.new_password.get_secret_value())
+    return json_response({"detail": "The password is changed. Please sign in."})

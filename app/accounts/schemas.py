@@ -1,18 +1,18 @@
-"""The bodies of the auth routes. What is sent is written by `core/http/json.py`, as these document it."""
+"""The bodies of the routes of accounts. What is sent is written by `core/http/json.py`, as these document it."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
-from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from app.accounts.emails import normalise_email
-from app.auth.models import DEVICE_LENGTH, NAME_LENGTH
+from app.auth.models import NAME_LENGTH
 from app.auth.passwords import MAX_INPUT_LENGTH, MAX_LENGTH, MIN_LENGTH, normalise_password
-from app.core.fields import NO_NUL, storable
+from app.core.fields import NO_NUL, Body, blank_is_none, storable
 from app.core.http.error_responses import Problem
+from app.sessions.schemas import TOKENS_EXAMPLE, Device, TokenRead, WantsCookie
 
 
 def _email(text: str) -> str:
@@ -40,10 +40,6 @@ def _any_text(value: Any) -> SecretStr:
     return SecretStr(value)
 
 
-def _blank_is_none(value: Any) -> Any:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
 Email = Annotated[
     str,
     AfterValidator(storable),
@@ -67,48 +63,15 @@ AnyPassword = Annotated[
     SecretStr, PlainValidator(_any_text, json_schema_input_type=str), Field(json_schema_extra={"format": "password"})
 ]
 _Name = Annotated[str, Field(max_length=NAME_LENGTH, json_schema_extra={"pattern": NO_NUL}), AfterValidator(storable)]
-Name = Annotated[_Name | None, BeforeValidator(_blank_is_none)]
-_Device = Annotated[
-    str, Field(max_length=DEVICE_LENGTH, json_schema_extra={"pattern": NO_NUL}), AfterValidator(storable)
-]
-Device = Annotated[
-    _Device | None,
-    BeforeValidator(_blank_is_none),
-    Field(description="What to call this device in the list of sessions; otherwise its User-Agent."),
-]
+Name = Annotated[_Name | None, BeforeValidator(blank_is_none)]
 
-
-# For the document.
-_REFRESH_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoicmVmcmVzaCJ9.x"
-_TOKENS: dict[str, Any] = {
-    "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoiYWNjZXNzIn0.x",
-    "refresh_token": _REFRESH_TOKEN,
-    "token_type": "bearer",
-    "expires_in": 900,
-}
 _USER: dict[str, Any] = {
     "id": "9b2d8b1e-3a53-4c3f-8a6e-0f1f0c7f2a10",
     "email": "ada@example.com",
     "name": "Ada",
     "created_at": "2026-01-07T10:00:00.123456Z",
 }
-
-
-def _no_default(schema: dict[str, Any]) -> None:
-    """Document a member as one that may be missing, never as null."""
-    schema.pop("default", None)
-
-
-class Body(BaseModel):
-    """A request body: JSON types as they are, unknown members ignored."""
-
-    model_config = ConfigDict(strict=True)
-
-
-WantsCookie = Annotated[
-    bool,
-    Field(description="For pages: put the refresh token into a cookie that no script can read, not into the body."),
-]
+_RESET_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6InByK2p3dCJ9.eyJ0eXBlIjoicmVzZXQifQ.x"
 
 
 class SignUpBody(Body):
@@ -136,21 +99,6 @@ class SignInBody(Body):
     cookie: WantsCookie = False
 
 
-class RefreshBody(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"refresh_token": _REFRESH_TOKEN}})
-
-    refresh_token: Annotated[str | None, Field(description="Required, unless it is in the cookie.")] = None
-    cookie: WantsCookie = False
-
-
-class SignOutBody(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"refresh_token": _REFRESH_TOKEN, "everywhere": False}})
-
-    refresh_token: Annotated[str | None, Field(description="Without it the one in the cookie is taken.")] = None
-    everywhere: Annotated[bool, Field(description="End all sessions, this one too.")] = False
-    others: Annotated[bool, Field(description="End all sessions but this one.")] = False
-
-
 class TokenForm(BaseModel):
     """An OAuth 2 token request. Source: RFC 6749 4.3.2 and 6."""
 
@@ -173,6 +121,37 @@ class OAuthProblem(Problem):
     error: str | None = None
 
 
+class NameBody(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"name": "Ada Lovelace"}})
+
+    name: Name
+
+
+class PasswordBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"current_password": "correct horse", "new_password": "correct horse battery"}}
+    )
+
+    current_password: AnyPassword
+    new_password: NewPassword
+    cookie: WantsCookie = False
+
+
+class DeleteBody(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"current_password": "correct horse"}})
+
+    current_password: AnyPassword
+
+
+class ResetBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"token": _RESET_TOKEN, "new_password": "correct horse battery"}}
+    )
+
+    token: Annotated[str, Field(description="What follows `#token=` in the link.")]
+    new_password: NewPassword
+
+
 class UserRead(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": _USER})
 
@@ -182,27 +161,7 @@ class UserRead(BaseModel):
     created_at: datetime
 
 
-class TokenRead(BaseModel):
-    """Two tokens; `expires_in` is the access token's life in seconds. Source: RFC 6749 5.1."""
-
-    model_config = ConfigDict(json_schema_extra={"example": _TOKENS})
-
-    access_token: str
-    refresh_token: Annotated[
-        str | SkipJsonSchema[None],
-        Field(description="Left out where it is in the cookie.", json_schema_extra=_no_default),
-    ] = None
-    token_type: Literal["bearer"] = "bearer"
-    expires_in: int
-
-
 class SignedInRead(TokenRead):
-    model_config = ConfigDict(json_schema_extra={"example": {**_TOKENS, "user": _USER}})
+    model_config = ConfigDict(json_schema_extra={"example": {**TOKENS_EXAMPLE, "user": _USER}})
 
     user: UserRead
-
-
-class Detail(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"example": {"detail": "Signed out."}})
-
-    detail: str

@@ -11,6 +11,10 @@ from app.auth.models import DeniedToken, User
 from app.core.database.statement import Row, RowT, Statement
 
 
+class Id(Row):
+    id: UUID
+
+
 class UserRow(Row):
     id: UUID
     email: str

@@ -1,27 +1,11 @@
-"""The errors of accounts and sessions, each with its status, code and one sentence."""
+"""The errors of whoever comes without a token, or with one that is not accepted."""
 
 from http import HTTPStatus
-from typing import Self
 
-from app.core.errors import ApiError, ValidationFailed
+from app.core.errors import ApiError
 
 BEARER_CHALLENGE = "Bearer"
 INVALID_TOKEN_CHALLENGE = 'Bearer error="invalid_token"'
-
-
-class EmailTaken(ApiError):
-    status = HTTPStatus.CONFLICT
-    code = "EMAIL_TAKEN"
-    message = "An account with this e-mail address already exists."
-
-
-class InvalidCredentials(ApiError):
-    """One sentence for a wrong password, an unknown e-mail and an inactive account alike."""
-
-    status = HTTPStatus.UNAUTHORIZED
-    code = "INVALID_CREDENTIALS"
-    message = "The e-mail address or the password is wrong."
-    challenge = BEARER_CHALLENGE
 
 
 class InvalidToken(ApiError):
@@ -33,10 +17,6 @@ class InvalidToken(ApiError):
     challenge = INVALID_TOKEN_CHALLENGE
 
 
-class SupersededToken(InvalidToken):
-    """A refresh token whose successor is in use, from a client with the key: it came late, and nothing ends."""
-
-
 class NotAuthenticated(ApiError):
     """No credentials were sent, so that the challenge names no error. Source: RFC 6750 3.1."""
 
@@ -44,94 +24,3 @@ class NotAuthenticated(ApiError):
     code = "NOT_AUTHENTICATED"
     message = "Please sign in: this needs an access token."
     challenge = BEARER_CHALLENGE
-
-
-class SessionNotFound(ApiError):
-    """There is no such session, it has ended, or it is somebody else's: nobody can tell which."""
-
-    status = HTTPStatus.NOT_FOUND
-    code = "SESSION_NOT_FOUND"
-    message = "Session not found."
-
-
-class OriginRefused(ApiError):
-    """A page that `FRONTEND_URL` does not name, or no page at all, sent the cookie. Nothing is used up."""
-
-    status = HTTPStatus.FORBIDDEN
-    code = "ORIGIN_REFUSED"
-    message = "The cookie is taken from this service's own pages only."
-
-
-class CookieOff(ValidationFailed):
-    """`REFRESH_COOKIE` is off."""
-
-    def __init__(self) -> None:
-        super().__init__([{"field": "cookie", "message": "is not available on this service", "code": "cookie_off"}])
-
-
-class NoRefreshToken(ValidationFailed):
-    """The refresh token is neither in the body nor in a cookie."""
-
-    def __init__(self) -> None:
-        super().__init__([{"field": "refresh_token", "message": "is required", "code": "missing"}])
-
-
-class CommonPassword(ValidationFailed):
-    """The password is one that guessers try first, and `COMMON_PASSWORDS` refuses those."""
-
-    def __init__(self, field: str = "password") -> None:
-        super().__init__(
-            [
-                {
-                    "field": field,
-                    "message": "is one of the most common ones, choose another",
-                    "code": "common_password",
-                }
-            ]
-        )
-
-
-class WrongPassword(ValidationFailed):
-    """Somebody who is signed in mistyped their password: no 401, on which clients would refresh and send it again."""
-
-    code = "WRONG_PASSWORD"
-    message = "The current password is wrong."
-
-    def __init__(self) -> None:
-        super().__init__([{"field": "current_password", "message": "is wrong", "code": "wrong_password"}])
-        self.detail = self.message
-
-    @classmethod
-    def example(cls) -> Self:
-        return cls()
-
-
-class OAuthError(ApiError):
-    """An error of the OAuth token endpoint, with RFC 6749 5.2's `error` beside the usual members."""
-
-    def __init__(self, error: str) -> None:
-        super().__init__(error=error)
-
-
-class InvalidGrant(OAuthError):
-    code = "INVALID_GRANT"
-    message = "The e-mail address and password, or the refresh token, are not accepted."
-
-    def __init__(self) -> None:
-        super().__init__("invalid_grant")
-
-
-class InvalidOAuthRequest(OAuthError):
-    code = "INVALID_REQUEST"
-    message = "Send grant_type=password with username and password, or grant_type=refresh_token with refresh_token."
-
-    def __init__(self) -> None:
-        super().__init__("invalid_request")
-
-
-class UnsupportedGrantType(OAuthError):
-    code = "UNSUPPORTED_GRANT_TYPE"
-    message = "Only the grant types password and refresh_token are supported."
-
-    def __init__(self) -> None:
-        super().__init__("unsupported_grant_type")

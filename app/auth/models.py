@@ -1,4 +1,4 @@
-"""The tables of accounts, of sessions and of denied tokens."""
+"""The tables that say who is asking: users and denied tokens."""
 
 from datetime import datetime
 from uuid import UUID
@@ -20,7 +20,6 @@ from app.core.database.table import SQLModel
 
 EMAIL_LENGTH = 254
 NAME_LENGTH = 100
-DEVICE_LENGTH = 100
 
 
 class User(SQLModel, table=True):
@@ -62,21 +61,3 @@ class DeniedToken(SQLModel, table=True):
     denied_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     key_hash: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
-
-
-class Session(SQLModel, table=True):
-    """A session for its owner to see: `id` is the `sid` of its tokens, `token_version` that of its newest ones.
-
-    Written when it begins, and never asked whether it is active.
-    """
-
-    __tablename__ = "sessions"
-    __table_args__ = (PrimaryKeyConstraint("user_id", "id"),)
-
-    id: UUID = Field(primary_key=True)
-    user_id: UUID = Field(sa_column=Column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True))
-    device: str | None = Field(sa_column=Column(String(DEVICE_LENGTH), nullable=True))
-    token_version: int = Field(nullable=False)
-    created_at: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
-    )

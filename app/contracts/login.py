@@ -6,14 +6,16 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from app.accounts.errors import InvalidCredentials
 from app.accounts.router import begin_session
 from app.accounts.schemas import SignedInRead, SignInBody
-from app.auth.dependencies import SET_COOKIE, Auth, ClientAddress, Cookie, UserAgent
-from app.auth.errors import InvalidCredentials, OriginRefused
+from app.auth.dependencies import AuthDep, ClientAddress
 from app.core.errors import BODY_ERRORS, TooManyRequests
 from app.core.http.error_responses import error_responses
 from app.core.http.problems import ErrorRenderer
 from app.core.http.routing import FORM, ApiRoute, StrictRequest, make_router
+from app.sessions.dependencies import SET_COOKIE, Cookie, UserAgent
+from app.sessions.errors import OriginRefused
 
 
 async def read_form_as_json(request: StrictRequest) -> None:
@@ -39,7 +41,7 @@ def login_router(tag: str, error_model: type[BaseModel], render: ErrorRenderer) 
 
     @router.post("/login", summary="Sign in", response_model=SignedInRead, responses=responses)
     async def login(
-        body: SignInBody, auth: Auth, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
+        body: SignInBody, auth: AuthDep, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
     ) -> Response:
         """Signs in like `/api/auth/signin`; also takes a form with `username` and `password`."""
         return await begin_session(body, auth, address, user_agent, cookie)

@@ -10,8 +10,15 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
+
+
+class Body(BaseModel):
+    """A request body: JSON types as they are, unknown members ignored."""
+
+    model_config = ConfigDict(strict=True)
+
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 """The one spelling of RFC 9562 4; Python's UUID() also reads braces, URNs and bare digits."""
@@ -44,6 +51,19 @@ def visible(text: str) -> str:
     if not _VISIBLE.match(text):
         raise PydanticCustomError("own_blank", "must not be blank")
     return text
+
+
+def blank_is_none(value: Any) -> Any:
+    """Return the value, None for text that is blank."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+_NO_ID = UUID(int=0)
+
+
+def path_id(text: Any) -> UUID:
+    """Read an id in a path; text that is none becomes the id of nothing, so that the error is the same."""
+    return UUID(text) if UUID_TEXT.fullmatch(text) else _NO_ID
 
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)

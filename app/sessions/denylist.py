@@ -30,8 +30,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from app.accounts.repository import Id
-from app.auth.active_session import is_not_denied, session_is_active, user_id
+from app.auth.active_session import Id, is_not_denied, session_is_active, user_id
 from app.auth.models import DeniedToken, User
 from app.auth.tokens import Claims
 from app.core.database.pool import Database

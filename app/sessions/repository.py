@@ -30,15 +30,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.accounts.repository import Id
-from app.auth.active_session import UserStatement, session_is_active, user_id
-from app.auth.models import DeniedToken, Session, User
+from app.auth.active_session import Id, UserStatement, session_is_active, user_id
+from app.auth.models import DeniedToken, User
 from app.auth.principal import Principal
 from app.auth.tokens import Claims
 from app.auth.user_database import UserDatabase
 from app.core.database.pool import Database
 from app.core.database.statement import Row, Statement
 from app.sessions.denylist import COLUMNS, delete_of_all_users
+from app.sessions.models import Session
 
 _NO_SESSION = UUID(int=0)
 
@@ -142,6 +142,18 @@ _others = union(
 # As with signing out everywhere, the token's own session may have ended.
 END_OTHERS = _end(_others, col(User.id) == user_id, col(User.token_version) == _token_version)
 
+END_ALL: dict[str, Any] = {"token_version": col(User.token_version) + 1, "updated_at": bindparam("now")}
+"""What ends every session of a user, in an UPDATE of the user's row."""
+
+# The token's own session may have ended: after a reuse has ended it, its owner may still sign out everywhere with it.
+# (Nor could one statement read the denylist, which may be divided among nodes, and change what each has a copy of.)
+END_EVERYWHERE = Statement(
+    update(User)
+    .where(col(User.id) == user_id, col(User.token_version) == bindparam("old_version", type_=Integer))
+    .values(**END_ALL)
+    .returning(col(User.id)),
+    Id,
+)
 MOVE_TO_VERSION = Statement(
     update(Session)
     .where(_is_mine, col(Session.id) == _session_id)
@@ -224,6 +236,12 @@ async def end_others(
         expires_at=expires_at,
     )
     return len(ended)
+
+
+async def end_everywhere(database: Database, claims: Claims, now: datetime) -> bool:
+    """End every session of the user, if the token has the user's version."""
+    ended = await database.fetch_one(END_EVERYWHERE, user_id=claims.user_id, old_version=claims.token_version, now=now)
+    return ended is not None
 
 
 async def move_to_version(database: Database, principal: Principal, version: int) -> None:

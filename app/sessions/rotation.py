@@ -6,17 +6,19 @@ from hashlib import sha256
 
 import msgspec
 
-from app.accounts.service import AuthService
-from app.auth.errors import InvalidToken, SupersededToken
+from app.auth.auth import Auth, user_database
+from app.auth.errors import InvalidToken
 from app.auth.events import logger
 from app.auth.tokens import Claims, TokenPair, successor_id
 from app.core.database.pool import DatabaseUnavailable
 from app.sessions import denylist, lifetimes
+from app.sessions.errors import SupersededToken
+from app.sessions.service import end_session
 
 PRUNE_BATCH_ON_REFRESH = 40
 
 
-async def refresh(auth: AuthService, refresh_token: str, *, key: str | None = None) -> TokenPair:
+async def refresh(auth: Auth, refresh_token: str, *, key: str | None = None) -> TokenPair:
     """Exchange a refresh token for its successor, once; with the same key again for the same successor.
 
     Raises: InvalidToken, TooManyRequests. Source: FR-011, FR-051, RFC 9700 4.14.2.
@@ -36,12 +38,12 @@ async def refresh(auth: AuthService, refresh_token: str, *, key: str | None = No
     return _successor(auth, claims, now, now)
 
 
-async def _answer_used_token(auth: AuthService, claims: Claims, now: datetime, key_hash: bytes | None) -> TokenPair:
+async def _answer_used_token(auth: Auth, claims: Claims, now: datetime, key_hash: bytes | None) -> TokenPair:
     """Return the same successor again to whoever has the key, and within the leeway; otherwise raise InvalidToken.
 
     The session ends, durably, unless it was the one with the key who came too late.
     """
-    await auth.user_database(claims, now).require_active()
+    await user_database(auth, claims, now).require_active()
     leeway = timedelta(seconds=auth.settings.refresh_reuse_leeway_seconds)
     if key_hash or leeway:
         used = await denylist.select_used_token(
@@ -53,13 +55,13 @@ async def _answer_used_token(auth: AuthService, claims: Claims, now: datetime, k
             return _successor(auth, claims, used.used_at, now)
         if used and used.same_key:
             raise SupersededToken
-    if await auth.end_session(claims, "reused", now):
+    if await end_session(auth, claims, "reused", now):
         logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
         auth.record_event("refresh_reuse_detected")
     raise InvalidToken
 
 
-def _successor(auth: AuthService, claims: Claims, used_at: datetime, now: datetime) -> TokenPair:
+def _successor(auth: Auth, claims: Claims, used_at: datetime, now: datetime) -> TokenPair:
     """Issue the next pair; both tokens derive from the used one and the moment of its use."""
     pair = auth.tokens.issue(
         claims.user_id,

@@ -1,19 +1,50 @@
-"""What seeing and ending one's own sessions means."""
+"""What beginning, listing and ending sessions mean, and which errors there are, in order. No HTTP, no SQL."""
 
-from uuid import UUID
+from contextlib import suppress
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID, uuid4
 
-from app.accounts.service import AuthService
-from app.auth.errors import SessionNotFound
+from app.auth.active_session import UserRow
+from app.auth.auth import Auth, read_expired_too
+from app.auth.errors import InvalidToken, NotAuthenticated
 from app.auth.events import logger
+from app.auth.principal import Principal
+from app.auth.tokens import Claims, TokenPair, TokenType
 from app.auth.user_database import UserDatabase
-from app.sessions import repository as sessions
-from app.sessions.lifetimes import ENDED_SESSION_KEPT
+from app.core.database.pool import DatabaseUnavailable
+from app.sessions import denylist, lifetimes, repository
+from app.sessions.errors import SessionNotFound
 from app.sessions.repository import ListedSession
 
 
-async def list_sessions(auth: AuthService, db: UserDatabase) -> list[ListedSession]:
+class NewSession(NamedTuple):
+    """An account and the tokens of its new session."""
+
+    user: UserRow
+    tokens: TokenPair
+
+
+async def begin_session(auth: Auth, user: UserRow, version: int, device: str | None) -> NewSession | None:
+    """Write a session down and issue its tokens, in this order: what its owner cannot see and end must not be.
+
+    None if the account is not of this version any more.
+    """
+    principal = Principal(user.id, uuid4(), version, auth.clock())
+    if not await repository.insert_session(auth.database, principal, device=device):
+        return None
+    if principal.session_id.int % lifetimes.PRUNE_EVERY == 0:
+        with suppress(DatabaseUnavailable):  # the session is written down, and its tokens must be sent
+            await repository.delete_old_sessions_of(
+                auth.database, user.id, kept=lifetimes.kept_after_use(auth.settings)
+            )
+    pair = auth.tokens.issue(user.id, principal.session_id, version, refresh_id=uuid4(), now=principal.now)
+    return NewSession(user, pair)
+
+
+async def list_sessions(auth: Auth, db: UserDatabase) -> list[ListedSession]:
     """Return the user's living sessions, newest first. Raises: InvalidToken."""
-    return newest_first(await sessions.select_living(db, oldest=db.principal.now - auth.lifetime))
+    return newest_first(await repository.select_living(db, oldest=db.principal.now - auth.lifetime))
 
 
 def newest_first(found: list[ListedSession]) -> list[ListedSession]:
@@ -21,10 +52,51 @@ def newest_first(found: list[ListedSession]) -> list[ListedSession]:
     return sorted(found, key=lambda session: (session.created_at, session.id), reverse=True)
 
 
-async def end_session(auth: AuthService, db: UserDatabase, session_id: UUID) -> None:
+async def end_one(auth: Auth, db: UserDatabase, session_id: UUID) -> None:
     """End one of the user's living sessions, the current one or another. Raises: SessionNotFound, InvalidToken."""
     now = db.principal.now
-    if not await sessions.end_one(db, session_id, oldest=now - auth.lifetime, expires_at=now + ENDED_SESSION_KEPT):
+    expires_at = now + lifetimes.ENDED_SESSION_KEPT
+    if not await repository.end_one(db, session_id, oldest=now - auth.lifetime, expires_at=expires_at):
         raise SessionNotFound
     logger.info("session_ended", extra={"user_id": db.principal.user_id, "session_id": session_id})
     auth.record_event("session_ended")
+
+
+async def sign_out(
+    auth: Auth, access_token: str | None, refresh_token: str | None, *, everywhere: bool, others: bool
+) -> None:
+    """End the sessions that the tokens belong to, expired or not; or all but the first one's.
+
+    Raises: NotAuthenticated without a token, InvalidToken if none of those given is valid.
+    A refresh token of another user than the access token's is ignored. Source: FR-012, FR-057, RFC 7009 2.2.
+    """
+    now = auth.clock()
+    given: list[tuple[str | None, TokenType]] = [(access_token, "access"), (refresh_token, "refresh")]
+    valid = [claims for token, kind in given if (claims := read_expired_too(auth, token, kind, now))]
+    if not valid:
+        raise InvalidToken if access_token or refresh_token else NotAuthenticated
+    first = valid[0]
+    if others and not everywhere:
+        await _end_others(auth, first, now)
+        return
+    given_sessions = {claims.session_id: claims for claims in valid if claims.user_id == first.user_id}
+    for claims in given_sessions.values():
+        if everywhere:
+            await repository.end_everywhere(auth.database, claims, now)
+        await end_session(auth, claims, "signed_out", now)
+    logger.info("signed_out", extra={"user_id": first.user_id, "everywhere": everywhere})
+
+
+async def _end_others(auth: Auth, claims: Claims, now: datetime) -> None:
+    ended = await repository.end_others(
+        auth.database, claims, now, oldest=now - auth.lifetime, expires_at=now + lifetimes.ENDED_SESSION_KEPT
+    )
+    if ended:
+        logger.info("session_ended", extra={"user_id": claims.user_id, "others": ended})
+        auth.record_event("session_ended")
+
+
+async def end_session(auth: Auth, claims: Claims, reason: denylist.Reason, now: datetime) -> bool:
+    """End the session of a token. Return False if it had ended already, or the user is gone."""
+    expires_at = now + lifetimes.ENDED_SESSION_KEPT
+    return await denylist.insert_ended_session(auth.database, claims, reason, now, expires_at=expires_at)

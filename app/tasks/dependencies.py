@@ -1,23 +1,15 @@
 """What the task routes take from a request besides its body."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Header, Path, Query
 from pydantic import BeforeValidator
 
-from app.core.fields import UUID_TEXT
+from app.core.fields import path_id
 from app.tasks.etags import versions_to_match
 
-_NO_TASK = UUID(int=0)
-
-
-def _task_id(text: Any) -> UUID:
-    """Read the id; text that is no UUID becomes the id of no task, so that the error is the same."""
-    return UUID(text) if UUID_TEXT.fullmatch(text) else _NO_TASK
-
-
-TaskId = Annotated[UUID, BeforeValidator(_task_id, json_schema_input_type=UUID), Path(description="The task's id.")]
+TaskId = Annotated[UUID, BeforeValidator(path_id, json_schema_input_type=UUID), Path(description="The task's id.")]
 # Several lines of one header are one list (RFC 9110 5.3): FastAPI hands all of them to a sequence.
 IfMatch = Annotated[
     list[int] | None,

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 AUTH, TASKS, CORE, ATTACKS = "tests/auth", "tests/tasks", "tests/core", "tests/attacks"
+SESSION_TESTS, ACCOUNT_TESTS, OPERATIONS = "tests/sessions", "tests/accounts", "tests/operations"
 
 
 class Guard(NamedTuple):
@@ -17,22 +18,24 @@ class Guard(NamedTuple):
 
 TOKENS = "app/auth/tokens.py"
 SERVICE = "app/accounts/service.py"
+SESSION_SERVICE = "app/sessions/service.py"
 ROTATION = "app/sessions/rotation.py"
 LIFETIMES = "app/sessions/lifetimes.py"
 ACCOUNTS = "app/accounts/repository.py"
 CALLER_SQL = "app/auth/active_session.py"
 DENYLIST = "app/sessions/denylist.py"
-DEPENDENCIES = "app/auth/dependencies.py"
+SESSION_DEPENDENCIES = "app/sessions/dependencies.py"
+OAUTH_ROUTE = "app/accounts/dependencies.py"
 TASK_SQL = "app/tasks/repository.py"
 SERVER = "app/core/http/server.py"
 LIST_SQL = "app/tasks/list_repository.py"
 OWNERSHIP = "app/operations/embedded_postgres/ownership.py"
 SOCKETS = "app/operations/embedded_postgres/sockets.py"
 EMBEDDED = "app/operations/embedded_postgres/server.py"
-STRANGERS = f"{CORE}/test_embedded_strangers.py::test"
+STRANGERS = f"{OPERATIONS}/test_embedded_strangers.py::test"
 RESTARTING = "tests/faults/test_restarting.py::test"
 BACKUP = "app/operations/backup.py"
-RESTORES = f"{CORE}/test_backup.py::test"
+RESTORES = f"{OPERATIONS}/test_backup.py::test"
 ROUTING = "app/core/http/routing.py"
 FORMS = "app/core/http/forms.py"
 QUEUE = "app/auth/hash_queue.py"
@@ -55,24 +58,30 @@ QUEUE_GUARDS = [
 OWN_ACCOUNT, OWN_SQL = "app/accounts/own_account.py", "app/accounts/own_account_repository.py"
 SESSIONS, ADMIN, CLI_USERS = "app/sessions/repository.py", "app/accounts/admin.py", "app/cli/users.py"
 COOKIE_GUARDS = [
-    Guard("app/sessions/refresh_cookie.py", text, without, f"{AUTH}/test_refresh_cookie.py")
+    Guard("app/sessions/refresh_cookie.py", text, without, f"{SESSION_TESTS}/test_refresh_cookie.py")
     for text, without in (
         ('settings.environment != "production" and host', "host"),
         ("in LOCAL_HOSTS", "< chr(127)"),
         ('"secure": not is_local', '"secure": False'),
         ('"httponly": True', '"httponly": False'),
         ('"samesite": "Strict"', '"samesite": "Lax"'),
-        ("if sent == name and value", "if value"),
+        ("if sent == self.name and value", "if value"),
         ("if wanted and not self._is_on:", "if False:"),
         ("if wanted and self._origin and not self._is_own_page:", "if False:"),
-        ("if not self._is_on or not self._sent:", "if not self._sent:"),
+        ("or not self._is_on or not self._sent:", "or not self._sent:"),
         ("        if not self._is_own_page:\n            raise OriginRefused\n", ""),
         ('";".join(self._sent)', "self._sent[-1]"),
         ("        except SupersededToken:\n            raise\n", ""),
-        ("            if self._is_taken:\n", "            if True:\n"),
-        ("self._is_wanted and not self._is_taken:", "self._is_wanted:"),
+        ("            if presented.from_cookie:\n", "            if True:\n"),
+        ("return self.from_cookie or self.wants_cookie", "return self.wants_cookie"),
         ('        del content["refresh_token"]\n', ""),
-        ("if self._is_taken else response", "if False else response"),
+    )
+] + [
+    Guard(
+        "app/sessions/router.py",
+        "if presented.from_cookie and not goes_on else response",
+        "if False else response",
+        f"{SESSION_TESTS}/test_refresh_cookie.py",
     )
 ]
 CHANGES = "app/tasks/changes.py"
@@ -106,8 +115,12 @@ CHANGES_GUARDS = [
     Guard(TASK_SQL, '_now),\n    "changed": _this_transaction,\n', "_now),\n", TELLS),
     Guard(BACKUP, "| TABLE DATA \\S+ ({rows}) ", "", f"{RESTORES}_a_restore_makes_every_copy_begin_anew"),
 ]
+TESTS_OF = {
+    **{name: f"{ACCOUNT_TESTS}/test_{name}.py" for name in ("account", "reset", "users")},
+    **{name: f"{SESSION_TESTS}/test_{name}.py" for name in ("sessions", "sign_out")},
+}
 ACCOUNT_GUARDS = [
-    Guard(file, text, without, " ".join(f"{AUTH}/test_{name}.py" for name in tests.split()))
+    Guard(file, text, without, " ".join(TESTS_OF[name] for name in tests.split()))
     for file, text, without, tests in (
         (OWN_SQL, "    col(User.id) == user_id,\n", "", "account reset"),
         (
@@ -119,39 +132,39 @@ ACCOUNT_GUARDS = [
         (OWN_SQL, "    col(User.is_active),\n", "", "reset"),
         (OWN_SQL, "update(User).where(*_is_mine, _has_password)", "update(User).where(*_is_mine)", "account"),
         (OWN_SQL, "delete(User).where(*_is_mine, _has_password)", "delete(User).where(*_is_mine)", "account"),
-        (OWN_SQL, "type_=String), **ended}", "type_=String)}", "account"),
+        (OWN_SQL, "type_=String), **END_ALL}", "type_=String)}", "account"),
         (OWN_ACCOUNT, "    await db.require_active()\n", "", "account"),
         (OWN_ACCOUNT, "    if user is None:\n        raise InvalidToken\n", "    assert user\n", "account"),
         (OWN_ACCOUNT, "if version is None:", "if False:", "account"),
         (OWN_ACCOUNT, "if not verified.correct:", "if False:", "account"),
         (
             OWN_ACCOUNT,
-            "    await auth.limiter.hit(*counter, auth.settings.rate_limit_signin_account)\n    verified",
+            "    await attempt.begin()\n    verified",
             "    verified",
             "account",
         ),
         (
             OWN_ACCOUNT,
-            "    await auth.limiter.hit(*counter, auth.settings.rate_limit_signin_account)\n    email",
+            "    await attempt.begin()\n    email",
             "    email",
             "reset",
         ),
         (
             OWN_ACCOUNT,
-            "        raise WrongPassword\n    await auth.limiter.clear(*counter)\n",
+            "        raise WrongPassword\n    await attempt.succeed()\n",
             "        raise WrongPassword\n",
             "account",
         ),
         (
             OWN_ACCOUNT,
-            "counter = (OWN_PASSWORD, str(credentials.id))",
-            'counter = ("signin-account", credentials.email)',
+            "_attempt(auth, OWN_PASSWORD, credentials.id)",
+            'Attempt(auth.limiter, "signin-account", credentials.email, auth.settings.rate_limit_signin_account)',
             "account",
         ),
         (
             OWN_ACCOUNT,
-            "counter = (RESET, str(claims.user_id))",
-            "counter = (OWN_PASSWORD, str(claims.user_id))",
+            "_attempt(auth, RESET, claims.user_id)",
+            "_attempt(auth, OWN_PASSWORD, claims.user_id)",
             "reset",
         ),
         (OWN_ACCOUNT, "is_common(new, credentials.email)", "False", "account"),
@@ -190,10 +203,10 @@ ACCOUNT_GUARDS = [
         (SESSIONS, "<= _out_of_use, ~used_since", "<= _out_of_use, true()", "sessions"),
         (SESSIONS, "col(Session.created_at) <= _out_of_use", "true()", "sessions"),
         (ROTATION, ", now + auth.lifetime)\n", ", now)\n", "sessions"),
-        (SERVICE, "if not await sessions.insert_session(", "if await sessions.insert_session(", "sessions"),
-        (SERVICE, "if others and not everywhere:", "if others:", "sign_out"),
-        (DEPENDENCIES, "filter(str.isprintable, request", "filter(None, request", "sessions"),
-        (DEPENDENCIES, "islice(printable, DEVICE_LENGTH)", "printable", "sessions"),
+        (SESSION_SERVICE, "if not await repository.insert_session(", "if await repository.insert_session(", "sessions"),
+        (SESSION_SERVICE, "if others and not everywhere:", "if others:", "sign_out"),
+        (SESSION_DEPENDENCIES, "filter(str.isprintable, request", "filter(None, request", "sessions"),
+        (SESSION_DEPENDENCIES, "islice(printable, DEVICE_LENGTH)", "printable", "sessions"),
         (CLI_USERS, "print(plain(f", "print(str(f", "users"),
     )
 ]
@@ -229,178 +242,203 @@ GUARDS = [
         CALLER_SQL,
         "        col(User.is_active),\n        col(User.token_version) ==",
         "        col(User.token_version) ==",
-        f"{AUTH}/test_refresh.py",
+        f"{SESSION_TESTS}/test_refresh.py",
     ),
     Guard(
         CALLER_SQL,
         '        col(User.token_version) == bindparam("token_version", type_=Integer),\n',
         '        bindparam("token_version", type_=Integer) >= 0,\n',
-        f"{AUTH}/test_sign_out.py",
+        f"{SESSION_TESTS}/test_sign_out.py",
     ),
     Guard(
         CALLER_SQL,
         "        is_not_denied,\n",
         "",
-        f"{AUTH}/test_sign_out.py {AUTH}/test_refresh.py",
+        f"{SESSION_TESTS}/test_sign_out.py {SESSION_TESTS}/test_refresh.py",
     ),
-    Guard(ACCOUNTS, ".on_conflict_do_nothing(index_elements=[col(User.email)])", "", f"{AUTH}/test_sign_up.py"),
+    Guard(
+        ACCOUNTS, ".on_conflict_do_nothing(index_elements=[col(User.email)])", "", f"{ACCOUNT_TESTS}/test_sign_up.py"
+    ),
     Guard(
         ROTATION,
         "replace(pair, expires_in=max(0, pair.expires_in - age))",
         "replace(pair)",
-        f"{AUTH}/test_lifetimes.py",
+        f"{SESSION_TESTS}/test_lifetimes.py",
     ),
-    Guard(LIFETIMES, "timedelta(days=MAX_REFRESH_TOKEN_DAYS)", "timedelta(days=7)", f"{AUTH}/test_lifetimes.py"),
+    Guard(
+        LIFETIMES, "timedelta(days=MAX_REFRESH_TOKEN_DAYS)", "timedelta(days=7)", f"{SESSION_TESTS}/test_lifetimes.py"
+    ),
     Guard(
         DENYLIST,
         "col(DeniedToken.expires_at) <= func.now()",
         "col(DeniedToken.expires_at) <= literal_column(\"'infinity'::timestamptz\")",
-        f"{AUTH}/test_lifetimes.py",
+        f"{SESSION_TESTS}/test_lifetimes.py",
     ),
     Guard(
         ROTATION,
         "        return await _answer_used_token(auth, claims, now, key_hash)\n",
         "        pass\n",
-        f"{AUTH}/test_refresh.py",
+        f"{SESSION_TESTS}/test_refresh.py",
     ),
     Guard(
         ROTATION,
-        "    await auth.user_database(claims, now).require_active()\n",
+        "    await user_database(auth, claims, now).require_active()\n",
         "",
-        f"{AUTH}/test_refresh.py {AUTH}/test_sign_out.py",
+        f"{SESSION_TESTS}/test_refresh.py {SESSION_TESTS}/test_sign_out.py",
     ),
-    Guard(SERVICE, "if claims and claims.user_id == account_id:", "if claims:", f"{AUTH}/test_limits.py"),
-    Guard(ROTATION, "used and not used.successor_used and (", "used and (", f"{AUTH}/test_refresh.py"),
-    Guard(ROTATION, " and now - used.used_at <= leeway", "", f"{AUTH}/test_refresh.py"),
+    Guard(
+        SERVICE,
+        "claims is not None and claims.user_id == account_id",
+        "claims is not None",
+        f"{ACCOUNT_TESTS}/test_limits.py",
+    ),
+    Guard(ROTATION, "used and not used.successor_used and (", "used and (", f"{SESSION_TESTS}/test_refresh.py"),
+    Guard(ROTATION, " and now - used.used_at <= leeway", "", f"{SESSION_TESTS}/test_refresh.py"),
     Guard(
         ROTATION,
         "leeway and used and now",
         "used and now",
-        f"{AUTH}/test_refresh_again.py::test_who_refreshed_a_moment_later_by_the_clock_is_no_exception",
+        f"{SESSION_TESTS}/test_refresh_again.py::test_who_refreshed_a_moment_later_by_the_clock_is_no_exception",
     ),
-    Guard(ROTATION, "(used.same_key or in_leeway)", "in_leeway", f"{AUTH}/test_refresh_again.py"),
-    Guard(ROTATION, "        if used and used.same_key:\n", "        if used:\n", f"{AUTH}/test_refresh_again.py"),
+    Guard(ROTATION, "(used.same_key or in_leeway)", "in_leeway", f"{SESSION_TESTS}/test_refresh_again.py"),
+    Guard(
+        ROTATION, "        if used and used.same_key:\n", "        if used:\n", f"{SESSION_TESTS}/test_refresh_again.py"
+    ),
     Guard(
         ROTATION,
         "            raise SupersededToken\n    if await",
         "            pass\n    if await",
-        f"{AUTH}/test_refresh_again.py",
+        f"{SESSION_TESTS}/test_refresh_again.py",
     ),
     Guard(
         DENYLIST,
         "func.coalesce(col(DeniedToken.key_hash) == _key_hash, false())",
         "func.coalesce(_key_hash == _key_hash, false())",
-        f"{AUTH}/test_refresh_again.py",
+        f"{SESSION_TESTS}/test_refresh_again.py",
     ),
-    Guard(DEPENDENCIES, "len(lines) > 1 or ", "", f"{AUTH}/test_refresh_again.py"),
-    Guard(ROTATION, "sha256(key.encode()).digest()", "key.encode()", f"{AUTH}/test_refresh_again.py"),
+    Guard(SESSION_DEPENDENCIES, "len(lines) > 1 or ", "", f"{SESSION_TESTS}/test_refresh_again.py"),
+    Guard(ROTATION, "sha256(key.encode()).digest()", "key.encode()", f"{SESSION_TESTS}/test_refresh_again.py"),
     Guard(
         ROTATION,
-        'if await auth.end_session(claims, "reused"',
-        'if False and await auth.end_session(claims, "reused"',
-        f"{AUTH}/test_refresh.py",
+        'if await end_session(auth, claims, "reused"',
+        'if False and await end_session(auth, claims, "reused"',
+        f"{SESSION_TESTS}/test_refresh.py",
     ),
     Guard(
         SERVICE,
         "not account.known or not account.is_active or not verified.correct",
         "not account.known or not verified.correct",
-        f"{AUTH}/test_sign_in.py",
+        f"{ACCOUNT_TESTS}/test_sign_in.py",
     ),
-    Guard(SERVICE, " or not verified.correct", "", f"{AUTH}/test_sign_in.py"),
-    Guard(SERVICE, "if claims.user_id == first.user_id}", "if True}", f"{AUTH}/test_sign_out.py"),
+    Guard(SERVICE, " or not verified.correct", "", f"{ACCOUNT_TESTS}/test_sign_in.py"),
+    Guard(SESSION_SERVICE, "if claims.user_id == first.user_id}", "if True}", f"{SESSION_TESTS}/test_sign_out.py"),
     Guard(
         SERVICE,
-        'await self.limiter.hit("signin-address"',
-        'False and await self.limiter.hit("signin-address"',
-        f"{AUTH}/test_limits.py",
+        "    await by_address.begin()\n",
+        "",
+        f"{ACCOUNT_TESTS}/test_limits.py",
     ),
     Guard(
         SERVICE,
-        "await self.limiter.hit(*counter",
-        "False and await self.limiter.hit(*counter",
-        f"{AUTH}/test_limits.py",
+        "        await by_account.begin()\n",
+        "        pass\n",
+        f"{ACCOUNT_TESTS}/test_limits.py",
     ),
     Guard(
         ROTATION,
         'await auth.limiter.hit("refresh-session"',
         'False and await auth.limiter.hit("refresh-session"',
-        f"{AUTH}/test_limits.py",
+        f"{ACCOUNT_TESTS}/test_limits.py",
     ),
     Guard(
         SERVICE,
-        'await self.limiter.hit("signup-address"',
-        'False and await self.limiter.hit("signup-address"',
-        f"{AUTH}/test_limits.py",
+        'await auth.limiter.hit("signup-address"',
+        'False and await auth.limiter.hit("signup-address"',
+        f"{ACCOUNT_TESTS}/test_limits.py",
     ),
     Guard(
         SERVICE,
-        '            await self.limiter.give_back("signin-address", address)\n            logger',
-        "            logger",
-        f"{AUTH}/test_limits.py",
+        "        await by_address.take_back()\n        logger.warning",
+        "        logger.warning",
+        f"{ACCOUNT_TESTS}/test_limits.py",
     ),
     Guard(
         "app/auth/passwords.py",
         '["bcrypt_sha256", "bcrypt"], deprecated="auto", bcrypt_sha256__rounds=cost, bcrypt__rounds=cost',
         '["bcrypt"], deprecated="auto", bcrypt__rounds=cost',
-        f"{AUTH}/test_sign_up.py",
+        f"{ACCOUNT_TESTS}/test_sign_up.py",
     ),
     Guard(
         "app/auth/passwords.py",
         'return unicodedata.normalize("NFKC", password)',
         "return password",
-        f"{AUTH}/test_sign_up.py",
+        f"{ACCOUNT_TESTS}/test_sign_up.py",
     ),
     Guard(
         "app/auth/passwords.py",
         "        except ValueError:  #",
         "        except ZeroDivisionError:  #",
-        f"{AUTH}/test_sign_in.py",
+        f"{ACCOUNT_TESTS}/test_sign_in.py",
     ),
     Guard("app/auth/passwords.py", "if len(password) > MAX_INPUT_LENGTH:", "if False:", f"{AUTH}/test_passwords.py"),
-    Guard("app/accounts/schemas.py", "len(normalise_password(text))", "len(text)", f"{AUTH}/test_sign_up.py"),
-    Guard("app/accounts/schemas.py", "if length > MAX_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
-    Guard("app/accounts/schemas.py", "if length < MIN_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    Guard("app/accounts/schemas.py", "len(normalise_password(text))", "len(text)", f"{ACCOUNT_TESTS}/test_sign_up.py"),
+    Guard("app/accounts/schemas.py", "if length > MAX_LENGTH:", "if False:", f"{ACCOUNT_TESTS}/test_sign_up.py"),
+    Guard("app/accounts/schemas.py", "if length < MIN_LENGTH:", "if False:", f"{ACCOUNT_TESTS}/test_sign_up.py"),
     *QUEUE_GUARDS,
-    Guard(SERVICE, "not account.known or ", "", f"{AUTH}/test_sign_in.py"),
-    Guard("app/accounts/emails.py", "valid.normalized.casefold()", "valid.normalized", f"{AUTH}/test_sign_up.py"),
-    Guard("app/accounts/emails.py", "text.strip()", "text", f"{AUTH}/test_sign_up.py"),
-    Guard("app/accounts/emails.py", "if len(text) > MAX_INPUT_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
-    Guard("app/accounts/emails.py", "if len(text.encode()) > EMAIL_LENGTH:", "if False:", f"{AUTH}/test_sign_up.py"),
+    Guard(SERVICE, "not account.known or ", "", f"{ACCOUNT_TESTS}/test_sign_in.py"),
+    Guard(
+        "app/accounts/emails.py", "valid.normalized.casefold()", "valid.normalized", f"{ACCOUNT_TESTS}/test_sign_up.py"
+    ),
+    Guard("app/accounts/emails.py", "text.strip()", "text", f"{ACCOUNT_TESTS}/test_sign_up.py"),
+    Guard(
+        "app/accounts/emails.py", "if len(text) > MAX_INPUT_LENGTH:", "if False:", f"{ACCOUNT_TESTS}/test_sign_up.py"
+    ),
+    Guard(
+        "app/accounts/emails.py",
+        "if len(text.encode()) > EMAIL_LENGTH:",
+        "if False:",
+        f"{ACCOUNT_TESTS}/test_sign_up.py",
+    ),
     Guard("app/auth/dependencies.py", "if len(headers) > 1 or ", "if ", f"{TASKS}/test_isolation.py"),
     Guard("app/auth/dependencies.py", "(authenticate,)", "()", f"{TASKS}/test_input.py"),
     Guard(
         "app/auth/dependencies.py",
         "            await user_database(request).require_active()\n",
         "            pass\n",
-        f"{AUTH}/test_sign_out.py",
+        f"{SESSION_TESTS}/test_sign_out.py",
     ),
     Guard(
-        "app/auth/dependencies.py",
+        OAUTH_ROUTE,
         "guards: ClassVar[tuple[Guard, ...]] = (refuse_repeated_parameters,)",
         "guards: ClassVar[tuple[Guard, ...]] = ()",
-        f"{AUTH}/test_oauth.py",
+        f"{ACCOUNT_TESTS}/test_oauth.py",
     ),
     Guard("app/tasks/etags.py", "if not weak and", "if", f"{TASKS}/test_tasks.py"),
     Guard("app/tasks/etags.py", "([Ww]/)?", "(W/)?", f"{TASKS}/test_tasks.py"),
     Guard(
-        ACCOUNTS,
+        SESSIONS,
         'col(User.token_version) == bindparam("old_version", type_=Integer)',
-        "true()",
-        f"{AUTH}/test_sign_out.py",
+        "col(User.is_active)",
+        f"{SESSION_TESTS}/test_sign_out.py",
     ),
     Guard(
         "app/core/rate_limits/database.py",
         "if self._hits % PRUNE_EVERY == 0:",
         "if False:",
-        f"{AUTH}/test_limits.py",
+        f"{ACCOUNT_TESTS}/test_limits.py",
     ),
     Guard(
         "app/auth/user_database.py",
         "        if not answer:\n            raise InvalidToken\n",
         "        if not answer:\n            return []\n",
-        f"{AUTH}/test_sign_out.py",
+        f"{SESSION_TESTS}/test_sign_out.py",
     ),
-    Guard(TASK_SQL, ".where(*session_is_active(), *conditions)", ".where(*conditions)", f"{AUTH}/test_sign_out.py"),
+    Guard(
+        TASK_SQL,
+        ".where(*session_is_active(), *conditions)",
+        ".where(*conditions)",
+        f"{SESSION_TESTS}/test_sign_out.py",
+    ),
     Guard(
         TASK_SQL,
         "_is_mine = (col(Task.user_id) == user_id, col(Task.id) == _task_id)",
@@ -516,7 +554,7 @@ GUARDS = [
         "app/core/http/problems.py",
         "return ValidationFailed([field_error(e) for e in found])",
         "return ValidationFailed([{**field_error(e), 'message': str(e)} for e in found])",
-        f"{AUTH}/test_sign_up.py",
+        f"{ACCOUNT_TESTS}/test_sign_up.py",
     ),
     Guard(
         "app/core/http/problems.py",
@@ -542,7 +580,7 @@ GUARDS = [
         "app/core/rate_limits/database.py",
         "(col(RateLimitCounter.count) < bindparam",
         "(col(RateLimitCounter.count) <= bindparam",
-        f"{AUTH}/test_limits.py",
+        f"{ACCOUNT_TESTS}/test_limits.py",
     ),
     Guard(
         "app/core/http/middleware.py",
@@ -567,13 +605,13 @@ GUARDS = [
         ROTATION,
         "    if claims.token_id.int % lifetimes.PRUNE_EVERY == 0:",
         "    if False:",
-        f"{AUTH}/test_refresh.py",
+        f"{SESSION_TESTS}/test_refresh.py",
     ),
     Guard(
         ROTATION,
         "with suppress(DatabaseUnavailable):  # the token",
         "if True:  # the token",
-        f"{AUTH}/test_refresh.py",
+        f"{SESSION_TESTS}/test_refresh.py",
     ),
     Guard(EMBEDDED, " -c unix_socket_permissions=0700", "", f"{STRANGERS}_another_user_cannot_connect", True),
     Guard(
@@ -669,18 +707,18 @@ GUARDS = [
         ACCOUNTS,
         'func.greatest(col(User.token_version) + literal_column("1"), _seconds)',
         "_seconds",
-        f"{AUTH}/test_users.py",
+        f"{ACCOUNT_TESTS}/test_users.py",
     ),
     Guard(
         "app/operations/maintenance.py",
         "            connection.execute(NO_TIMEOUTS)\n",
         "",
-        f"{AUTH}/test_users.py",
+        f"{ACCOUNT_TESTS}/test_users.py",
     ),
-    Guard("app/cli/users.py", "print(plain(line))", "print(line)", f"{AUTH}/test_users.py"),
+    Guard("app/cli/users.py", "print(plain(line))", "print(line)", f"{ACCOUNT_TESTS}/test_users.py"),
     Guard(BACKUP, '\\nBEGIN;\\n" + NO_TIMEOUTS', '\\nBEGIN;\\n" + b"SELECT"', f"{RESTORES}_no_timeout_stops_a_restore"),
     Guard(BACKUP, 'b"RESET ALL", NO_TIMEOUTS, then', 'b"RESET ALL", then', f"{RESTORES}_no_timeout_stops_a_restore"),
-    Guard(BACKUP, " EXTENSION (- )?citus|", "", f"{CORE}/test_backup.py"),
+    Guard(BACKUP, " EXTENSION (- )?citus|", "", f"{OPERATIONS}/test_backup.py"),
     Guard(
         BACKUP,
         "            reader.finish()\n            psql",
@@ -764,24 +802,24 @@ GUARDS = [
         "app/status/health.py",
         " or not is_served(found.version_num):",
         ":",
-        f"{CORE}/test_rolling_updates.py",
+        f"{OPERATIONS}/test_rolling_updates.py",
     ),
     Guard(
         "app/operations/migrations.py",
         "return revision == head_revision() or is_newer(revision)",
         "return revision == head_revision()",
-        f"{CORE}/test_rolling_updates.py",
+        f"{OPERATIONS}/test_rolling_updates.py",
     ),
     Guard(
         "app/operations/migrations.py",
         "            if not is_newer(found := _current_revision(dsn)):",
         "            if True:",
-        f"{CORE}/test_rolling_updates.py",
+        f"{OPERATIONS}/test_rolling_updates.py",
     ),
     Guard(
         "app/accounts/service.py",
         "with suppress(DatabaseUnavailable):  # the old one",
         "if True:  # the old one",
-        f"{AUTH}/test_sign_in.py",
+        f"{ACCOUNT_TESTS}/test_sign_in.py",
     ),
 ]

@@ -1,0 +1,31 @@
+"""The routes of the OAuth token endpoint: forms, and errors of RFC 6749."""
+
+from typing import ClassVar
+
+from fastapi.exceptions import RequestValidationError
+
+from app.accounts.errors import InvalidCredentials, InvalidGrant, InvalidOAuthRequest
+from app.auth.errors import InvalidToken
+from app.core.errors import MalformedBody
+from app.core.http.routing import FORM, ApiRoute, Guard, StrictRequest
+
+
+async def refuse_repeated_parameters(request: StrictRequest) -> None:
+    """Raise InvalidOAuthRequest if a parameter of a form is sent twice. Source: RFC 6749 3.2."""
+    if request.headers.get("content-type", "").lower().startswith(FORM):
+        names = [name for name, _ in await request.form_fields()]
+        if len(names) > len(set(names)):
+            raise InvalidOAuthRequest
+
+
+class OAuthRoute(ApiRoute):
+    """A route that takes a form and whose errors are those of RFC 6749 5.2."""
+
+    guards: ClassVar[tuple[Guard, ...]] = (refuse_repeated_parameters,)
+    media_type = FORM
+
+    async def on_error(self, request: StrictRequest, error: Exception) -> None:
+        if isinstance(error, RequestValidationError | MalformedBody):
+            raise InvalidOAuthRequest from None
+        if isinstance(error, InvalidCredentials | InvalidToken):
+            raise InvalidGrant from None

@@ -1,0 +1,83 @@
+"""The errors of accounts, each with its status, code and one sentence."""
+
+from http import HTTPStatus
+from typing import Self
+
+from app.auth.errors import BEARER_CHALLENGE
+from app.core.errors import ApiError, ValidationFailed
+
+
+class EmailTaken(ApiError):
+    status = HTTPStatus.CONFLICT
+    code = "EMAIL_TAKEN"
+    message = "An account with this e-mail address already exists."
+
+
+class InvalidCredentials(ApiError):
+    """One sentence for a wrong password, an unknown e-mail and an inactive account alike."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "INVALID_CREDENTIALS"
+    message = "The e-mail address or the password is wrong."
+    challenge = BEARER_CHALLENGE
+
+
+class CommonPassword(ValidationFailed):
+    """The password is one that guessers try first, and `COMMON_PASSWORDS` refuses those."""
+
+    def __init__(self, field: str = "password") -> None:
+        super().__init__(
+            [
+                {
+                    "field": field,
+                    "message": "is one of the most common ones, choose another",
+                    "code": "common_password",
+                }
+            ]
+        )
+
+
+class WrongPassword(ValidationFailed):
+    """Somebody who is signed in mistyped their password: no 401, on which clients would refresh and send it again."""
+
+    code = "WRONG_PASSWORD"
+    message = "The current password is wrong."
+
+    def __init__(self) -> None:
+        super().__init__([{"field": "current_password", "message": "is wrong", "code": "wrong_password"}])
+        self.detail = self.message
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls()
+
+
+class OAuthError(ApiError):
+    """An error of the OAuth token endpoint, with RFC 6749 5.2's `error` beside the usual members."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error=error)
+
+
+class InvalidGrant(OAuthError):
+    code = "INVALID_GRANT"
+    message = "The e-mail address and password, or the refresh token, are not accepted."
+
+    def __init__(self) -> None:
+        super().__init__("invalid_grant")
+
+
+class InvalidOAuthRequest(OAuthError):
+    code = "INVALID_REQUEST"
+    message = "Send grant_type=password with username and password, or grant_type=refresh_token with refresh_token."
+
+    def __init__(self) -> None:
+        super().__init__("invalid_request")
+
+
+class UnsupportedGrantType(OAuthError):
+    code = "UNSUPPORTED_GRANT_TYPE"
+    message = "Only the grant types password and refresh_token are supported."
+
+    def __init__(self) -> None:
+        super().__init__("unsupported_grant_type")

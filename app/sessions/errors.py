@@ -1,0 +1,40 @@
+"""The errors of sessions and of the cookie."""
+
+from http import HTTPStatus
+
+from app.auth.errors import InvalidToken
+from app.core.errors import ApiError, ValidationFailed
+
+
+class SupersededToken(InvalidToken):
+    """A refresh token whose successor is in use, from a client with the key: it came late, and nothing ends."""
+
+
+class SessionNotFound(ApiError):
+    """There is no such session, it has ended, or it is somebody else's: nobody can tell which."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "SESSION_NOT_FOUND"
+    message = "Session not found."
+
+
+class OriginRefused(ApiError):
+    """A page that `FRONTEND_URL` does not name, or no page at all, sent the cookie. Nothing is used up."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "ORIGIN_REFUSED"
+    message = "The cookie is taken from this service's own pages only."
+
+
+class CookieOff(ValidationFailed):
+    """`REFRESH_COOKIE` is off."""
+
+    def __init__(self) -> None:
+        super().__init__([{"field": "cookie", "message": "is not available on this service", "code": "cookie_off"}])
+
+
+class NoRefreshToken(ValidationFailed):
+    """The refresh token is neither in the body nor in a cookie."""
+
+    def __init__(self) -> None:
+        super().__init__([{"field": "refresh_token", "message": "is required", "code": "missing"}])
