@@ -39,7 +39,7 @@ TAGS = [
 # In the order of the documentation.
 ROUTERS = (
     *(tasks.router, accounts.public, accounts.oauth, sessions.public),
-    *(accounts.router, sessions.router, health.router),
+    *(sessions.router, accounts.router, health.router),
 )
 
 

@@ -114,7 +114,7 @@ def _keys(header: dict[str, Any], claims: dict[str, Any]) -> Iterator[tuple[str,
 def _claims(header: dict[str, Any], claims: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in claims:
         yield f"without {name}", hmac_sign(header, {n: v for n, v in claims.items() if n != name})
-    for label, values in {
+    for name, values in {
         "iss": [None, "other", ["auth-tasks-api"], "auth-tasks-api "],
         "exp": [None, [], {}, True, "9999999999", -1, 1.5, 10**30, claims["iat"] - 5, claims["iat"] + 10**9],
         "iat": [None, "1", claims["iat"] + 3600, claims["exp"] + 1, -1],
@@ -125,7 +125,7 @@ def _claims(header: dict[str, Any], claims: dict[str, Any]) -> Iterator[tuple[st
         "type": [None, "", "id", "ACCESS", ["access"]],
     }.items():
         for value in values:
-            yield f"{label} {str(value)[:20]!r}", hmac_sign(header, claims | {label.split()[1]: value})
+            yield f"{name} {str(value)[:20]!r}", hmac_sign(header, claims | {name: value})
     other = "refresh" if claims["type"] == "access" else "access"
     yield "the other type", hmac_sign(header, claims | {"type": other})
     for raw in (b"[1]", b'"x"', b"null", b"", b"\xff", b"\xef\xbb\xbf{}", b'{"exp":1e400}', b'{"exp":NaN}'):
