@@ -9,9 +9,8 @@ from app.auth.models import EMAIL_LENGTH
 # The library's own switch: people do use .test and .local addresses here, and no mail is ever sent.
 SPECIAL_USE_DOMAIN_NAMES.clear()
 
-# NFKC takes 1.1 s for 64 KB of combining marks (it sorts them, in quadratic time), so the length comes first. NFKC also
-# composes: up to three code points become two bytes (U+0390), never more for a byte. What is longer than this is
-# therefore longer than an address of 254 bytes in its normal form, too, and nothing that was an address is refused.
+# NFKC shrinks by at most a third, so a longer text cannot become an address; NFKC itself is quadratic (1.1 s for 64 KB
+# of combining marks).
 MAX_INPUT_LENGTH = EMAIL_LENGTH * 3 // 2
 
 

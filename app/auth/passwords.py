@@ -51,7 +51,7 @@ class PasswordHasher:
         self.dummy_hash = self._context.hash(secrets.token_urlsafe())
         self.seconds_per_hash = stopwatch() - started_at
         width = os.cpu_count() or 1
-        # Twice what can be served in time. A job beyond that would surely be late, so that its error is sent at once.
+        # Twice what can be served in time. More could not be served in time, so they are refused at once.
         longest = max(16, int(2 * width * queue_seconds / self.seconds_per_hash))
         self._queue = HashQueue(width=width, longest=longest, seconds=queue_seconds)
 
