@@ -1,4 +1,4 @@
-"""`python -m app doctor`: looks at what the service stands on, and says what to do."""
+"""Looks at what the service stands on, and says what to do."""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 import psycopg
 
 from app.auth.passwords import PasswordHasher
-from app.cli.serve import database_running
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
 from app.core.database.pool import connection_arguments
@@ -26,22 +25,6 @@ class Finding(NamedTuple):
     verdict: Verdict
     what: str
     how: str
-
-
-def doctor(settings: Settings) -> None:
-    """Print what was found. Exits with 1 if the service cannot run."""
-    with database_running(settings) as ready:
-        if not report(ready):
-            raise SystemExit(1)
-
-
-def report(settings: Settings) -> bool:
-    """Print what was found; True if the service can run."""
-    findings = []
-    for finding in examine(settings):
-        print(f"{finding.verdict:<5} {finding.what:<12} {finding.how}", flush=True)
-        findings.append(finding)
-    return all(finding.verdict != "fail" for finding in findings)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:

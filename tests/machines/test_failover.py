@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from app.accounts.repository import END_EVERY_SESSION
-from app.cli.doctor import examine
 from app.core.clock import stopwatch
+from app.operations.doctor import examine
 from app.operations.maintenance import run_without_timeouts
 from tests.faults.load import Acknowledged, Writer, check, more_written, writing
 from tests.machines.standby import Pair, replicated

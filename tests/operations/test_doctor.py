@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from app.cli import commands
-from app.cli.doctor import examine
+from app.operations.doctor import examine
 from app.operations.migrations import head_revision
 from tests.core.test_hosts import with_hosts
 from tests.support.settings import SECRET, make_settings
@@ -53,7 +53,7 @@ def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatc
     assert found(own_database_url, rate_limits="off")["settings"][0] == "warn"
     assert found(own_database_url, workers=20)["connections"][0] == "warn"
     for name, value in {"CLOCK_SECONDS": -1, "HASH_SECONDS": 0, "FAR_MS": 0}.items():
-        monkeypatch.setattr(f"app.cli.doctor.{name}", value)
+        monkeypatch.setattr(f"app.operations.doctor.{name}", value)
     verdicts = found(own_database_url)
     assert {verdicts[what][0] for what in ("clock", "hashing", "database")} == {"warn"}
 

@@ -1,0 +1,21 @@
+"""`python -m app doctor`."""
+
+from app.cli.serve import database_running
+from app.core.config import Settings
+from app.operations.doctor import examine
+
+
+def doctor(settings: Settings) -> None:
+    """Print what was found. Exits with 1 if the service cannot run."""
+    with database_running(settings) as ready:
+        if not report(ready):
+            raise SystemExit(1)
+
+
+def report(settings: Settings) -> bool:
+    """Print what was found; True if the service can run."""
+    findings = []
+    for finding in examine(settings):
+        print(f"{finding.verdict:<5} {finding.what:<12} {finding.how}", flush=True)
+        findings.append(finding)
+    return all(finding.verdict != "fail" for finding in findings)
