@@ -45,6 +45,7 @@ async def test_requests_are_counted_by_template_and_status(service: Service) -> 
         task = await ada.add_task()
         for _ in range(3):
             await ada.get(f"/api/tasks/{task['id']}")
+        await ada.send("HEAD", f"/api/tasks/{task['id']}")
         await ada.get("/api/tasks/nobody-s")
         await client.get("/wp-admin/secret")
         await client.request("FOO", "/api/tasks")
@@ -52,6 +53,7 @@ async def test_requests_are_counted_by_template_and_status(service: Service) -> 
     samples, one = read(text), "/api/tasks/{task_id}"
     assert value(samples, "http_requests_total", method="GET", route=one, status="200") == 3
     assert value(samples, "http_requests_total", method="GET", route=one, status="404") == 1
+    assert value(samples, "http_requests_total", method="HEAD", route=one, status="200") == 1
     assert value(samples, "http_requests_total", method="POST", route="/api/auth/signup", status="201") == 1
     assert value(samples, "http_requests_total", method="GET", route="none", status="404") == 1
     assert value(samples, "http_request_duration_seconds_count", method="GET", route=one) == 4

@@ -481,9 +481,9 @@ GUARDS = [
     ),
     Guard("app/core/http/routing.py", 'if "expect" not in self.headers:', "if True:", f"{ATTACKS}/test_http.py"),
     Guard(
-        "app/core/http/routing.py",
-        "if match is Match.PARTIAL and self._is_head_of_get(scope):",
-        "if False:",
+        "app/core/http/middleware.py",
+        'asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope',
+        "asked = scope",
         f"{CORE}/http/test_routing.py",
     ),
     Guard(
@@ -597,7 +597,7 @@ GUARDS = [
     ),
     Guard(
         "app/core/http/middleware.py",
-        'route = getattr(scope.get("route"), "path", None)',
+        'route = getattr(asked.get("route"), "path", None)',
         'route = scope["path"]',
         "tests/test_metrics.py",
     ),

@@ -38,10 +38,12 @@ async def test_every_request_is_one_line(client: httpx.AsyncClient, ada: Person,
     """
     task = await ada.add_task()
     await ada.get(f"/api/tasks/{task['id']}", headers={"X-Request-ID": "mine"})
+    await ada.send("HEAD", f"/api/tasks/{task['id']}")
     await client.get("/nope/c4nary?c4nary")
     await client.get("/health/live")
     logged = [line for line in lines(stream) if line["event"] == "request"]
-    assert [line["route"] for line in logged] == ["/api/tasks", "/api/tasks/{task_id}", None]
+    assert [line["route"] for line in logged] == ["/api/tasks", "/api/tasks/{task_id}", "/api/tasks/{task_id}", None]
+    assert [line["method"] for line in logged] == ["POST", "GET", "HEAD", "GET"]
     assert logged[1] | {"time": "", "duration_ms": 0} == {
         "time": "",
         "level": "info",

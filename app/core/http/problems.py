@@ -32,8 +32,7 @@ def problem_response(request: Request, error: HTTPException) -> Response:
     render = next(shapes, None)
     members = problem_details(error, current_request_id())
     if render:
-        method = "GET" if request.method == "HEAD" else request.method  # RFC 9110 9.3.2: the same Content-Length
-        context = ErrorContext(request.url.path, method, request.app.state.clock())
+        context = ErrorContext(request.url.path, request.method, request.app.state.clock())
         members = render(context, members)
     wanted = "application/problem+json" in request.headers.get("accept", "")
     media_type = "application/problem+json" if wanted else "application/json"

@@ -13,8 +13,6 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
-from starlette.types import Receive, Scope, Send
 
 from app.core.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 from app.core.http.forms import parse_form
@@ -134,22 +132,6 @@ class ApiRoute(APIRoute):
 
     async def on_error(self, request: StrictRequest, error: Exception) -> None:
         """Raise another error in the place of this one, or return to let it be."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Take HEAD for GET; FastAPI 0.165 does so only if it is documented. The server leaves the body out."""
-        match, child_scope = super().matches(scope)
-        if match is Match.PARTIAL and self._is_head_of_get(scope):
-            match = Match.FULL
-        return match, child_scope
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._is_head_of_get(scope):
-            await self.app(scope, receive, send)
-        else:
-            await super().handle(scope, receive, send)
-
-    def _is_head_of_get(self, scope: Scope) -> bool:
-        return scope.get("method") == "HEAD" and "GET" in (self.methods or ())
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
