@@ -13,7 +13,7 @@ from app.auth.dependencies import UserDb
 from app.contracts.contract import Contract, document_errors, path_router, task_response
 from app.contracts.login import login_router
 from app.core.http.error_responses import Problem
-from app.core.http.json import RowWriter, list_response
+from app.core.http.json import LongArray, RowWriter, parts_response
 from app.core.http.problems import ErrorContext
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
@@ -53,7 +53,7 @@ errors = document_errors(PathRefusal, render)
 async def list_tasks(db: UserDb, query: Annotated[TaskQuery, Query()]) -> Response:
     """Returns your tasks, newest first; an empty array if there are none."""
     page = await service.list_tasks(db, query)
-    return list_response(writer, page.tasks, page.more)
+    return await parts_response(LongArray(page.tasks, page.more, writer.members))
 
 
 @router.post("", summary="Create a task", status_code=201, response_model=PathTask, responses=errors.create)

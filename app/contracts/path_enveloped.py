@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.auth.dependencies import UserDb
 from app.contracts.contract import Contract, document_errors, path_router, put_and_patch, task_response
 from app.core.http.error_responses import FieldError
-from app.core.http.json import RowWriter, encode, json_response, list_response
+from app.core.http.json import LongArray, RowWriter, encode, json_response, parts_response
 from app.core.http.problems import ErrorContext
 from app.core.logging import current_request_id
 from app.tasks import service
@@ -103,9 +103,9 @@ async def list_tasks(db: UserDb, query: Annotated[TaskQuery, Query()]) -> Respon
 
     def ending(written: int) -> bytes:
         count = written if page.total is None else page.total
-        return b'],"meta":%b}' % encode({**_meta(db), "count": count, "page": where})
+        return b',"meta":%b}' % encode({**_meta(db), "count": count, "page": where})
 
-    return list_response(writer, page.tasks, page.more, opening=b'{"data":[', ending=ending)
+    return await parts_response(b'{"data":', LongArray(page.tasks, page.more, writer.members), ending)
 
 
 @router.post("", summary="Create a task", status_code=201, response_model=EnvelopedTaskAnswer, responses=errors.create)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.auth.dependencies import UserDb
 from app.contracts.contract import Contract, StrictPathRoute, document_errors, path_router, task_response
 from app.core.errors import ValidationFailed
-from app.core.http.json import RowWriter, encode, json_response, list_response
+from app.core.http.json import LongArray, RowWriter, encode, json_response, parts_response
 from app.core.http.problems import ErrorContext
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
@@ -96,7 +96,7 @@ def render(context: ErrorContext, problem: dict[str, Any]) -> dict[str, Any]:
 errors = document_errors(V1Refusal, render, ValidationFailed)
 
 
-_LIST_OPENING = b'{"success":true,"message":"Tasks retrieved successfully","data":{"tasks":['
+_LIST_OPENING = b'{"success":true,"message":"Tasks retrieved successfully","data":{"tasks":'
 
 
 def _one(task: TaskRow, message: str, status: int = 200) -> Response:
@@ -108,8 +108,8 @@ async def list_tasks(db: UserDb, query: Annotated[ListQuery, Query()]) -> Respon
     """Returns a page of your tasks, 20 unless you ask for another number, with how many there are in all."""
     page = await service.list_tasks(db, TaskQuery(**query.model_dump()))
     where = {"limit": query.limit, "offset": query.offset, "has_more": page.next_cursor is not None}
-    ending = b'],"pagination":%b}}' % encode({"total": page.total, **where})
-    return list_response(writer, page.tasks, opening=_LIST_OPENING, ending=lambda written: ending)
+    ending = b',"pagination":%b}}' % encode({"total": page.total, **where})
+    return await parts_response(_LIST_OPENING, LongArray(page.tasks, None, writer.members), ending)
 
 
 @router.post("", summary="Create a task", status_code=201, response_model=V1TaskAnswer, responses=errors.create)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.auth.dependencies import BEARER_ERRORS, BearerRoute, UserDb
 from app.core.errors import BODY_ERRORS, ValidationFailed
 from app.core.http.error_responses import error_responses
-from app.core.http.json import LongArray, RowWriter, encode, json_response, list_response, object_response
+from app.core.http.json import LongArray, RowWriter, encode, json_response, parts_response
 from app.core.http.routing import make_router
 from app.tasks import changes, service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Since, TaskId
@@ -61,7 +61,7 @@ async def list_tasks(db: UserDb, request: Request, query: Annotated[TaskQuery, Q
     With `limit`, `X-Total-Count` says how many there are in all, and `Link: rel="next"` leads to the next page.
     """
     page = await service.list_tasks(db, query)
-    return list_response(writer, page.tasks, page.more, headers=_paging(page, request))
+    return await parts_response(LongArray(page.tasks, page.more, writer.members), headers=_paging(page, request))
 
 
 def _paging(page: Page, request: Request) -> dict[str, str]:
@@ -92,7 +92,8 @@ async def list_changes(db: UserDb, since: Since = None) -> Response:
     found = await changes.read_changes(db, since)
     tasks = LongArray(found.tasks, found.more_tasks, writer.members)
     deleted = LongArray(found.deleted, found.more_deleted, lambda rows: encode([row.id for row in rows])[1:-1])
-    return object_response(tasks=tasks, deleted=deleted, next=found.next)
+    ending = b',"next":%b}' % encode(found.next)
+    return await parts_response(b'{"tasks":', tasks, b',"deleted":', deleted, ending)
 
 
 @router.get("/{task_id}", summary="Show a task", response_model=TaskRead, responses=_READ)

@@ -1,6 +1,6 @@
 """The one writer of JSON: rows as the objects that a schema documents, and streamed lists of them."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -40,65 +40,36 @@ class RowWriter:
         return encode(shaped)[1:-1]
 
 
-def list_response(
-    writer: RowWriter,
-    rows: Sequence[Row],
-    more: AsyncIterator[Sequence[Row]] | None = None,
-    *,
-    opening: bytes = b"[",
-    ending: Callable[[int], bytes] = lambda count: b"]",
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """Return a list in JSON, batch by batch if there is more; `ending` gets the number of rows written."""
-    if more is None:
-        return Response(opening + writer.members(rows) + ending(len(rows)), 200, headers, MEDIA_TYPE)
-
-    async def write() -> AsyncIterator[bytes]:
-        count = len(rows)
-        yield opening + writer.members(rows)
-        async for batch in more:
-            count += len(batch)
-            yield b"," + writer.members(batch)
-        yield ending(count)
-
-    return StreamingResponse(write(), 200, headers, MEDIA_TYPE)
-
-
 class LongArray(NamedTuple):
-    """An array whose first batch is there, and how the others are got and each is written."""
+    """An array whose first batch is there, how the others are got, and how each is written."""
 
     first: Sequence[Any]
     more: AsyncIterator[Sequence[Any]] | None
     members: Callable[[Sequence[Any]], bytes]
 
 
-def object_response(**content: LongArray | str) -> Response:
-    """Return an object in JSON, batch by batch if one of its arrays has more than one."""
-    if not any(isinstance(value, LongArray) and value.more for value in content.values()):
-        members = (f'"{name}":'.encode() + _whole(value) for name, value in content.items())
-        return Response(b"{" + b",".join(members) + b"}", media_type=MEDIA_TYPE)
-
-    async def write() -> AsyncIterator[bytes]:
-        opening = b"{"
-        for name, value in content.items():
-            yield opening + f'"{name}":'.encode()
-            async for part in _parts(value):
-                yield part
-            opening = b","
-        yield b"}"
-
-    return StreamingResponse(write(), media_type=MEDIA_TYPE)
+Part = bytes | LongArray | Callable[[int], bytes]
+"""A piece of JSON; a function gets the number of rows that stand before it."""
 
 
-def _whole(value: LongArray | str) -> bytes:
-    return b"[" + value.members(value.first) + b"]" if isinstance(value, LongArray) else encode(value)
+async def parts_response(*parts: Part, headers: Mapping[str, str] | None = None) -> Response:
+    """Return JSON made of these parts, sent batch by batch if an array has more than one."""
+    written = _write(parts)
+    if any(isinstance(part, LongArray) and part.more for part in parts):
+        return StreamingResponse(written, 200, headers, MEDIA_TYPE)
+    return Response(b"".join([piece async for piece in written]), 200, headers, MEDIA_TYPE)
 
 
-async def _parts(value: LongArray | str) -> AsyncIterator[bytes]:
-    if isinstance(value, str) or value.more is None:
-        yield _whole(value)
-        return
-    yield b"[" + value.members(value.first)
-    async for batch in value.more:
-        yield b"," + value.members(batch)
-    yield b"]"
+async def _write(parts: Iterable[Part]) -> AsyncIterator[bytes]:
+    count = 0
+    for part in parts:
+        if isinstance(part, LongArray):
+            count += len(part.first)
+            yield b"[" + part.members(part.first)
+            if part.more:
+                async for batch in part.more:
+                    count += len(batch)
+                    yield b"," + part.members(batch)
+            yield b"]"
+        else:
+            yield part(count) if callable(part) else part
