@@ -1,6 +1,5 @@
 """What has changed since a moment, for clients that were offline, and the cursor that names the moment."""
 
-import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated, NamedTuple, TypeAlias, TypeVar
@@ -9,9 +8,10 @@ from uuid import UUID
 import msgspec
 
 from app.auth.user_database import UserDatabase
+from app.core.cursors import decode_cursor, encode_cursor
 from app.tasks import changes_repository
 from app.tasks.changes_repository import Moment
-from app.tasks.errors import InvalidCursor, SyncExpired
+from app.tasks.errors import SyncExpired
 from app.tasks.models import DeletedTask, TaskRow
 
 BATCH = 1000
@@ -47,9 +47,6 @@ class Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     issued_at: _Number
 
 
-_decode = msgspec.json.Decoder(Cursor).decode
-
-
 class Changes(NamedTuple):
     """The first tasks and the first of those that were deleted; the rest of both, if there is more; the next cursor."""
 
@@ -62,7 +59,7 @@ class Changes(NamedTuple):
 
 async def read_changes(db: UserDatabase, since: str | None) -> Changes:
     """Return everything, or what has changed since a cursor. Raises: InvalidCursor, SyncExpired. Source: FR-059."""
-    cursor = None if since is None else decode_cursor(since)
+    cursor = None if since is None else decode_cursor(since, Cursor, field="since")
     first = cursor.since if cursor else _EVERYTHING
     tasks, moment = await changes_repository.select_changed(db, first, after=_FIRST, limit=BATCH)
     if moment.epoch is None:  # the first time ever, or since a restore
@@ -81,10 +78,15 @@ async def read_changes(db: UserDatabase, since: str | None) -> Changes:
     async def read_deleted(after: UUID) -> list[DeletedTask]:
         return await changes_repository.select_deleted(db, first, after=after, limit=BATCH)
 
-    read = [last for last in (moment.last_changed, moment.last_deleted) if last is not None]
-    next_first = min(moment.xmin, max(read) + 1) if read else first
-    next_cursor = Cursor(db.principal.user_id, moment.epoch, moment.timeline, next_first, int(moment.now.timestamp()))
+    begin = _begins_next(moment, first)
+    next_cursor = Cursor(db.principal.user_id, moment.epoch, moment.timeline, begin, int(moment.now.timestamp()))
     return Changes(tasks, _rest(tasks, read_tasks), deleted, _rest(deleted, read_deleted), encode_cursor(next_cursor))
+
+
+def _begins_next(moment: Moment, first: int) -> int:
+    """Return the lowest transaction id that the next reader asks for; `changes_repository.py` says why."""
+    read = [last for last in (moment.last_changed, moment.last_deleted) if last is not None]
+    return min(moment.xmin, max(read) + 1) if read else first
 
 
 def _rest(first: list[RowWithId], read: Callable[[UUID], Awaitable[list[RowWithId]]]) -> Batches[RowWithId] | None:
@@ -108,19 +110,6 @@ def _goes_on(db: UserDatabase, cursor: Cursor, moment: Moment) -> bool:
         and cursor.issued_at >= (moment.now - KEPT).timestamp()
         and not moment.is_on_nodes
     )
-
-
-def encode_cursor(cursor: Cursor) -> str:
-    """Write a cursor as clients keep it."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode()
-
-
-def decode_cursor(text: str) -> Cursor:
-    """Read a cursor. Raises: InvalidCursor."""
-    try:
-        return _decode(base64.b64decode(text, b"-_", validate=True))
-    except (ValueError, RecursionError) as error:
-        raise InvalidCursor("since") from error
 
 
 async def prune_after_deletion(db: UserDatabase, task_id: UUID) -> None:

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from app.core.errors import ApiError, ValidationFailed
+from app.core.errors import ApiError
 
 
 class TaskNotFound(ApiError):
@@ -27,8 +27,3 @@ class SyncExpired(ApiError):
     status = HTTPStatus.GONE
     code = "SYNC_EXPIRED"
     message = "What has changed since then cannot be told any more. Ask without `since`, for everything."
-
-
-class InvalidCursor(ValidationFailed):
-    def __init__(self, field: str) -> None:
-        super().__init__([{"field": field, "message": "is not one that was given here", "code": "cursor"}])

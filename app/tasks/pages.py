@@ -1,6 +1,5 @@
 """Which part of a list is read next: pages, and the cursor that goes on where one ended."""
 
-import base64
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, NamedTuple, get_type_hints
@@ -9,8 +8,8 @@ from uuid import UUID
 import msgspec
 
 from app.auth.user_database import UserDatabase
+from app.core.cursors import InvalidCursor, decode_cursor, encode_cursor
 from app.tasks import list_repository
-from app.tasks.errors import InvalidCursor
 from app.tasks.list_repository import ListShape
 from app.tasks.models import TaskRow
 from app.tasks.schemas import TaskQuery
@@ -19,7 +18,15 @@ BATCH = 1000
 """How many tasks of a list without a limit are in memory at once."""
 
 _FIELD_TYPES = get_type_hints(TaskRow)
-_decode = msgspec.json.Decoder(tuple[str, str, Any, UUID]).decode
+
+
+class Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """The order of a list, and the sort value and the id of the last task that was read."""
+
+    sort: str
+    order: str
+    value: Any
+    id: UUID
 
 
 class Page(NamedTuple):
@@ -56,12 +63,12 @@ async def _read(db: UserDatabase, query: TaskQuery) -> Page:
         _shape(query),
         limit=query.limit or BATCH,
         offset=query.offset,
-        after=None if query.cursor is None else _decode_cursor(query),
+        after=_begin(query),
         status=query.status,
         priority=query.priority,
         text=query.q,
     )
-    return Page(found.tasks, found.total, _encode_cursor(query, found.last) if found.last else None, None)
+    return Page(found.tasks, found.total, _cursor_after(query, found.last) if found.last else None, None)
 
 
 def _shape(query: TaskQuery) -> ListShape:
@@ -77,19 +84,20 @@ def _shape(query: TaskQuery) -> ListShape:
     )
 
 
-def _encode_cursor(query: TaskQuery, last: TaskRow) -> str:
-    text = msgspec.json.encode((query.sort, query.order, getattr(last, query.sort), last.id))
-    return base64.urlsafe_b64encode(text).decode()
+def _cursor_after(query: TaskQuery, last: TaskRow) -> str:
+    return encode_cursor(Cursor(query.sort, query.order, getattr(last, query.sort), last.id))
 
 
-def _decode_cursor(query: TaskQuery) -> tuple[Any, UUID]:
+def _begin(query: TaskQuery) -> tuple[Any, UUID] | None:
     """Return the sort value and the id of the last task. Raises: InvalidCursor, also when it is of another order."""
+    if query.cursor is None:
+        return None
+    cursor = decode_cursor(query.cursor, Cursor, field="cursor")
     try:
-        sort, order, value, last_id = _decode(base64.b64decode(query.cursor or "", b"-_", validate=True))
-        value = msgspec.convert(value, _FIELD_TYPES[sort])
-    except (ValueError, RecursionError, KeyError) as error:
+        value = msgspec.convert(cursor.value, _FIELD_TYPES[query.sort])
+    except ValueError as error:
         raise InvalidCursor("cursor") from error
     is_odd = (isinstance(value, str) and "\0" in value) or (isinstance(value, datetime) and value.tzinfo is None)
-    if (sort, order) != (query.sort, query.order) or is_odd:
+    if (cursor.sort, cursor.order) != (query.sort, query.order) or is_odd:
         raise InvalidCursor("cursor")
-    return value, last_id
+    return value, cursor.id
