@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import httpx
@@ -113,6 +114,12 @@ def test_commands_that_need_no_settings(capsys: pytest.CaptureFixture[str]) -> N
     commands.main(["openapi"])
     document = json.loads(capsys.readouterr().out)
     assert document["info"]["title"] == "Auth + Tasks API"
+
+
+def test_every_command_is_there() -> None:
+    """Each line of the help can be run: what it names is found."""
+    for run, text in (*commands.COMMANDS.values(), *commands.USER_ACTIONS.values()):
+        assert callable(run if callable(run) else resolve_name(run)), text
 
 
 def test_pruning_and_migrating_by_hand(

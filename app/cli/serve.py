@@ -12,7 +12,6 @@ from typing import NoReturn
 import uvicorn
 
 from app.core.config import Settings, load_settings
-from app.core.http.connection_limit import connection_limit
 from app.core.logging import configure_logging
 from app.operations.embedded_postgres.paths import EmbeddedUnavailable
 from app.operations.embedded_postgres.server import EmbeddedPostgres
@@ -21,6 +20,9 @@ GRACE_SECONDS = 10
 # Longer than balancers keep their connections, 60 seconds as a rule: if this side closes first, a request that the
 # balancer has just sent is lost.
 KEEP_ALIVE_SECONDS = 75
+# Descriptors that are not for clients: the database's come on top. Some of them are for answering 503 to clients beyond
+# the limit.
+RESERVED_DESCRIPTORS = 64
 
 
 def echo(text: str) -> None:
@@ -83,11 +85,23 @@ def serve(settings: Settings) -> None:
                 server_header=False,
                 http="app.core.http.server:BoundedProtocol",
                 ws="none",
-                limit_concurrency=connection_limit(ready.max_connections, ready.database_pool_max),
+                limit_concurrency=_connection_limit(ready.max_connections, ready.database_pool_max),
                 proxy_headers=False,  # TRUSTED_PROXIES decides whose X-Forwarded-For counts
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
             )
+
+
+def _connection_limit(wanted: int, database_connections: int) -> int:
+    """Return how many clients a process can have: as many as wanted, if it may open so many descriptors."""
+    try:
+        import resource
+    except ImportError:  # Windows counts them otherwise
+        return wanted
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, descriptors - database_connections - RESERVED_DESCRIPTORS))
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """`users`: list, deactivate, activate, sign out or delete accounts, and look at one."""
 
-from datetime import timedelta
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from app.accounts import admin as accounts_admin
 from app.accounts.repository import END_EVERY_SESSION
@@ -14,13 +16,6 @@ from app.core.database.pool import Database
 from app.core.logging import plain
 from app.operations.maintenance import run_without_timeouts
 from app.tasks.changes_repository import END_EPOCH
-
-_CHANGES = {
-    "deactivate": accounts_admin.deactivate,
-    "activate": accounts_admin.activate,
-    "signout": accounts_admin.sign_out,
-    "delete": accounts_admin.delete,
-}
 
 
 def list_users(settings: Settings) -> None:
@@ -57,15 +52,30 @@ def make_reset_link(settings: Settings, email: str) -> None:
         echo(f"Good for {RESET_SECONDS // 60} minutes and one use. Hand it over so that nobody else can read it.")
 
 
-def change_user(settings: Settings, action: str, email: str) -> None:
-    """Do one of `_CHANGES`."""
+Change = Callable[[Database, str, datetime], Coroutine[Any, Any, None]]
+
+
+def _change(name: str, change: Change, settings: Settings, email: str) -> None:
     with reachable_database(settings) as ready:
-        run_with_pool(ready, lambda database: _CHANGES[action](database, email, system_clock()))
-        echo(f"Done: {action} {email}.")
+        run_with_pool(ready, lambda database: change(database, email, system_clock()))
+        echo(f"Done: {name} {email}.")
 
 
-def sign_everybody_out(settings: Settings) -> None:
-    """End every session of every account, and let every client that keeps a copy read everything again."""
+deactivate = partial(_change, "deactivate", accounts_admin.deactivate)
+activate = partial(_change, "activate", accounts_admin.activate)
+delete = partial(_change, "delete", accounts_admin.delete)
+
+
+def sign_out(settings: Settings, email: str, *, everybody: bool) -> None:
+    """End every session of an account, or of every account."""
+    if everybody:
+        _sign_everybody_out(settings)
+    else:
+        _change("signout", accounts_admin.sign_out, settings, email)
+
+
+def _sign_everybody_out(settings: Settings) -> None:
+    """End every session, and let every client that keeps a copy read everything again."""
     with reachable_database(settings) as ready:
         count = run_without_timeouts(ready.dsn, END_EVERY_SESSION.sql)
         run_without_timeouts(ready.dsn, END_EPOCH)

@@ -528,7 +528,7 @@ GUARDS = [
         f"{CORE}/http/test_server.py",
     ),
     Guard(
-        "app/core/http/connection_limit.py",
+        "app/cli/serve.py",
         "min(wanted, descriptors - database_connections",
         "max(wanted, descriptors",
         f"{CORE}/http/test_server.py",

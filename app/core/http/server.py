@@ -20,7 +20,7 @@ logger = get_logger("app.access")
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100  # as Apache; each takes 160 bytes more than it is long
 
-REFUSED_AT_ONCE = 16  # of the descriptors that `connection_limit` reserves
+REFUSED_AT_ONCE = 16  # of the descriptors that `cli/serve.py` reserves
 
 
 class HeadTooLarge(ApiError):
