@@ -19,7 +19,7 @@ import yaml
 from app.core.config import Settings
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import free_port
-from tests.support.settings import ROOT, SECRET
+from tests.support.settings import ROOT, SECRET, SETTING_NAMES
 
 
 @dataclass
@@ -158,8 +158,8 @@ def test_compose_gives_the_service_what_it_takes() -> None:
     """`docker compose up` passes on known settings only, holds no secret, and starts a healthy database first."""
     text = (ROOT / "compose.yaml").read_text()
     api, database = yaml.safe_load(text)["services"].values()
-    assert set(api["environment"]) <= Settings.environment_names()
-    assert set(re.findall(r"\$\{(\w+)", text)) <= Settings.environment_names() | {
+    assert set(api["environment"]) <= SETTING_NAMES
+    assert set(re.findall(r"\$\{(\w+)", text)) <= SETTING_NAMES | {
         "POSTGRES_PASSWORD",
         "CONTAINER_ENVIRONMENT",
     }

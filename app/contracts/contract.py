@@ -1,9 +1,8 @@
 """What a contract consists of, and the check that all of them share: the path names the user."""
 
 import re
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -92,27 +91,19 @@ def path_router(name: str, prefix: str, route_class: type[PathRoute] = PathRoute
     return router
 
 
-def put_and_patch(router: APIRouter, update: Callable[..., Any], model: type[BaseModel], errors: Documented) -> None:
-    """Serve both verbs by one function: neither touches the fields that are not sent."""
-    for method, name, summary in (("PUT", "update_task", "Change a task"), ("PATCH", "patch_task", "Change a field")):
-        router.add_api_route(
-            "/{task_id}", update, methods=[method], name=name, summary=summary, response_model=model, responses=errors
-        )
-
-
 def task_response(task: TaskRow, content: object, status: int = 200) -> Response:
     """Return a task in a contract's shape, with its `ETag`."""
     return json_response(content, status, {"ETag": etag(task.version)})
 
 
 class DocumentedErrors(NamedTuple):
-    """The `responses=` of a contract's routes; `change` is for toggling and deleting."""
+    """The `responses=` of a contract's routes; the last two are for those that change a task."""
 
     list: Documented
     create: Documented
     read: Documented
-    update: Documented
-    change: Documented
+    with_body: Documented
+    no_body: Documented
 
 
 def document_errors(model: type[BaseModel], render: ErrorRenderer, *of_one_task: type[ApiError]) -> DocumentedErrors:
@@ -125,6 +116,6 @@ def document_errors(model: type[BaseModel], render: ErrorRenderer, *of_one_task:
         list=document(ValidationFailed),
         create=document(*BODY_ERRORS),
         read=document(TaskNotFound, *of_one_task),
-        update=document(TaskNotFound, TaskChanged, *BODY_ERRORS),
-        change=document(TaskNotFound, TaskChanged, *of_one_task),
+        with_body=document(TaskNotFound, TaskChanged, *BODY_ERRORS),
+        no_body=document(TaskNotFound, TaskChanged, *of_one_task),
     )

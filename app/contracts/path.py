@@ -15,6 +15,7 @@ from app.contracts.login import login_router
 from app.core.http.error_responses import Problem
 from app.core.http.json import LongArray, RowWriter, parts_response
 from app.core.http.problems import ErrorContext
+from app.core.http.routing import put_and_patch
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.models import TaskRow
@@ -76,22 +77,17 @@ async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMat
     return task_response(task, writer.shape(task))
 
 
-router.put("/{task_id}", name="update_task", summary="Change a task", response_model=PathTask, responses=errors.update)(
-    _update
-)
-router.patch(
-    "/{task_id}", name="patch_task", summary="Change a field", response_model=PathTask, responses=errors.update
-)(_update)
+put_and_patch(router, "task", _update, response_model=PathTask, responses=errors.with_body)
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=PathTask, responses=errors.change)
+@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=PathTask, responses=errors.no_body)
 async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Marks a task completed, or pending again if it was completed."""
     task = await service.toggle_task(db, task_id, versions=versions)
     return task_response(task, writer.shape(task))
 
 
-@router.delete("/{task_id}", summary="Delete a task", status_code=204, responses=errors.change)
+@router.delete("/{task_id}", summary="Delete a task", status_code=204, responses=errors.no_body)
 async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Deletes a task for good."""
     await service.delete_task(db, task_id, versions=versions)

@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from app.auth.dependencies import UserDb
-from app.contracts.contract import Contract, document_errors, path_router, put_and_patch, task_response
+from app.contracts.contract import Contract, document_errors, path_router, task_response
 from app.core.http.error_responses import FieldError
 from app.core.http.json import LongArray, RowWriter, encode, json_response, parts_response
 from app.core.http.problems import ErrorContext
+from app.core.http.routing import put_and_patch
 from app.core.logging import current_request_id
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
@@ -126,18 +127,18 @@ async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMat
     return _one(await service.update_task(db, task_id, body, versions=versions), db)
 
 
-put_and_patch(router, _update, EnvelopedTaskAnswer, errors.update)
+put_and_patch(router, "task", _update, response_model=EnvelopedTaskAnswer, responses=errors.with_body)
 
 
 @router.patch(
-    "/{task_id}/complete", summary="Toggle completion", response_model=EnvelopedTaskAnswer, responses=errors.change
+    "/{task_id}/complete", summary="Toggle completion", response_model=EnvelopedTaskAnswer, responses=errors.no_body
 )
 async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Marks a task completed, or pending again if it was completed."""
     return _one(await service.toggle_task(db, task_id, versions=versions), db)
 
 
-@router.delete("/{task_id}", summary="Delete a task", response_model=EnvelopedNothing, responses=errors.change)
+@router.delete("/{task_id}", summary="Delete a task", response_model=EnvelopedNothing, responses=errors.no_body)
 async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Deletes a task for good."""
     await service.delete_task(db, task_id, versions=versions)

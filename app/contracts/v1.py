@@ -125,20 +125,20 @@ async def get_task(task_id: TaskId, db: UserDb) -> Response:
     return _one(await service.get_task(db, task_id), "Task retrieved successfully")
 
 
-@router.put("/{task_id}", summary="Change a task", response_model=V1TaskAnswer, responses=errors.update)
+@router.put("/{task_id}", summary="Change a task", response_model=V1TaskAnswer, responses=errors.with_body)
 async def update_task(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMatch = None) -> Response:
     """Changes what you send, at least one field."""
     return _one(await service.update_task(db, task_id, body, versions=versions), "Task updated successfully")
 
 
-@router.delete("/{task_id}", summary="Delete a task", response_model=V1DeletedAnswer, responses=errors.change)
+@router.delete("/{task_id}", summary="Delete a task", response_model=V1DeletedAnswer, responses=errors.no_body)
 async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Deletes a task for good."""
     await service.delete_task(db, task_id, versions=versions)
     return json_response({"success": True, "message": "Task deleted successfully", "data": {}})
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=V1TaskAnswer, responses=errors.change)
+@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=V1TaskAnswer, responses=errors.no_body)
 async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
     """Marks a task completed, or pending again if it was completed."""
     return _one(await service.toggle_task(db, task_id, versions=versions), "Task completion toggled successfully")

@@ -202,11 +202,6 @@ class Settings(BaseSettings):
     def refresh_token_seconds(self) -> int:
         return max(1, round(self.refresh_token_expire_days * 86400))
 
-    @classmethod
-    def environment_names(cls) -> set[str]:
-        """Name every environment variable that is a setting."""
-        return {name.upper() for name in cls.model_fields}
-
     def warnings(self) -> list[str]:
         """Return what is allowed here but not in production."""
         reason = weakness(self.better_auth_secret.get_secret_value())

@@ -38,7 +38,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield _migration(connection)
             yield _clock(connection)
             yield _durability(connection)
-            if settings.dsn.moves:
+            if settings.dsn.fails_over:
                 yield _failover(connection)
             yield _distribution(connection)
             yield _changes(connection)

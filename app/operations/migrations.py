@@ -48,7 +48,7 @@ def is_newer(revision: str | None) -> bool:
     return bool(revision) and revision not in _revisions()
 
 
-def is_served(revision: str | None) -> bool:
+def can_serve(revision: str | None) -> bool:
     """Return whether this code can work on a database at that revision."""
     return revision == head_revision() or is_newer(revision)
 

@@ -9,19 +9,17 @@ from starlette.responses import RedirectResponse, Response
 
 from app import __version__
 from app.core.database.pool import Database, DatabaseUnavailable
-from app.core.database.statement import Row, Statement
+from app.core.database.statement import Statement
 from app.core.http.error_responses import error_responses
 from app.core.http.routing import make_router
-from app.operations.migrations import is_served
+from app.operations.migrations import can_serve
 
 router = make_router(tag="service")
 
 
-class Revision(Row):
-    version_num: str
-
-
-SELECT_REVISION = Statement(select(column("version_num")).select_from(table("alembic_version")), Revision)
+SELECT_REVISION = Statement(
+    select(column("version_num")).select_from(table("alembic_version")), tuple, fields=["version_num"]
+)
 
 
 class NotMigrated(DatabaseUnavailable):
@@ -82,6 +80,5 @@ async def show_readiness(request: Request) -> Health:
 
 async def require_ready(database: Database) -> None:
     """Raise DatabaseUnavailable or NotMigrated unless the service can serve."""
-    found = await database.fetch_one(SELECT_REVISION)
-    if found is None or not is_served(found.version_num):
+    if not can_serve(await database.fetch_value(SELECT_REVISION)):
         raise NotMigrated

@@ -11,7 +11,7 @@ from app.auth.dependencies import BEARER_ERRORS, BearerRoute, UserDb
 from app.core.errors import BODY_ERRORS, ValidationFailed
 from app.core.http.error_responses import error_responses
 from app.core.http.json import LongArray, RowWriter, encode, json_response, parts_response
-from app.core.http.routing import make_router
+from app.core.http.routing import make_router, put_and_patch
 from app.tasks import changes, service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Since, TaskId
 from app.tasks.errors import SyncExpired, TaskChanged, TaskNotFound
@@ -112,12 +112,9 @@ async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMat
     return _task_response(await service.update_task(db, task_id, body, versions=versions))
 
 
-router.put("/{task_id}", name="update_task", summary="Change a task", response_model=TaskRead, responses=_UPDATE)(
-    _update
+put_and_patch(
+    router, "task", _update, patch_summary="Change some fields of a task", response_model=TaskRead, responses=_UPDATE
 )
-router.patch(
-    "/{task_id}", name="patch_task", summary="Change some fields of a task", response_model=TaskRead, responses=_UPDATE
-)(_update)
 
 
 @router.patch("/{task_id}/toggle", summary="Toggle completion", response_model=TaskRead, responses=_TOGGLE)

@@ -800,8 +800,8 @@ GUARDS = [
     ),
     Guard(
         "app/status/health.py",
-        " or not is_served(found.version_num):",
-        ":",
+        "if not can_serve(await database.fetch_value(SELECT_REVISION)):",
+        "if not await database.fetch_value(SELECT_REVISION):",
         f"{OPERATIONS}/test_rolling_updates.py",
     ),
     Guard(

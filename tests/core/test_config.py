@@ -7,13 +7,13 @@ from pydantic import SecretStr
 
 from app.core.config import Limit, Settings, SettingsError, load_settings
 from app.core.database.dsn import parse_database_url
-from tests.support.settings import ROOT, SECRET
+from tests.support.settings import ROOT, SECRET, SETTING_NAMES
 
 URL = "postgresql://me:hunter2@db.example:5433/tasks"
 
 
 def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
-    for name in Settings.environment_names():
+    for name in SETTING_NAMES:
         monkeypatch.delenv(name, raising=False)
     for name, value in {"BETTER_AUTH_SECRET": SECRET, "DATABASE_URL": URL, **environment}.items():
         monkeypatch.setenv(name, value)
@@ -36,7 +36,7 @@ def test_every_setting_stands_in_the_example_and_in_the_documents() -> None:
     """Whoever reads docs/settings.md or .env.example knows every setting."""
     example = (ROOT / ".env.example").read_text()
     page = (ROOT / "docs" / "settings.md").read_text()
-    for name in Settings.environment_names():
+    for name in SETTING_NAMES:
         assert f"\n{name}=" in example, name
         assert f"`{name}`" in page, name
 
@@ -207,9 +207,9 @@ def test_of_several_servers_the_one_that_takes_writes_is_wanted() -> None:
     ):
         dsn = parse_database_url(url)
         assert "target_session_attrs=read-write" in dsn.conninfo
-        assert dsn.moves
+        assert dsn.fails_over
     for url in (URL, "postgresql://u:p@a,b/d?target_session_attrs=any"):
-        assert not parse_database_url(url).moves
+        assert not parse_database_url(url).fails_over
 
 
 def test_the_pooler_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:

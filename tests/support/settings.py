@@ -7,6 +7,7 @@ from typing import Any
 from app.core.config import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
+SETTING_NAMES = {name.upper() for name in Settings.model_fields}
 SECRET = "Zk3w-9Qp_L7tVx2mYb8nRc5dHf1gJ4sA6uE0iO"
 
 
@@ -28,5 +29,5 @@ def make_settings(database_url: str, **overrides: Any) -> Settings:
 
 def environment_of(**settings: str) -> dict[str, str]:
     """Return the environment of a process with these settings, and none of whoever runs the tests."""
-    kept = {name: value for name, value in os.environ.items() if name not in Settings.environment_names()}
+    kept = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
     return {**kept, "PYTHONPATH": str(ROOT), **settings}

@@ -20,11 +20,11 @@ _SCHEMES = ("postgres", "postgresql")
 
 
 class Dsn(NamedTuple):
-    """Where the database is, whether a transaction pooler stands before it, and whether it moves between servers."""
+    """Where the database is, whether a transaction pooler stands before it, and whether others take over from it."""
 
     conninfo: str
     behind_pooler: bool
-    moves: bool = False
+    fails_over: bool = False
 
 
 def parse_database_url(url: str) -> Dsn:
@@ -50,5 +50,5 @@ def parse_database_url(url: str) -> Dsn:
     several = "," in hosts and "hostaddr" not in conninfo
     if several:
         conninfo.setdefault("target_session_attrs", "read-write")  # a standby would refuse every write
-    moves = several and conninfo["target_session_attrs"] == "read-write"
-    return Dsn(make_conninfo("", **conninfo), behind_pooler, moves)
+    fails_over = several and conninfo["target_session_attrs"] == "read-write"
+    return Dsn(make_conninfo("", **conninfo), behind_pooler, fails_over)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, errors
@@ -25,6 +25,8 @@ from app.core.logging import get_logger
 
 logger = get_logger(__name__)
 
+ValueT = TypeVar("ValueT")
+
 # A request waits at most this long for a connection, then for its statement, waiting for locks included. A server that
 # does not even report the timeout is cut off a second later.
 POOL_WAIT_SECONDS = 2
@@ -37,16 +39,14 @@ RECONNECT_SECONDS = 0.1
 LEAVE_SECONDS = 1
 ATTEMPTS = 3
 
-# "cached plan must not change result type": a migration came between, so that prepared statements are out of date.
-_OUT_OF_DATE = errors.FeatureNotSupported
-# The server has rolled the statement back as a whole: running it again is safe. A foreign key fails only when the user
-# is deleted in the same moment: the next attempt finds no active session.
+# The server has rolled the statement back as a whole: running it again is safe. A foreign key fails when what it names
+# is deleted at that moment; the next attempt sees that.
 _ROLLED_BACK = (
     errors.DeadlockDetected,
     errors.SerializationFailure,
     errors.ForeignKeyViolation,
     errors.ReadOnlySqlTransaction,  # it did nothing; another server may be the one that writes by now
-    _OUT_OF_DATE,
+    errors.FeatureNotSupported,  # "cached plan must not change result type": a migration came between
 )
 # The database is down, full, read-only, or not migrated: the operator has to mend it, the client may try again.
 _UNAVAILABLE = (
@@ -86,10 +86,10 @@ class Connection(AsyncConnection[Any]):
 
 
 class Database:
-    """A bounded pool of connections in autocommit, and the two ways to run a statement on it."""
+    """A bounded pool of connections in autocommit, and the ways to run a statement on it."""
 
     def __init__(self, dsn: Dsn, *, pool_min: int, pool_max: int) -> None:
-        self._hosts = Hosts(dsn) if dsn.moves else None
+        self._hosts = Hosts(dsn) if dsn.fails_over else None
         self.pool = AsyncConnectionPool(
             self._hosts.conninfo if self._hosts else dsn.conninfo,
             connection_class=Connection,
@@ -127,6 +127,11 @@ class Database:
         while self.pool.get_stats().get("requests_waiting"):
             await asyncio.sleep(RECONNECT_SECONDS)
             await self.pool.check()
+
+    async def fetch_value(self, statement: Statement[tuple[ValueT, ...]], **params: Any) -> ValueT | None:
+        """Return the first column of the first row, or None. Raises: DatabaseUnavailable."""
+        row = await self.fetch_one(statement, **params)
+        return row[0] if row else None
 
     async def fetch_one(self, statement: Statement[RowT], **params: Any) -> RowT | None:
         """Return the first row, or None. Raises: DatabaseUnavailable."""
@@ -170,19 +175,25 @@ class Database:
                     raise errors.ReadOnlySqlTransaction
                 await self._leave(connection)
             return rows
-        except errors.ReadOnlySqlTransaction:  # a subclass of InternalError, so caught before it
-            await self._leave(connection)
-            raise
-        except (psycopg.InternalError, _OUT_OF_DATE):
-            await connection.close()  # its state is unknown
-            raise
-        except psycopg.OperationalError:
-            if self._hosts and timer.when() <= asyncio.get_running_loop().time():  # the server hangs
-                await self._leave(connection)
+        except psycopg.Error as error:
+            await self._after(error, connection, hangs=timer.when() <= asyncio.get_running_loop().time())
             raise
         finally:
             timer.cancel()
             await self.pool.putconn(connection)
+
+    async def _after(self, error: psycopg.Error, connection: Connection, *, hangs: bool) -> None:
+        """Leave a server that only reads, or that hangs while there are others; close a connection of no more use.
+
+        In each case `fetch_all` runs the statement again if it was rolled back.
+        """
+        match error:
+            case errors.ReadOnlySqlTransaction():  # a subclass of InternalError, so before it
+                await self._leave(connection)
+            case psycopg.InternalError() | errors.FeatureNotSupported():  # unknown state, or plans out of date
+                await connection.close()
+            case psycopg.OperationalError() if self._hosts and hangs:
+                await self._leave(connection)
 
     async def _leave(self, connection: Connection) -> None:
         """Replace every connection, idle or in use, at most once a second: this server is given up."""
@@ -208,7 +219,7 @@ def connection_arguments(dsn: Dsn) -> dict[str, Any]:
     """Return psycopg's arguments for a connection of the service."""
     arguments: dict[str, Any] = {
         "autocommit": True,
-        "connect_timeout": CONNECT_SECONDS_PER_HOST if dsn.moves else CONNECT_SECONDS,
+        "connect_timeout": CONNECT_SECONDS_PER_HOST if dsn.fails_over else CONNECT_SECONDS,
         "application_name": "auth-tasks-api",
         "client_encoding": "UTF8",
         "keepalives_idle": 30,

@@ -181,3 +181,12 @@ def make_router(*, prefix: str = "", tag: str, route_class: type[ApiRoute] = Api
         strict_content_type=False,
         redirect_slashes=False,
     )
+
+
+def put_and_patch(
+    router: APIRouter, noun: str, change: Callable[..., Any], *, patch_summary: str = "Change a field", **options: Any
+) -> None:
+    """Serve both verbs by one function: neither touches the fields that are not sent."""
+    for method, name, summary in (("PUT", "update", f"Change a {noun}"), ("PATCH", "patch", patch_summary)):
+        path = f"/{{{noun}_id}}"
+        router.add_api_route(path, change, methods=[method], name=f"{name}_{noun}", summary=summary, **options)
