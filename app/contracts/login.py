@@ -24,7 +24,7 @@ async def read_form_as_json(request: StrictRequest) -> None:
         form = dict(await request.form_fields())
         if "username" in form:
             form["email"] = form.pop("username")
-        request.replace_body(json.dumps(form, ensure_ascii=False).encode())  # not escaped, which could make it too long
+        request.replace_body(json.dumps(form, ensure_ascii=False).encode())  # escapes could push it over the limit
 
 
 class FormOrJsonRoute(ApiRoute):

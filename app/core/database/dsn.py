@@ -20,7 +20,7 @@ _SCHEMES = ("postgres", "postgresql")
 
 
 class Dsn(NamedTuple):
-    """Where the database is, whether a transaction pooler stands before it, and whether others take over from it."""
+    """Where the database is, whether a transaction pooler stands before it, and whether it fails over to others."""
 
     conninfo: str
     behind_pooler: bool

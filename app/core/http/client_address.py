@@ -11,8 +11,7 @@ Network = IPv4Network | IPv6Network
 
 # The prefix that a home is usually given (RFC 6177, RIPE-690): by /64 a home would count as 256 clients.
 # A mobile network gives each telephone a /64, so that 256 strangers may share a /56, as whole offices share an IPv4
-# address: the limits allow for that. A client with a /48 still counts as 256; a second counter, by /48, would hold a
-# company with all of its offices to the limit of one client.
+# address: the limits allow for that.
 IPV6_PREFIX = 56
 MAX_HOPS = 32
 """No request passes more proxies than this, and each address takes time to compare."""

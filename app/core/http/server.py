@@ -42,15 +42,15 @@ class RequestTimeout(ApiError):
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. Its one timer rings every ten seconds and looks for a deadline that has passed.
 
-    So a request costs two readings of the loop's clock and no timer. For `uvicorn --http` or `http=`; the bound on
-    connections is uvicorn's `limit_concurrency`.
+    That is one timer a connection, not one a request. For `uvicorn --http` or `http=`; the bound on connections is
+    uvicorn's `limit_concurrency`.
     """
 
     head_seconds = 10.0  # from the connection or the first byte; the timer rings as often, so the next two are longer
     body_seconds = 30.0
     write_seconds = 30.0  # for the 48 KiB between the write buffer's marks, or for the rest at the end
     linger_seconds = 2.0
-    again_seconds = 0.001  # above 0: uvloop reads between two timers, not before what is called soon
+    again_seconds = 0.001  # above 0, or uvloop would run it before it reads the socket
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
