@@ -63,7 +63,7 @@ async def _read(db: UserDatabase, query: TaskQuery) -> Page:
         _shape(query),
         limit=query.limit or BATCH,
         offset=query.offset,
-        after=_begin(query),
+        after=_after(query),
         status=query.status,
         priority=query.priority,
         text=query.q,
@@ -88,7 +88,7 @@ def _cursor_after(query: TaskQuery, last: TaskRow) -> str:
     return encode_cursor(Cursor(query.sort, query.order, getattr(last, query.sort), last.id))
 
 
-def _begin(query: TaskQuery) -> tuple[Any, UUID] | None:
+def _after(query: TaskQuery) -> tuple[Any, UUID] | None:
     """Return the sort value and the id of the last task. Raises: InvalidCursor, also when it is of another order."""
     if query.cursor is None:
         return None
