@@ -71,6 +71,6 @@ def schemas(names: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_a_contract_is_one_short_file(name: str) -> None:
-    """Whoever adds a contract writes one file of less than 150 lines."""
+    """Whoever adds a contract writes one file of at most 200 lines."""
     file = Path(ROOT / "app" / "contracts" / f"{name.replace('-', '_')}.py")
-    assert len(file.read_text().splitlines()) < 150
+    assert len(file.read_text().splitlines()) <= 200
