@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run example test test-slow check bench profile growth openapi migration format lock clean
+.PHONY: help run example test test-slow check bench profile growth sql openapi migration format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
@@ -48,6 +48,9 @@ growth: $(VENV)/dev ## Measure what each operation costs as the tables grow, and
 	$(BIN)/python -m pip install --quiet matplotlib
 	$(BIN)/python -m tests.growth.measure $(GROWTH)
 	$(BIN)/python -m tests.growth.plot
+
+sql: $(VENV)/dev ## Write docs/statements.sql anew
+	@$(BIN)/python -m tests.support.statements > docs/statements.sql
 
 openapi: $(VENV)/run ## Write docs/openapi.json anew
 	@$(BIN)/python -m app openapi > docs/openapi.json

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from uuid import UUID, uuid4
 
-from app.accounts import own_account_repository as account_repository
+from app.accounts import repository as account_repository
 from app.accounts.common_passwords import is_common
 from app.accounts.errors import CommonPassword, WrongPassword
 from app.auth.active_session import Credentials, UserRow

@@ -1,18 +1,19 @@
 """The SQL of who is asking: statements that do their work for a user with an active session, and for nobody else."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Generic, cast
+from typing import Any, Generic, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Integer, Subquery, Uuid, bindparam, exists, literal_column, select, true
+from sqlalchemy import ColumnElement, Delete, FromClause, Select, Update, and_, exists, select, true
+from sqlalchemy.dialects.postgresql import Insert
 from sqlmodel import col
 
 from app.auth.models import DeniedToken, User
+from app.auth.principal import Principal
+from app.auth.tokens import Claims
+from app.core.database.sql import constant, insert_from, parameter
 from app.core.database.statement import Row, RowT, Statement
-
-
-class Id(Row):
-    id: UUID
 
 
 class UserRow(Row):
@@ -30,59 +31,69 @@ class Credentials(Row):
 
 user_columns = (col(User.id), col(User.email), col(User.name), col(User.created_at))
 
-# Restricts every table of a statement: what belongs to a user is found by the user's id.
-user_id = bindparam("user_id", type_=Uuid)
+# `user_id` restricts every table of a statement: what belongs to a user is found by the user's id.
+user_id, session_id = parameter("user_id", UUID), parameter("session_id", UUID)
+token_version = parameter("token_version", int)
+user_ids = parameter("user_ids", list[UUID])
 
 
-is_not_denied: ColumnElement[bool] = ~exists().where(
-    col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == bindparam("session_id", type_=Uuid)
+def caller(who: Principal | Claims) -> dict[str, Any]:
+    """Return the parameters that say who is asking, in which session."""
+    return {"user_id": who.user_id, "session_id": who.session_id, "token_version": who.token_version}
+
+
+session_has_ended = exists().where(col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == session_id)
+in_active_session = and_(
+    col(User.id) == user_id,
+    col(User.is_active),
+    col(User.token_version) == token_version,
+    ~session_has_ended,
 )
+"""Whether a valid token speaks for this row of `users`."""
+
+Work: TypeAlias = Select[*tuple[Any, ...]] | Update | Delete
+_active_session = select(constant(1).label("one")).select_from(User).where(in_active_session).cte("active_session")
 
 
-def session_is_active() -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions under which a valid token speaks for its user."""
-    conditions = (
-        col(User.id) == user_id,
-        col(User.is_active),
-        col(User.token_version) == bindparam("token_version", type_=Integer),
-        is_not_denied,
-    )
-    return cast("tuple[ColumnElement[bool], ...]", conditions)
+def work(statement: Work) -> FromClause:
+    """Return what a statement finds or, in an active session only, changes, as `work` within a larger one."""
+    if isinstance(statement, Select):
+        return statement.subquery("work")
+    return statement.where(exists().select_from(_active_session)).cte("work")
 
 
-active_session = (
-    select(literal_column("1", Integer).label("one"))
-    .select_from(User)
-    .where(*session_is_active())
-    .cte("active_session")
-)
-in_active_session = exists().select_from(active_session)
-"""For the WHERE of a change inside of a `UserStatement`."""
+def insert_in_session(into: Any, values: dict[str, ColumnElement[Any]], *conditions: ColumnElement[bool]) -> Insert:
+    """Return the INSERT of one row, or without an active session of none."""
+    return insert_from(User, into, values, in_active_session, *conditions)
 
 
 class UserStatement(Generic[RowT]):
     """The rows of some work for a user, checked in the same statement, round trip and moment.
 
     Without an active session it returns no row; if nothing was found, one whose first column, `found`, is false.
-    `counts` are further columns that stand beside every row, found or not; the work may have columns for them that are
-    no fields of the row. Source: FR-013, FR-023.
+    `counts` are columns beside every row, found or not; they may use columns of the work that the row leaves out.
+    Source: FR-013, FR-023.
     """
 
-    def __init__(self, work: Subquery | CTE, row: type[RowT], **counts: ColumnElement[Any]) -> None:
-        first, *_ = work.c  # a primary key: null only where the outer join found nothing
+    def __init__(self, does: FromClause | Work, row: type[RowT], **counts: ColumnElement[Any]) -> None:
+        done = does if isinstance(does, FromClause) else work(does)
+        first = done.c[0]  # a primary key: null only where the outer join found nothing
         before = (first.is_not(None).label("found"), *(value.label(name) for name, value in counts.items()))
-        fields: tuple[str, ...] = row.__struct_fields__  # type: ignore[attr-defined]  # a Row
-        clause = select(*before, *(work.c[name] for name in fields)).select_from(active_session.outerjoin(work, true()))
+        fields = row.__struct_fields__ if issubclass(row, Row) else (first.key,)
+        clause = select(*before, *(done.c[name] for name in fields)).select_from(
+            _active_session.outerjoin(done, true())
+        )
         self.row = row
+        self._make: Callable[..., RowT] = row if issubclass(row, Row) else lambda value: value
         self.width = len(before)
         self.statement: Statement[tuple[Any, ...]] = Statement(clause, tuple, fields=("found", *counts, *fields))
 
     def rows(self, answer: list[tuple[Any, ...]]) -> list[RowT]:
         """Return the rows that were found."""
-        return [self.row(*values[self.width :]) for values in answer if values[0]]
+        return [self._make(*values[self.width :]) for values in answer if values[0]]
 
 
-SELECT_ACTIVE_USER = Statement(select(*user_columns).where(*session_is_active()), UserRow)
+SELECT_ACTIVE_USER = Statement(select(*user_columns).where(in_active_session), UserRow)
 SELECT_CREDENTIALS = Statement(
-    select(col(User.id), col(User.email), col(User.password_hash)).where(*session_is_active()), Credentials
+    select(col(User.id), col(User.email), col(User.password_hash)).where(in_active_session), Credentials
 )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.auth.active_session import SELECT_ACTIVE_USER, SELECT_CREDENTIALS, Credentials, UserRow, UserStatement
+from app.auth.active_session import SELECT_ACTIVE_USER, SELECT_CREDENTIALS, Credentials, UserRow, UserStatement, caller
 from app.auth.errors import InvalidToken
 from app.auth.principal import Principal
 from app.core.database.pool import Database
@@ -10,16 +10,12 @@ from app.core.database.statement import RowT, Statement
 
 
 class UserDatabase:
-    """Runs statements for a principal. Raises: InvalidToken if the session is not active, except from `insert`."""
+    """Runs statements for a principal. Raises: InvalidToken if the session is not active, except from `write`."""
 
     def __init__(self, database: Database, principal: Principal) -> None:
         self.principal = principal
         self._database = database
-        self._parameters = {
-            "user_id": principal.user_id,
-            "session_id": principal.session_id,
-            "token_version": principal.token_version,
-        }
+        self._parameters = caller(principal)
         self._is_active = False
 
     async def fetch_counted(self, statement: UserStatement[RowT], **params: Any) -> tuple[list[RowT], tuple[Any, ...]]:
@@ -43,8 +39,8 @@ class UserDatabase:
         self._is_active = True
         return answer
 
-    async def insert(self, statement: Statement[RowT], **params: Any) -> RowT | None:
-        """Return the new row, or None if there was one already or, without raising, if the session is not active."""
+    async def write(self, statement: Statement[RowT], **params: Any) -> RowT | None:
+        """Return the written row. None: nothing was written, because it exists already or the session has ended."""
         row = await self._database.fetch_one(statement, **self._parameters, **params)
         self._is_active = self._is_active or row is not None
         return row

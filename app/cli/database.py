@@ -122,7 +122,7 @@ def restore(settings: Settings, file: Path) -> None:
                 *(ready.dsn, file),
                 tables=metadata.tables,
                 emptied=HISTORY,
-                then=END_EVERY_SESSION.sql,
+                then=END_EVERY_SESSION,
                 sent=sent.append,
             )
             upgrade(ready.dsn)

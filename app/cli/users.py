@@ -77,6 +77,6 @@ def sign_out(settings: Settings, email: str, *, everybody: bool) -> None:
 def _sign_everybody_out(settings: Settings) -> None:
     """End every session, and let every client that keeps a copy read everything again."""
     with reachable_database(settings) as ready:
-        count = run_without_timeouts(ready.dsn, END_EVERY_SESSION.sql)
+        count = run_without_timeouts(ready.dsn, END_EVERY_SESSION)
         run_without_timeouts(ready.dsn, END_EPOCH)
         echo(f"Done: signed out {count:,} accounts.")

@@ -5,43 +5,20 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    DateTime,
-    Integer,
-    LargeBinary,
-    String,
-    Uuid,
-    any_,
-    bindparam,
-    case,
-    cast,
-    column,
-    delete,
-    exists,
-    false,
-    func,
-    literal_column,
-    select,
-    table,
-)
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, FromClause, delete, exists, func, select
 from sqlalchemy.orm import aliased
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
-from app.auth.active_session import Id, is_not_denied, session_is_active, user_id
+from app.auth.active_session import caller, in_active_session, session_has_ended, session_id, user_id, user_ids
 from app.auth.models import DeniedToken, User
 from app.auth.tokens import Claims
 from app.core.database.pool import Database
-from app.core.database.statement import Row, RowT, Statement
-
-COUNTED_EXACTLY = 100_000
-_FIRST = UUID(int=0)
-
-COLUMNS = ["id", "session_id", "user_id", "reason", "denied_at", "expires_at"]
+from app.core.database.sql import constant, insert_from, now, parameter, plain
+from app.core.database.statement import Row, Statement
 
 Reason = Literal["reused", "signed_out"]
+
+_FIRST = UUID(int=0)
 
 
 class UsedToken(Row):
@@ -50,107 +27,80 @@ class UsedToken(Row):
     successor_used: bool
 
 
-class Count(Row):
-    rows: int
+def deny(
+    source: type[SQLModel] | FromClause, *conditions: ColumnElement[bool], **values: ColumnElement[Any]
+) -> Statement[UUID]:
+    """Return the INSERT of ids that are not in the list yet; its rows are these ids.
+
+    The user's row, which the source has, is share-locked: a deletion at the same moment waits or comes first, and the
+    foreign key never fails. Each reads the denylist, if only for this: a statement that also reads a divided table
+    locks the user on one node only (Citus).
+    """
+    values |= {"user_id": user_id, "denied_at": now, "expires_at": parameter("expires_at", datetime)}
+    inserted = insert_from(source, DeniedToken, values, *conditions, key_share=User)
+    return Statement(inserted.on_conflict_do_nothing().returning(col(DeniedToken.id)), UUID)
 
 
-_now = bindparam("now", type_=DateTime(timezone=True))
-_expires_at = bindparam("expires_at", type_=DateTime(timezone=True))
-_session_id = bindparam("session_id", type_=Uuid)
-_token_id = bindparam("token_id", type_=Uuid)
-_key_hash = bindparam("key_hash", type_=LargeBinary)
+_is_mine = col(DeniedToken.user_id) == user_id
+_token_id, _key_hash = parameter("token_id", UUID), parameter("key_hash", bytes)
 
-# In both inserts the user's row is share-locked, so that a deletion at the same moment waits or comes first, and the
-# foreign key never fails. Both read the denylist, of which one node has the user's part: the row is locked on that node
-# and not on all.
-END_SESSION = Statement(
-    insert(DeniedToken)
-    .from_select(
-        COLUMNS,
-        select(_session_id, _session_id, user_id, bindparam("reason", type_=String), _now, _expires_at)
-        .select_from(User)
-        .where(col(User.id) == user_id, is_not_denied)
-        .with_for_update(key_share=True, read=True),
-    )
-    .on_conflict_do_nothing()
-    .returning(col(DeniedToken.id)),
-    Id,
+END_SESSION = deny(
+    User,
+    col(User.id) == user_id,
+    ~session_has_ended,
+    id=session_id,
+    session_id=session_id,
+    reason=parameter("reason", str),
 )
-ROTATE = Statement(
-    insert(DeniedToken)
-    .from_select(
-        [*COLUMNS, "key_hash"],
-        select(_token_id, _session_id, user_id, literal_column("'used'", String), _now, _expires_at, _key_hash)
-        .select_from(User)
-        .where(*session_is_active())
-        .with_for_update(key_share=True, read=True),
-    )
-    .on_conflict_do_nothing()
-    .returning(col(DeniedToken.id)),
-    Id,
-)
-
-# By the database's clock, which is one for all workers: one whose own runs ahead would delete rows of valid tokens.
-_has_expired = col(DeniedToken.expires_at) <= func.now()
-
-# What one rotation deletes. Rows are found by their whole keys, in an array: with IN, a plan made for a small table
-# would read all of it.
-_expired_of_user = (
-    select(col(DeniedToken.id))
-    .where(col(DeniedToken.user_id) == user_id, _has_expired)
-    .order_by(col(DeniedToken.expires_at))
-    .limit(bindparam("batch", type_=Integer))
-    .with_for_update(skip_locked=True)
-)
-_chosen = func.array(_expired_of_user.scalar_subquery(), type_=ARRAY(Uuid))
-PRUNE_USER = Statement(
-    delete(DeniedToken)
-    .where(col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == any_(_chosen))
-    .returning(col(DeniedToken.id)),
-    Id,
-)
-# To delete everybody's expired rows, some users at a time: several nodes could not share a LIMIT of rows.
-SELECT_USER_IDS = Statement(
-    select(col(User.id))
-    .where(col(User.id) > bindparam("after", type_=Uuid))
-    .order_by(col(User.id))
-    .limit(bindparam("batch", type_=Integer)),
-    Id,
-)
-PRUNE = Statement(
-    delete(DeniedToken)
-    .where(col(DeniedToken.user_id) == any_(bindparam("user_ids", type_=ARRAY(Uuid))), _has_expired)
-    .returning(col(DeniedToken.id)),
-    Id,
-)
+ROTATE = deny(User, in_active_session, id=_token_id, session_id=session_id, reason=constant("used"), key_hash=_key_hash)
 
 _Successor = aliased(DeniedToken, name="successor")
 SELECT_USED_TOKEN = Statement(
     select(
         col(DeniedToken.denied_at).label("used_at"),
-        func.coalesce(col(DeniedToken.key_hash) == _key_hash, false()).label("same_key"),
+        func.coalesce(col(DeniedToken.key_hash) == _key_hash, constant(False)).label("same_key"),
         exists()
-        .where(col(_Successor.user_id) == user_id, col(_Successor.id) == bindparam("successor_id", type_=Uuid))
+        .where(col(_Successor.user_id) == user_id, col(_Successor.id) == parameter("successor_id", UUID))
         .label("successor_used"),
-    ).where(col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == _token_id),
+    ).where(_is_mine, col(DeniedToken.id) == _token_id),
     UsedToken,
 )
 
-_estimated = cast(
-    select(column("reltuples"))
-    .select_from(table("pg_class"))
-    .where(column("oid") == literal_column("'token_denylist'::regclass"))
-    .scalar_subquery(),
-    BigInteger,
+# By the database's clock, which is one for all workers: one whose own runs ahead would delete rows of valid tokens.
+_has_expired = col(DeniedToken.expires_at) <= func.now()
+_batch = parameter("batch", int)
+
+# What one rotation deletes. An array, not IN: a plan cached while the table was small would scan it.
+_oldest = (
+    select(col(DeniedToken.id))
+    .where(_is_mine, _has_expired)
+    .order_by(col(DeniedToken.expires_at))
+    .limit(_batch)
+    .with_for_update(skip_locked=True)
 )
+PRUNE_USER = Statement(
+    delete(DeniedToken)
+    .where(_is_mine, col(DeniedToken.id) == func.array(_oldest.scalar_subquery()).any_())
+    .returning(col(DeniedToken.id)),
+    UUID,
+)
+# To delete everybody's expired rows, some users at a time: several nodes could not share a LIMIT of rows.
+SELECT_USER_IDS = Statement(
+    select(col(User.id)).where(col(User.id) > parameter("after", UUID)).order_by(col(User.id)).limit(_batch), UUID
+)
+PRUNE = Statement(
+    delete(DeniedToken).where(col(DeniedToken.user_id) == user_ids.any_(), _has_expired).returning(col(DeniedToken.id)),
+    UUID,
+)
+# In SQL's own words, because PostgreSQL's catalogue is no model.
 COUNT = Statement(
-    select(
-        case(
-            (_estimated < COUNTED_EXACTLY, select(func.count()).select_from(DeniedToken).scalar_subquery()),
-            else_=_estimated,
-        ).label("rows")
+    plain(
+        """SELECT CASE WHEN (SELECT reltuples FROM pg_class WHERE oid = 'token_denylist'::regclass) < 100000
+            THEN (SELECT count(*) FROM token_denylist)
+            ELSE (SELECT reltuples::bigint FROM pg_class WHERE oid = 'token_denylist'::regclass) END AS rows""",
+        rows=int,
     ),
-    Count,
+    int,
 )
 
 
@@ -158,52 +108,29 @@ async def insert_used_token(
     database: Database, claims: Claims, now: datetime, *, expires_at: datetime, key_hash: bytes | None
 ) -> bool:
     """Use up a refresh token; False if it was used before or its session is not active. Of many at once, one wins."""
-    used = await database.fetch_one(
-        ROTATE,
-        user_id=claims.user_id,
-        session_id=claims.session_id,
-        token_version=claims.token_version,
-        token_id=claims.token_id,
-        now=now,
-        expires_at=expires_at,
-        key_hash=key_hash,
-    )
-    return used is not None
+    token = {"token_id": claims.token_id, "key_hash": key_hash, "now": now, "expires_at": expires_at}
+    return await database.fetch_value(ROTATE, **caller(claims), **token) is not None
 
 
 async def select_used_token(
     database: Database, claims: Claims, *, successor_id: UUID, key_hash: bytes | None
 ) -> UsedToken | None:
     """Return when a token was used, whether with this key, and whether its successor was used too."""
-    return await database.fetch_one(
-        SELECT_USED_TOKEN,
-        user_id=claims.user_id,
-        token_id=claims.token_id,
-        successor_id=successor_id,
-        key_hash=key_hash,
-    )
+    token = {"token_id": claims.token_id, "successor_id": successor_id, "key_hash": key_hash}
+    return await database.fetch_one(SELECT_USED_TOKEN, user_id=claims.user_id, **token)
 
 
 async def insert_ended_session(
     database: Database, claims: Claims, reason: Reason, now: datetime, *, expires_at: datetime
 ) -> bool:
     """End a session. Return False if it had ended already, or the user is gone."""
-    ended = await database.fetch_one(
-        END_SESSION,
-        user_id=claims.user_id,
-        session_id=claims.session_id,
-        reason=reason,
-        now=now,
-        expires_at=expires_at,
-    )
-    return ended is not None
+    end = {"reason": reason, "now": now, "expires_at": expires_at}
+    return await database.fetch_value(END_SESSION, **caller(claims), **end) is not None
 
 
 async def count_denied_tokens(database: Database) -> int:
     """Return how many rows there are; of many, the estimate of the last ANALYZE."""
-    found = await database.fetch_one(COUNT)
-    assert found is not None
-    return found.rows
+    return await database.fetch_value(COUNT) or 0
 
 
 async def delete_expired_tokens_of(database: Database, user_id: UUID, *, batch: int) -> int:
@@ -217,10 +144,10 @@ def delete_expired_tokens(database: Database, *, batch: int) -> AsyncIterator[in
 
 
 async def delete_of_all_users(
-    database: Database, statement: Statement[RowT], *, batch: int, **params: Any
+    database: Database, statement: Statement[UUID], *, batch: int, **params: Any
 ) -> AsyncIterator[int]:
     """Run a deletion for all users, `batch` of them at a time as its `user_ids`, and yield how many rows each time."""
     after = _FIRST
     while users := await database.fetch_all(SELECT_USER_IDS, after=after, batch=batch):
-        after = users[-1].id
-        yield len(await database.fetch_all(statement, user_ids=[user.id for user in users], **params))
+        after = users[-1]
+        yield len(await database.fetch_all(statement, user_ids=users, **params))

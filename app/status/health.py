@@ -4,11 +4,11 @@ from typing import Literal
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import column, select, table
 from starlette.responses import RedirectResponse, Response
 
 from app import __version__
 from app.core.database.pool import Database, DatabaseUnavailable
+from app.core.database.sql import plain
 from app.core.database.statement import Statement
 from app.core.http.error_responses import error_responses
 from app.core.http.routing import make_router
@@ -17,9 +17,8 @@ from app.operations.migrations import can_serve
 router = make_router(tag="service")
 
 
-SELECT_REVISION = Statement(
-    select(column("version_num")).select_from(table("alembic_version")), tuple, fields=["version_num"]
-)
+# In SQL's own words, because Alembic's table is no model.
+SELECT_REVISION = Statement(plain("SELECT version_num FROM alembic_version", version_num=str), str)
 
 
 class NotMigrated(DatabaseUnavailable):
@@ -80,5 +79,6 @@ async def show_readiness(request: Request) -> Health:
 
 async def require_ready(database: Database) -> None:
     """Raise DatabaseUnavailable or NotMigrated unless the service can serve."""
-    if not can_serve(await database.fetch_value(SELECT_REVISION)):
+    revision = await database.fetch_value(SELECT_REVISION)
+    if not can_serve(revision):
         raise NotMigrated

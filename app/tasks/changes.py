@@ -12,7 +12,7 @@ from app.core.cursors import decode_cursor, encode_cursor
 from app.tasks import changes_repository
 from app.tasks.changes_repository import Moment
 from app.tasks.errors import SyncExpired
-from app.tasks.models import DeletedTask, TaskRow
+from app.tasks.models import TaskRow
 
 BATCH = 1000
 """How many tasks, or ids, of an answer are in memory at once."""
@@ -29,8 +29,8 @@ PRUNE_BATCH = 200
 
 _FIRST = UUID(int=0)
 _EVERYTHING = 0
-RowWithId = TypeVar("RowWithId", TaskRow, DeletedTask)
-Batches: TypeAlias = AsyncIterator[list[RowWithId]]
+T = TypeVar("T", TaskRow, UUID)
+Batches: TypeAlias = AsyncIterator[list[T]]
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -48,12 +48,12 @@ class Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 
 class Changes(NamedTuple):
-    """The first tasks and the first of those that were deleted; the rest of both, if there is more; the next cursor."""
+    """The first tasks, and the first ids of those that were deleted; the rest of both, if any; the next cursor."""
 
     tasks: list[TaskRow]
     more_tasks: Batches[TaskRow] | None
-    deleted: list[DeletedTask]
-    more_deleted: Batches[DeletedTask] | None
+    deleted: list[UUID]
+    more_deleted: Batches[UUID] | None
     next: str
 
 
@@ -67,16 +67,16 @@ async def read_changes(db: UserDatabase, since: str | None) -> Changes:
         tasks, moment = await changes_repository.select_changed(db, first, after=_FIRST, limit=BATCH)
     if cursor and not _goes_on(db, cursor, moment):
         raise SyncExpired
-    deleted: list[DeletedTask] = []
+    deleted: list[UUID] = []
     if cursor and moment.last_deleted is not None:
         deleted = await changes_repository.select_deleted(db, first, after=_FIRST, limit=BATCH)
 
     # Read after the first statement, by whose moment the next cursor is: what is written in between is told again.
-    async def read_tasks(after: UUID) -> list[TaskRow]:
-        return (await changes_repository.select_changed(db, first, after=after, limit=BATCH))[0]
+    async def read_tasks(last: TaskRow) -> list[TaskRow]:
+        return (await changes_repository.select_changed(db, first, after=last.id, limit=BATCH))[0]
 
-    async def read_deleted(after: UUID) -> list[DeletedTask]:
-        return await changes_repository.select_deleted(db, first, after=after, limit=BATCH)
+    async def read_deleted(last: UUID) -> list[UUID]:
+        return await changes_repository.select_deleted(db, first, after=last, limit=BATCH)
 
     begin = _begins_next(moment, first)
     next_cursor = Cursor(db.principal.user_id, moment.epoch, moment.timeline, begin, int(moment.now.timestamp()))
@@ -89,12 +89,12 @@ def _begins_next(moment: Moment, first: int) -> int:
     return min(moment.xmin, max(read) + 1) if read else first
 
 
-def _rest(first: list[RowWithId], read: Callable[[UUID], Awaitable[list[RowWithId]]]) -> Batches[RowWithId] | None:
+def _rest(first: list[T], read: Callable[[T], Awaitable[list[T]]]) -> Batches[T] | None:
     """Return the batches after a full first one."""
 
-    async def batches() -> Batches[RowWithId]:
+    async def batches() -> Batches[T]:
         batch = first
-        while len(batch) == BATCH and (batch := await read(batch[-1].id)):
+        while len(batch) == BATCH and (batch := await read(batch[-1])):
             yield batch
 
     return batches() if len(first) == BATCH else None

@@ -1,8 +1,8 @@
 """The SQL of what has changed in a user's tasks since a moment. A moment is told by transaction ids, not by a clock.
 
 A transaction gets its id when it first writes. `xmin`, of the statement that reads, says that every transaction with a
-lower id has ended and is seen. What is not seen has this id or a higher one, however late it commits: the next reader
-begins there. So some rows are read twice, and none is missed.
+lower id has ended and is seen. Whatever commits later has this id or a higher one, so the next read starts there: some
+rows are read twice, and none is missed.
 
 After a crash PostgreSQL gives out again the ids of transactions that left nothing on the disk. So the next reader
 begins no later than after the highest id of a row that was read, which is known to be on it.
@@ -12,31 +12,16 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
-    Integer,
-    Interval,
-    String,
-    Uuid,
-    any_,
-    bindparam,
-    cast,
-    delete,
-    exists,
-    func,
-    literal_column,
-    select,
-)
+from sqlalchemy import BigInteger, ColumnElement, String, delete, exists, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.auth.active_session import UserStatement, user_id
+from app.auth.active_session import UserStatement, user_id, user_ids, work
 from app.auth.user_database import UserDatabase
-from app.core.database.statement import Row, Statement
-from app.tasks.models import DeletedTask, Task, TaskEpoch, TaskRow, TaskTombstone, TransactionId
-from app.tasks.repository import task_columns
+from app.core.database.sql import constant, parameter
+from app.core.database.statement import Statement
+from app.tasks.models import Task, TaskEpoch, TaskRow, TaskTombstone, TransactionId
+from app.tasks.repository import is_mine, task_columns
 
 
 class Moment(NamedTuple):
@@ -55,50 +40,39 @@ class Moment(NamedTuple):
     is_on_nodes: bool
 
 
-class Epoch(Row):
-    epoch: UUID
-
-
 def _number(transaction_id: ColumnElement[str]) -> ColumnElement[int]:
     """Return it as a number. PostgreSQL has neither a direct cast nor, before 16, a maximum."""
-    return cast(cast(transaction_id, String), BigInteger)
+    return transaction_id.cast(String).cast(BigInteger)
 
 
-_since = cast(bindparam("since", type_=String), TransactionId)
-_after = bindparam("after", type_=Uuid)
-_limit = bindparam("limit", type_=Integer)
-_user_ids = bindparam("user_ids", type_=ARRAY(Uuid))
+_since = parameter("since", str).cast(TransactionId)
+_after, _limit = parameter("after", UUID), parameter("limit", int)
+_is_my_tombstone = col(TaskTombstone.user_id) == user_id
 
-# A standby that takes over begins a new timeline. It may lack the last transactions, whose ids it gives to others. The
-# new number stands in the end of the recovery at first, and in the checkpoint from the next one on.
-_timeline = literal_column(
-    "greatest((SELECT timeline_id FROM pg_control_checkpoint()), "
-    "(SELECT min_recovery_end_timeline FROM pg_control_recovery()))",
-    Integer,
-)
-# Not by a look into pg_extension: no node could answer that together with the rest.
-_is_on_nodes = func.current_setting(literal_column("'citus.shard_count'"), literal_column("true")).is_not(None)
-_was_deleted = (
-    col(TaskTombstone.user_id) == user_id,
-    col(TaskTombstone.changed) >= _since,
-    ~exists().where(col(Task.user_id) == user_id, col(Task.id) == TaskTombstone.id),
-)
-
-_changed = (
+_changed = work(
     select(*task_columns, col(Task.changed))
-    .where(col(Task.user_id) == user_id, col(Task.changed) >= _since, col(Task.id) > _after)
+    .where(is_mine, col(Task.changed) >= _since, col(Task.id) > _after)
     .order_by(col(Task.id))
     .limit(_limit)
-    .subquery("work")
+)
+_was_deleted = (
+    _is_my_tombstone,
+    col(TaskTombstone.changed) >= _since,
+    ~exists().where(is_mine, col(Task.id) == TaskTombstone.id),
 )
 _last_deleted = (
     select(col(TaskTombstone.changed))
     .where(*_was_deleted)
     .order_by(col(TaskTombstone.changed).desc())
-    .limit(1)
+    .limit(constant(1))
     .scalar_subquery()
 )
-
+# A standby that takes over begins a new timeline. It may lack the last transactions, whose ids it gives to others. The
+# new number stands in the end of the recovery at first, and in the checkpoint from the next one on.
+_timeline: ColumnElement[int] = literal_column(
+    "greatest((SELECT timeline_id FROM pg_control_checkpoint()), "
+    "(SELECT min_recovery_end_timeline FROM pg_control_recovery()))"
+)
 SELECT_CHANGED = UserStatement(
     _changed,
     TaskRow,
@@ -108,45 +82,44 @@ SELECT_CHANGED = UserStatement(
     epoch=select(col(TaskEpoch.epoch)).scalar_subquery(),
     timeline=_timeline,
     now=func.statement_timestamp(),
-    is_on_nodes=_is_on_nodes,
+    # Not by a look into pg_extension: no node could answer that together with the rest.
+    is_on_nodes=func.current_setting(constant("citus.shard_count"), constant(True)).is_not(None),
 )
 SELECT_DELETED = UserStatement(
     select(col(TaskTombstone.id))
     .where(*_was_deleted, col(TaskTombstone.id) > _after)
     .order_by(col(TaskTombstone.id))
-    .limit(_limit)
-    .subquery("work"),
-    DeletedTask,
+    .limit(_limit),
+    UUID,
 )
 DRAW_EPOCH = Statement(
     insert(TaskEpoch)
-    .values(id=literal_column("1", Integer), epoch=func.gen_random_uuid())
+    .values(id=constant(1), epoch=func.gen_random_uuid())
     .on_conflict_do_nothing()
     .returning(col(TaskEpoch.epoch)),
-    Epoch,
+    UUID,
 )
 # What a restore leaves out.
 HISTORY = ("task_tombstones", "task_epoch")
-# After a restore: where this server's ids have not come as far as the dump's, such rows would be told every time.
+# Text, because psql runs it. After a restore: where this server's ids have not come as far as the dump's, such rows
+# would be told every time.
 FORGET_CHANGES = b"UPDATE tasks SET changed = '0' WHERE changed >= pg_snapshot_xmin(pg_current_snapshot())"
 # When the database may have gone back in time.
 END_EPOCH = b"DELETE FROM task_epoch"
 
-_is_old = col(TaskTombstone.deleted_at) < func.now() - cast(bindparam("kept", type_=Interval), Interval)
-_oldest = (
-    select(col(TaskTombstone.id)).where(col(TaskTombstone.user_id) == user_id, _is_old).limit(_limit).scalar_subquery()
-)
+_is_old = col(TaskTombstone.deleted_at) < func.now() - parameter("kept", timedelta)
+_oldest = select(col(TaskTombstone.id)).where(_is_my_tombstone, _is_old).limit(_limit).scalar_subquery()
 PRUNE_USER = Statement(
     delete(TaskTombstone)
-    .where(col(TaskTombstone.user_id) == user_id, col(TaskTombstone.id) == any_(func.array(_oldest)), _is_old)
+    .where(_is_my_tombstone, col(TaskTombstone.id) == func.array(_oldest).any_(), _is_old)
     .returning(col(TaskTombstone.id)),
-    DeletedTask,
+    UUID,
 )
 PRUNE = Statement(
     delete(TaskTombstone)
-    .where(col(TaskTombstone.user_id) == any_(_user_ids), _is_old)
+    .where(col(TaskTombstone.user_id) == user_ids.any_(), _is_old)
     .returning(col(TaskTombstone.id)),
-    DeletedTask,
+    UUID,
 )
 
 
@@ -156,16 +129,16 @@ async def select_changed(db: UserDatabase, since: int, *, after: UUID, limit: in
     return tasks, Moment(*moment)
 
 
-async def select_deleted(db: UserDatabase, since: int, *, after: UUID, limit: int) -> list[DeletedTask]:
-    """Return tasks that were deleted since and do not exist again, by id from `after` on."""
+async def select_deleted(db: UserDatabase, since: int, *, after: UUID, limit: int) -> list[UUID]:
+    """Return the ids of tasks that were deleted since and do not exist again, by id from `after` on."""
     return await db.fetch_all(SELECT_DELETED, since=str(since), after=after, limit=limit)
 
 
 async def draw_epoch(db: UserDatabase) -> None:
     """Begin an epoch, unless another request has just begun one."""
-    await db.insert(DRAW_EPOCH)
+    await db.write(DRAW_EPOCH)
 
 
 async def delete_tombstones_of(db: UserDatabase, *, kept: timedelta, batch: int) -> None:
     """Delete up to `batch` of the user's tombstones that are older."""
-    await db.insert(PRUNE_USER, kept=kept, limit=batch)
+    await db.write(PRUNE_USER, kept=kept, limit=batch)

@@ -90,10 +90,6 @@ class TaskEpoch(SQLModel, table=True):
     epoch: UUID = Field(nullable=False)
 
 
-class DeletedTask(Row):
-    id: UUID
-
-
 class TaskRow(Row):
     """A task as it is read, written and sent: the columns of every statement are these fields."""
 

@@ -10,7 +10,7 @@ import msgspec
 from app.auth.user_database import UserDatabase
 from app.core.cursors import InvalidCursor, decode_cursor, encode_cursor
 from app.tasks import list_repository
-from app.tasks.list_repository import ListShape
+from app.tasks.list_repository import FILTERS, ListShape
 from app.tasks.models import TaskRow
 from app.tasks.schemas import TaskQuery
 
@@ -18,6 +18,7 @@ BATCH = 1000
 """How many tasks of a list without a limit are in memory at once."""
 
 _FIELD_TYPES = get_type_hints(TaskRow)
+_FILTERS = [name for name in TaskQuery.model_fields if name in FILTERS]
 
 
 class Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -58,30 +59,21 @@ async def _rest(db: UserDatabase, query: TaskQuery, cursor: str | None) -> Async
 
 
 async def _read(db: UserDatabase, query: TaskQuery) -> Page:
-    found = await list_repository.select_tasks(
-        db,
-        _shape(query),
-        limit=query.limit or BATCH,
-        offset=query.offset,
-        after=_after(query),
-        status=query.status,
-        priority=query.priority,
-        text=query.q,
-    )
-    return Page(found.tasks, found.total, _cursor_after(query, found.last) if found.last else None, None)
+    limit, values = query.limit or BATCH, _filters(query)
+    after = _after(query)
+    shape = ListShape(frozenset(values), query.sort, query.order, counted=query.limit is not None, after=bool(after))
+    if after:
+        values["after_value"], values["after_id"] = after
+    # One more than asked for tells whether there are more.
+    tasks, total = await list_repository.select_tasks(db, shape, values, limit=limit + 1, offset=query.offset)
+    cursor = _cursor_after(query, tasks[limit - 1]) if len(tasks) > limit else None
+    return Page(tasks[:limit], total, cursor, None)
 
 
-def _shape(query: TaskQuery) -> ListShape:
-    return ListShape(
-        completed=query.completed,
-        by_status=query.status is not None,
-        by_priority=query.priority is not None,
-        by_text=query.q is not None,
-        sort=query.sort,
-        order=query.order,
-        counted=query.limit is not None,
-        after=query.cursor is not None,
-    )
+def _filters(query: TaskQuery) -> dict[str, Any]:
+    """Return the values of the filters that a query names."""
+    named = {name: value for name in _FILTERS if (value := getattr(query, name)) is not None}
+    return {f"not {name}" if value is False else name: value for name, value in named.items()}
 
 
 def _cursor_after(query: TaskQuery, last: TaskRow) -> str:

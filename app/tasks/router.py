@@ -91,7 +91,7 @@ async def list_changes(db: UserDb, since: Since = None) -> Response:
     """
     found = await changes.read_changes(db, since)
     tasks = LongArray(found.tasks, found.more_tasks, writer.members)
-    deleted = LongArray(found.deleted, found.more_deleted, lambda rows: encode([row.id for row in rows])[1:-1])
+    deleted = LongArray(found.deleted, found.more_deleted, lambda ids: encode(ids)[1:-1])
     return await parts_response(b'{"tasks":', tasks, b',"deleted":', deleted, b',"next":%b}' % encode(found.next))
 
 

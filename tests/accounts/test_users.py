@@ -104,7 +104,7 @@ async def test_everybody_is_signed_out_twice_in_one_second(
     keep = b"CREATE TEMP TABLE first ON COMMIT DROP AS SELECT token_version FROM users"
     with psycopg.connect(make_conninfo(own_database_url)) as connection:
         # One message to the server, so that its statement_timestamp() is the same for both.
-        connection.execute(b"; ".join((END_EVERY_SESSION.sql, keep, END_EVERY_SESSION.sql)))
+        connection.execute(b"; ".join((END_EVERY_SESSION, keep, END_EVERY_SESSION)))
         found = connection.execute("SELECT users.token_version - first.token_version FROM users, first").fetchall()
     assert found == [(1,)]
 

@@ -47,11 +47,11 @@ class LateWriter:
     async def _write_one(self, connection: psycopg.AsyncConnection[Any]) -> None:
         now = (await (await connection.execute("SELECT clock_timestamp()")).fetchone())[0]  # type: ignore[index]  # a row
         task = {"task_id": uuid5(self.user_id, str(self.chance.randrange(IDS))), "now": now, "versions": None}
-        title = {"new_title": f"{self.chance.random()}"}
-        new = {"new_description": None, "new_status": "pending", "new_priority": "low"}
+        title = {"title": f"{self.chance.random()}"}
+        new = {"description": None, "status": "pending", "priority": "low"}
         change = repository.update_statement(frozenset({"title"}), reopen=False).statement
         statement: Any = self.chance.choice([repository.INSERT_AGAIN, change, change, repository.DELETE])
-        await connection.execute(statement.sql, {**statement.literals, **self.session, **task, **title, **new})
+        await connection.execute(statement.sql, {**self.session, **task, **title, **new})
 
     async def _end(self, connection: psycopg.AsyncConnection[Any]) -> None:
         fate = self.chance.random()

@@ -83,11 +83,6 @@ class Asked(NamedTuple):
     params: dict[str, Any]
 
 
-def list_shape(**changes: Any) -> ListShape:
-    shape = ListShape(None, False, False, False, "created_at", "desc", counted=False, after=False)
-    return shape._replace(**changes)
-
-
 STATEMENTS: dict[str, Statement[Any]] = {
     "who is calling": active_session.SELECT_ACTIVE_USER,
     "get": tasks.SELECT.statement,
@@ -98,8 +93,8 @@ STATEMENTS: dict[str, Statement[Any]] = {
     "create again": tasks.INSERT_AGAIN,
     "changes": changes.SELECT_CHANGED.statement,
     "deletions": changes.SELECT_DELETED.statement,
-    "first page": list_statement(list_shape(counted=True)).statement,
-    "page by cursor": list_statement(list_shape(counted=True, after=True)).statement,
+    "first page": list_statement(ListShape(counted=True)).statement,
+    "page by cursor": list_statement(ListShape(counted=True, after=True)).statement,
     "sign-in": accounts.SELECT_ACCOUNT,
     "refresh": denylist.ROTATE,
     "sign-out": denylist.END_SESSION,
@@ -119,7 +114,7 @@ STATEMENTS: dict[str, Statement[Any]] = {
 def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
     """Return one of `STATEMENTS`, asked by this user about this task."""
     statement, now = STATEMENTS[name], datetime.now(UTC)
-    task = {"new_title": "x", "new_description": None, "new_status": "pending", "new_priority": "low", "versions": None}
+    task = {"title": "x", "description": None, "status": "pending", "priority": "low", "versions": None}
     session = {"session_id": uuid4(), "token_version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
     session["key_hash"] = bytes(32)
     params = {
@@ -129,7 +124,7 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
             "now": now,
             "reason": "used",
         },
-        **{"limit": 21, "offset": 0, "text": None},
+        **{"limit": 21, "offset": 0, "q": None},
         **{"after_value": now - timedelta(seconds=10), "after_id": task_id},
         **{"since": "9", "after": UUID(int=0)},
         **{"key": uuid4().bytes, "amount": 9, "window_end": now + timedelta(minutes=1), "batch": 5},
@@ -137,7 +132,7 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
         **{"device": "Firefox", "oldest": now - timedelta(days=7), "ended_id": uuid4()},
         **{"email": email, "dummy_id": user_id, "dummy_created_at": now, "dummy_hash": ""},
     }
-    return Asked(statement, statement.literals | params | task | session)
+    return Asked(statement, params | task | session)
 
 
 def touched(plan: dict[str, Any]) -> int:

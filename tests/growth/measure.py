@@ -16,9 +16,9 @@ from app.core.database.dsn import parse_database_url
 from app.core.database.pool import connection_arguments
 from app.operations.embedded_postgres.server import EmbeddedPostgres
 from app.operations.migrations import upgrade
-from app.tasks.list_repository import list_statement
+from app.tasks.list_repository import ListShape, list_statement
 from app.tasks.pages import BATCH
-from tests.growth.grown import STATEMENTS, Asked, ask, fill, list_shape, touched
+from tests.growth.grown import STATEMENTS, Asked, ask, fill, touched
 from tests.support.databases import new_database, new_folder
 from tests.support.settings import ROOT
 
@@ -112,7 +112,7 @@ def _deep_pages(connection: psycopg.Connection, heavy: UUID) -> dict[str, list[A
     by_offset.params["offset"] = DEPTH
     by_cursor = ask("page by cursor", heavy, "", found[1])
     by_cursor.params["after_value"] = found[0]
-    whole = list_statement(list_shape(after=True)).statement
+    whole = list_statement(ListShape(after=True)).statement
     return {
         "page at 50,000 by offset": [by_offset] * RUNS,
         "page at 50,000 by cursor": [by_cursor] * RUNS,

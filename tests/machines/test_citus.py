@@ -31,7 +31,7 @@ from tests.support.databases import bring_to_head, new_database, new_folder
 from tests.support.people import Person
 from tests.support.server import Server, serving
 from tests.support.settings import SECRET, environment_of, make_settings
-from tests.test_architecture import list_shapes
+from tests.support.statements import list_shapes
 
 pytestmark = [pytest.mark.slow, needs_citus]
 
@@ -135,9 +135,7 @@ async def test_every_shape_of_a_list_is_one_message_to_one_node(citus: Cluster, 
             statement = list_statement(shape).statement
             asked = ask("first page", UUID(ada.user["id"]), ada.email, task["id"])._replace(statement=statement)
             values = {"created_at": task["created_at"], "updated_at": task["updated_at"], "priority": "low"}
-            asked.params.update(
-                statement.literals, status="pending", priority="low", text="x", after_value=values.get(shape.sort, "x")
-            )
+            asked.params.update(status="pending", priority="low", q="x", after_value=values.get(shape.sort, "x"))
             sent = [each for each in messages(connection, asked) if "SELECT assign_dist" not in each]
             assert len(sent) == 1, f"{shape}: {sent}"
     print(f"{len(shapes)} shapes of a list: one message to one node each")

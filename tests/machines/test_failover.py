@@ -201,7 +201,7 @@ async def test_a_standby_that_is_behind_brings_sessions_back_until_all_are_ended
             assert (await ada.get("/api/tasks")).status_code == 200
             assert (await bob.refresh(used)).status_code == 200
             assert (await bob.get("/api/tasks")).json() == []
-            await asyncio.to_thread(run_without_timeouts, make_settings(pair.url).dsn, END_EVERY_SESSION.sql)
+            await asyncio.to_thread(run_without_timeouts, make_settings(pair.url).dsn, END_EVERY_SESSION)
             for person in (ada, bob):
                 assert (await person.get("/api/tasks")).status_code == 401
                 assert (await person.refresh()).status_code == 401

@@ -48,7 +48,7 @@ def connected(url: str) -> psycopg.Connection:
 
 
 def restore_and_end_sessions(url: str, file: Path) -> None:
-    restore(parse_database_url(url), file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
+    restore(parse_database_url(url), file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION)
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_no_secret_is_among_the_arguments_of_a_program(
     wrapped_programs(tmp_path, monkeypatch, pg_dump=record, psql=record, pg_restore=record)
     monkeypatch.setenv("PGSERVICEFILE", "/dev/null")  # for pg_restore, which needs none
     dump(dsn, tmp_path / "backup.dump")
-    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
+    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION)
     lines = seen.read_text().splitlines()
     arguments = [line for line in lines if line.startswith("arguments:")]
     assert len(arguments) == 4
@@ -310,7 +310,7 @@ def test_what_belongs_to_citus_is_left_alone(
     dsn = parse_database_url(own_database_url)
     dump(dsn, tmp_path / "backup.dump")
     wrapped_programs(tmp_path, monkeypatch, pg_restore=listing)
-    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
+    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION)
     assert "citus" not in chosen.read_text()
     assert "TABLE DATA public users" in chosen.read_text()
 
@@ -330,7 +330,7 @@ def test_tls_is_spoken_by_programs_that_can(
         with pytest.raises(BackupFailed, match="the system pg_dump"):
             dump(over_tls, tmp_path / "new.dump")
         with pytest.raises(BackupFailed, match="psql too"):
-            restore(over_tls, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
+            restore(over_tls, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION)
     assert {path.name for path in tmp_path.iterdir()} == {"bin", file.name}
 
 
@@ -391,7 +391,7 @@ def test_what_cannot_be_done_is_said(
         dump(dsn, file)
     assert file.read_text() == "mine"
     with pytest.raises(BackupFailed, match="pg_restore failed"):
-        restore(dsn, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION.sql)
+        restore(dsn, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION)
     with pytest.raises(BackupFailed, match="cannot be written: No such file"):
         dump(dsn, tmp_path / "nowhere" / "backup.dump")
     assert run("restore", str(tmp_path / "none"), DATABASE_URL=own_database_url).returncode == 1
@@ -452,7 +452,7 @@ def test_an_older_server_takes_a_dump_of_its_own_and_of_a_newer(
         for file, source in ((own, url), (newer, own_database_url)):
             dump(parse_database_url(source), file)
             restore_and_end_sessions(url, file)
-            assert run_without_timeouts(parse_database_url(url), END_EVERY_SESSION.sql) == 0
+            assert run_without_timeouts(parse_database_url(url), END_EVERY_SESSION) == 0
 
 
 async def test_a_restore_makes_every_copy_begin_anew(own_database_url: str, tmp_path: Path, run: Run) -> None:

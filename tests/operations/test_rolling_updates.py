@@ -1,29 +1,24 @@
 """Old and new processes over one database: the schema is ahead of some of them for a while.
 
-`statements-1.0.json` has every statement of the first release whose processes stay ready when a later one has migrated.
-With each release it is written anew, from that release's own tree, and the older file goes:
-`python -m tests.core.test_rolling_updates > tests/data/statements-X.Y.json`.
+`statements-1.0.sql` is `docs/statements.sql` of the first release whose processes stay ready when a later one has
+migrated. With each release it is written anew, from that release's own tree, and the older file goes:
+`cp docs/statements.sql tests/data/statements-X.Y.sql`.
 """
 
-import gc
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from app.core.database.dsn import parse_database_url
-from app.core.database.statement import Statement
 from app.operations.migrations import head_revision, upgrade
 from tests.support.people import Person
 from tests.support.server import running, serving
 from tests.support.settings import ROOT, make_settings
-from tests.test_architecture import statements
+from tests.support.statements import documented, numbered
 
-RELEASE = ROOT / "tests" / "data" / "statements-1.0.json"
-PARAMETER = re.compile(r"%\((\w+)\)s")
+RELEASE = ROOT / "tests" / "data" / "statements-1.0.sql"
 INSERT = re.compile(r"INSERT INTO (\w+) \(([^)]+)\)")
 REQUIRED = """SELECT table_name, column_name FROM information_schema.columns
     WHERE table_schema = 'public' AND is_nullable = 'NO' AND column_default IS NULL"""
@@ -31,27 +26,8 @@ REQUIRED = """SELECT table_name, column_name FROM information_schema.columns
 FUTURE = "9999"
 
 
-def snapshot() -> str:
-    """Every statement that this code can send, as lists of lines, which many of them share."""
-    made = {sql for _, sql in statements()}
-    made |= {it.sql.decode() for it in gc.get_objects() if isinstance(it, Statement)}
-    lines = sorted({line for sql in made for line in sql.split("\n")})
-    places = {line: place for place, line in enumerate(lines)}
-    numbers = sorted([places[line] for line in sql.split("\n")] for sql in made)
-    written = (",\n".join(json.dumps(it, separators=(",", ":")) for it in part) for part in (lines, numbers))
-    return '{{"lines": [\n{}\n], "statements": [\n{}\n]}}'.format(*written)
-
-
-def of_release(path: Path) -> Iterator[str]:
-    kept = json.loads(path.read_text())
-    for numbers in kept["statements"]:
-        yield "\n".join(kept["lines"][number] for number in numbers)
-
-
-def numbered(sql: str) -> tuple[str, int]:
-    """Write the parameters as PREPARE wants them, and say how many there are."""
-    names = list(dict.fromkeys(PARAMETER.findall(sql)))
-    return PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", sql).replace("%%", "%"), len(names)
+def of_release(path: Path) -> dict[str, str]:
+    return documented(path.read_text())
 
 
 def test_the_statements_of_the_last_release_run_on_this_schema(own_database_url: str) -> None:
@@ -62,24 +38,24 @@ def test_the_statements_of_the_last_release_run_on_this_schema(own_database_url:
     count, failures = 0, []
     with psycopg.connect(own_database_url, autocommit=True) as connection:
         connection.execute("SET plan_cache_mode = force_generic_plan")
-        for sql in of_release(RELEASE):
+        for name, sql in of_release(RELEASE).items():
             prepared, parameters = numbered(sql)
             nothing = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
             try:
                 connection.execute(f"PREPARE it AS {prepared}; EXPLAIN EXECUTE it{nothing}; DEALLOCATE it".encode())
             except psycopg.Error as error:
                 connection.execute("DEALLOCATE ALL")
-                failures.append(f"{error}\n{sql}")
+                failures.append(f"{name}: {error}\n{sql}")
             count += 1
     assert not failures, f"{len(failures)} of the last release's statements fail here:\n\n" + "\n\n".join(failures)
-    assert count > 400
+    assert count > 50
 
 
 def test_what_the_last_release_inserts_has_every_column_that_must_be_there(own_database_url: str) -> None:
     """Rows of the last release's processes fit this schema: a new column has a default or may be empty."""
     with psycopg.connect(own_database_url) as connection:
         required = connection.execute(REQUIRED).fetchall()
-    inserts = [found for sql in of_release(RELEASE) for found in INSERT.findall(sql)]
+    inserts = [found for sql in of_release(RELEASE).values() for found in INSERT.findall(sql)]
     of_accounts = {"users", "sessions", "token_denylist", "rate_limit_counters"}
     assert {table for table, _ in inserts} == of_accounts | {"tasks", "task_tombstones", "task_epoch"}
     for table, columns in inserts:
@@ -138,7 +114,3 @@ def test_a_newer_migration_may_come_while_this_one_waits_for_it(
     found = iter(["0001", FUTURE])
     monkeypatch.setattr("app.operations.migrations._current_revision", lambda dsn: next(found))
     upgrade(parse_database_url(own_database_url))
-
-
-if __name__ == "__main__":
-    print(snapshot())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, errors
@@ -25,7 +25,6 @@ from app.core.logging import get_logger
 
 logger = get_logger(__name__)
 
-ValueT = TypeVar("ValueT")
 
 # A request waits at most this long for a connection, then for its statement, waiting for locks included. A server that
 # does not even report the timeout is cut off a second later.
@@ -128,23 +127,20 @@ class Database:
             await asyncio.sleep(RECONNECT_SECONDS)
             await self.pool.check()
 
-    async def fetch_value(self, statement: Statement[tuple[ValueT, ...]], **params: Any) -> ValueT | None:
-        """Return the first column of the first row, or None. Raises: DatabaseUnavailable."""
-        row = await self.fetch_one(statement, **params)
-        return row[0] if row else None
-
     async def fetch_one(self, statement: Statement[RowT], **params: Any) -> RowT | None:
         """Return the first row, or None. Raises: DatabaseUnavailable."""
-        rows = await self.fetch_all(statement, **params)
-        return rows[0] if rows else None
+        return next(iter(await self.fetch_all(statement, **params)), None)
+
+    async def fetch_value(self, statement: Statement[RowT], **params: Any) -> RowT | None:
+        """Return the first column of the first row, or None. Raises: DatabaseUnavailable."""
+        return await self.fetch_one(statement, **params)
 
     async def fetch_all(self, statement: Statement[RowT], **params: Any) -> list[RowT]:
         """Return every row. Raises: DatabaseUnavailable."""
-        values = {**statement.literals, **params}
         try:
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    return await self._run(statement, values)
+                    return await self._run(statement, params)
                 except _ROLLED_BACK:
                     if attempt == ATTEMPTS:
                         raise

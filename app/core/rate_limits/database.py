@@ -5,24 +5,15 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from math import ceil
 
-from sqlalchemy import (
-    Column,
-    DateTime,
-    Integer,
-    LargeBinary,
-    bindparam,
-    case,
-    delete,
-    select,
-    update,
-)
+from sqlalchemy import Column, DateTime, Integer, LargeBinary, case, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, col
 
 from app.core.clock import Clock
 from app.core.config import Limit
 from app.core.database.pool import Database, DatabaseUnavailable
-from app.core.database.statement import Row, Statement
+from app.core.database.sql import constant, now, parameter
+from app.core.database.statement import Statement
 from app.core.database.table import SQLModel
 from app.core.errors import TooManyRequests
 from app.core.rate_limits.limiter import limit_key
@@ -44,53 +35,45 @@ class RateLimitCounter(SQLModel, table=True):
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, index=True))
 
 
-class Window(Row):
-    expires_at: datetime
-
-
-class Key(Row):
-    key: bytes
-
-
-_now = bindparam("now", type_=DateTime(timezone=True))
-_window_end = bindparam("window_end", type_=DateTime(timezone=True))
-_over = col(RateLimitCounter.expires_at) <= _now
-_is_which = col(RateLimitCounter.key) == bindparam("which", type_=LargeBinary)
+_count, _expires_at = col(RateLimitCounter.count), col(RateLimitCounter.expires_at)
+_key, _window_end = parameter("key", bytes), parameter("window_end", datetime)
+_is_over = _expires_at <= now
+_is_asked_for = col(RateLimitCounter.key) == _key
 
 # Returns no row when the window is full. A refused attempt is not counted, so that giving back stays exact.
 HIT = Statement(
     insert(RateLimitCounter)
-    .values(key=bindparam("key"), count=1, expires_at=_window_end)
+    .values(key=_key, count=constant(1), expires_at=_window_end)
     .on_conflict_do_update(
         index_elements=[col(RateLimitCounter.key)],
         set_={
-            "count": case((_over, 1), else_=col(RateLimitCounter.count) + 1),
-            "expires_at": case((_over, _window_end), else_=col(RateLimitCounter.expires_at)),
+            "count": case((_is_over, constant(1)), else_=_count + constant(1)),
+            "expires_at": case((_is_over, _window_end), else_=_expires_at),
         },
-        where=_over | (col(RateLimitCounter.count) < bindparam("amount", type_=Integer)),
+        where=_is_over | (_count < parameter("amount", int)),
     )
-    .returning(col(RateLimitCounter.expires_at)),
-    Window,
+    .returning(_expires_at),
+    datetime,
 )
-SELECT_WINDOW = Statement(select(col(RateLimitCounter.expires_at)).where(_is_which), Window)
+SELECT_WINDOW_END = Statement(select(_expires_at).where(_is_asked_for), datetime)
 GIVE_BACK = Statement(
     update(RateLimitCounter)
-    .where(_is_which, col(RateLimitCounter.count) > 0)
-    .values(count=col(RateLimitCounter.count) - 1)
-    .returning(col(RateLimitCounter.key)),
-    Key,
+    .where(_is_asked_for, _count > constant(0))
+    .values(count=_count - constant(1))
+    .returning(_count),
+    int,
 )
-CLEAR = Statement(delete(RateLimitCounter).where(_is_which).returning(col(RateLimitCounter.key)), Key)
+CLEAR = Statement(delete(RateLimitCounter).where(_is_asked_for).returning(_count), int)
 # By slices of the keys, which are digests and so evenly spread: several nodes could not share a LIMIT.
 PRUNE = Statement(
     delete(RateLimitCounter)
     .where(
-        col(RateLimitCounter.key) >= bindparam("first", type_=LargeBinary),
-        col(RateLimitCounter.key) < bindparam("end", type_=LargeBinary),
-        _over,
+        col(RateLimitCounter.key) >= parameter("first", bytes),
+        col(RateLimitCounter.key) < parameter("end", bytes),
+        _is_over,
     )
-    .returning(col(RateLimitCounter.key)),
-    Key,
+    .returning(_count),
+    int,
 )
 
 
@@ -105,10 +88,10 @@ class DatabaseRateLimiter:
     async def hit(self, name: str, key: str, limit: Limit) -> None:
         now, counter = self.clock(), limit_key(name, key)
         window_end = now + timedelta(seconds=limit.window_seconds)
-        counted = await self.database.fetch_one(HIT, key=counter, amount=limit.amount, window_end=window_end, now=now)
+        counted = await self.database.fetch_value(HIT, key=counter, amount=limit.amount, window_end=window_end, now=now)
         if counted is None:
-            full = await self.database.fetch_one(SELECT_WINDOW, which=counter)
-            wait = full.expires_at - now if full else timedelta()
+            end = await self.database.fetch_value(SELECT_WINDOW_END, key=counter)
+            wait = end - now if end else timedelta()
             raise TooManyRequests(retry_after_seconds=max(1, ceil(wait.total_seconds())))
         await self._prune_at_times(now)
 
@@ -120,10 +103,10 @@ class DatabaseRateLimiter:
                 await _prune_slice(self.database, self._hits // PRUNE_EVERY % SLICES, now)
 
     async def give_back(self, name: str, key: str) -> None:
-        await self.database.fetch_one(GIVE_BACK, which=limit_key(name, key))
+        await self.database.fetch_value(GIVE_BACK, key=limit_key(name, key))
 
     async def clear(self, name: str, key: str) -> None:
-        await self.database.fetch_one(CLEAR, which=limit_key(name, key))
+        await self.database.fetch_value(CLEAR, key=limit_key(name, key))
 
     async def close(self) -> None: ...
 

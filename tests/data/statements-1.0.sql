@@ -1,0 +1,1049 @@
+-- Every statement of release 1.0 as it is run, under the file and the name where it is made.
+-- The list and the update of tasks have many shapes: here stands each filter, each order and each field once.
+
+-- app/accounts/own_account_repository.py CHANGE_PASSWORD
+UPDATE users
+SET password_hash=%(new_hash)s::VARCHAR, token_version=(users.token_version + %(token_version_1)s::INTEGER),
+    updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(old_version)s::INTEGER
+  AND users.is_active
+  AND users.password_hash = %(old_hash)s::VARCHAR
+RETURNING users.token_version;
+
+-- app/accounts/own_account_repository.py DELETE_MYSELF
+DELETE FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(old_version)s::INTEGER
+  AND users.is_active
+  AND users.password_hash = %(old_hash)s::VARCHAR
+RETURNING users.id;
+
+-- app/accounts/own_account_repository.py RESET_PASSWORD
+UPDATE users
+SET password_hash=%(new_hash)s::VARCHAR, token_version=(users.token_version + %(token_version_1)s::INTEGER),
+    updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(old_version)s::INTEGER
+  AND users.is_active
+RETURNING users.token_version;
+
+-- app/accounts/own_account_repository.py SELECT_EMAIL
+SELECT users.email
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(old_version)s::INTEGER
+  AND users.is_active;
+
+-- app/accounts/own_account_repository.py UPDATE_NAME
+UPDATE users
+SET name=%(new_name)s::VARCHAR, updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(old_version)s::INTEGER
+  AND users.is_active
+RETURNING users.id, users.email, users.name, users.created_at;
+
+-- app/accounts/repository.py DELETE_USER
+DELETE FROM users
+WHERE users.email = %(which)s::VARCHAR
+RETURNING users.id;
+
+-- app/accounts/repository.py END_ALL_SESSIONS
+UPDATE users
+SET token_version=(users.token_version + %(token_version_1)s::INTEGER), updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(old_version)s::INTEGER
+RETURNING users.id;
+
+-- app/accounts/repository.py END_EVERY_SESSION
+UPDATE users
+SET token_version=greatest(users.token_version + 1,
+    floor(extract(epoch FROM statement_timestamp() - timestamptz '2020-01-01 00:00Z'))::int),
+    updated_at=statement_timestamp();
+
+-- app/accounts/repository.py END_SESSIONS_OF
+UPDATE users
+SET token_version=(users.token_version + %(token_version_1)s::INTEGER), updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.email = %(which)s::VARCHAR
+RETURNING users.id;
+
+-- app/accounts/repository.py INSERT_USER
+INSERT INTO users (id, email, name, password_hash, is_active, token_version, created_at, updated_at)
+VALUES (%(id)s::UUID, %(email)s::VARCHAR, %(name)s::VARCHAR, %(password_hash)s::VARCHAR, %(is_active)s,
+    %(token_version)s::INTEGER, %(now)s::TIMESTAMP WITH TIME ZONE, %(now)s::TIMESTAMP WITH TIME ZONE)
+ON CONFLICT (email) DO NOTHING
+RETURNING users.id, users.email, users.name, users.created_at;
+
+-- app/accounts/repository.py SELECT_ACCOUNT
+SELECT true AS known, users.id, users.email, users.name, users.created_at, users.password_hash, users.is_active,
+    users.token_version
+FROM users
+WHERE users.email = %(email)s::VARCHAR
+UNION ALL
+SELECT false AS known, CAST(%(dummy_id)s AS UUID) AS anon_1, CAST(%(email)s AS VARCHAR) AS anon_2,
+    CAST(NULL AS VARCHAR) AS anon_3, CAST(%(dummy_created_at)s AS TIMESTAMP WITH TIME ZONE) AS anon_4,
+    CAST(%(dummy_hash)s AS VARCHAR) AS anon_5, true AS anon_6, CAST(%(param_1)s::INTEGER AS INTEGER) AS anon_7
+LIMIT %(param_2)s::INTEGER;
+
+-- app/accounts/repository.py SELECT_USERS
+SELECT users.email, users.name, users.is_active, users.created_at
+FROM users
+WHERE users.email > %(after)s::VARCHAR
+ORDER BY users.email
+LIMIT %(limit)s::INTEGER;
+
+-- app/accounts/repository.py UPDATE_ACTIVE
+UPDATE users
+SET is_active=%(active)s, token_version=(users.token_version + %(token_version_1)s::INTEGER),
+    updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.email = %(which)s::VARCHAR
+RETURNING users.id;
+
+-- app/accounts/repository.py UPDATE_PASSWORD_HASH
+UPDATE users
+SET password_hash=%(new_hash)s::VARCHAR
+WHERE users.id = %(user_id)s::UUID
+  AND users.password_hash = %(old_hash)s::VARCHAR
+RETURNING users.id;
+
+-- app/auth/active_session.py SELECT_ACTIVE_USER
+SELECT users.id, users.email, users.name, users.created_at
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+  ));
+
+-- app/auth/active_session.py SELECT_CREDENTIALS
+SELECT users.id, users.email, users.password_hash
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+  ));
+
+-- app/core/rate_limits/database.py CLEAR
+DELETE FROM rate_limit_counters
+WHERE rate_limit_counters.key = %(which)s
+RETURNING rate_limit_counters.key;
+
+-- app/core/rate_limits/database.py GIVE_BACK
+UPDATE rate_limit_counters
+SET count=(rate_limit_counters.count - %(count_1)s::INTEGER)
+WHERE rate_limit_counters.key = %(which)s
+  AND rate_limit_counters.count > %(count_2)s::INTEGER
+RETURNING rate_limit_counters.key;
+
+-- app/core/rate_limits/database.py HIT
+INSERT INTO rate_limit_counters (key, count, expires_at)
+VALUES (%(key)s, %(count)s::INTEGER, %(window_end)s::TIMESTAMP WITH TIME ZONE)
+ON CONFLICT (key) DO UPDATE SET count = CASE
+    WHEN (rate_limit_counters.expires_at <= %(now)s::TIMESTAMP WITH TIME ZONE) THEN %(param_1)s::INTEGER
+    ELSE rate_limit_counters.count + %(count_1)s::INTEGER END, expires_at = CASE
+    WHEN (rate_limit_counters.expires_at <= %(now)s::TIMESTAMP WITH TIME ZONE) THEN %(window_end)s::TIMESTAMP WITH TIME ZONE
+    ELSE rate_limit_counters.expires_at END
+WHERE rate_limit_counters.expires_at <= %(now)s::TIMESTAMP WITH TIME ZONE
+  OR rate_limit_counters.count < %(amount)s::INTEGER
+RETURNING rate_limit_counters.expires_at;
+
+-- app/core/rate_limits/database.py PRUNE
+DELETE FROM rate_limit_counters
+WHERE rate_limit_counters.key >= %(first)s
+  AND rate_limit_counters.key < %(end)s
+  AND rate_limit_counters.expires_at <= %(now)s::TIMESTAMP WITH TIME ZONE
+RETURNING rate_limit_counters.key;
+
+-- app/core/rate_limits/database.py SELECT_WINDOW
+SELECT rate_limit_counters.expires_at
+FROM rate_limit_counters
+WHERE rate_limit_counters.key = %(which)s;
+
+-- app/sessions/denylist.py COUNT
+SELECT CASE
+    WHEN (CAST((
+        SELECT reltuples
+        FROM pg_class
+        WHERE oid = 'token_denylist'::regclass
+    ) AS BIGINT) < %(param_1)s::BIGINT) THEN (
+        SELECT count(*) AS count_1
+        FROM token_denylist
+    ) ELSE CAST((
+        SELECT reltuples
+        FROM pg_class
+        WHERE oid = 'token_denylist'::regclass
+    ) AS BIGINT) END AS rows;
+
+-- app/sessions/denylist.py END_SESSION
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT %(session_id)s::UUID AS anon_1, %(session_id)s::UUID AS anon__1, %(user_id)s::UUID AS anon_2,
+    %(reason)s::VARCHAR AS anon_3, %(now)s::TIMESTAMP WITH TIME ZONE AS anon_4,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS anon_5
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+  ))
+FOR KEY SHARE
+ON CONFLICT DO NOTHING
+RETURNING token_denylist.id;
+
+-- app/sessions/denylist.py PRUNE
+DELETE FROM token_denylist
+WHERE token_denylist.user_id = ANY (%(user_ids)s::UUID[])
+  AND token_denylist.expires_at <= now()
+RETURNING token_denylist.id;
+
+-- app/sessions/denylist.py PRUNE_USER
+DELETE FROM token_denylist
+WHERE token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.id = ANY (array((
+      SELECT token_denylist.id
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.expires_at <= now()
+      ORDER BY token_denylist.expires_at
+      LIMIT %(batch)s::INTEGER
+      FOR UPDATE SKIP LOCKED
+  )))
+RETURNING token_denylist.id;
+
+-- app/sessions/denylist.py ROTATE
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at, key_hash)
+SELECT %(token_id)s::UUID AS anon_1, %(session_id)s::UUID AS anon_2, %(user_id)s::UUID AS anon_3, 'used',
+    %(now)s::TIMESTAMP WITH TIME ZONE AS anon_4, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS anon_5,
+    %(key_hash)s AS anon_6
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+  ))
+FOR KEY SHARE
+ON CONFLICT DO NOTHING
+RETURNING token_denylist.id;
+
+-- app/sessions/denylist.py SELECT_USED_TOKEN
+SELECT token_denylist.denied_at AS used_at, coalesce(token_denylist.key_hash = %(key_hash)s, false) AS same_key,
+    EXISTS (
+        SELECT *
+        FROM token_denylist AS successor
+        WHERE successor.user_id = %(user_id)s::UUID
+          AND successor.id = %(successor_id)s::UUID
+    ) AS successor_used
+FROM token_denylist
+WHERE token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.id = %(token_id)s::UUID;
+
+-- app/sessions/denylist.py SELECT_USER_IDS
+SELECT users.id
+FROM users
+WHERE users.id > %(after)s::UUID
+ORDER BY users.id
+LIMIT %(batch)s::INTEGER;
+
+-- app/sessions/repository.py BEGIN
+INSERT INTO sessions (user_id, id, device, token_version, created_at)
+SELECT %(user_id)s::UUID AS anon_1, %(session_id)s::UUID AS anon_2, %(device)s::VARCHAR AS anon_3,
+    %(token_version)s::INTEGER AS anon_4, %(now)s::TIMESTAMP WITH TIME ZONE AS anon_5
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+  ))
+FOR KEY SHARE
+RETURNING sessions.id;
+
+-- app/sessions/repository.py END_ONE
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT alive.id, alive.id AS id__1, %(user_id)s::UUID AS anon_1, 'signed_out',
+    %(now)s::TIMESTAMP WITH TIME ZONE AS anon_2, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS anon_3
+FROM users
+JOIN (
+    SELECT sessions.id AS id, sessions.device AS device, sessions.created_at AS created_at,
+        coalesce(told.last_used_at, sessions.created_at) AS last_used_at, sessions.id = %(session_id)s::UUID AS current
+    FROM sessions
+    LEFT OUTER JOIN (
+        SELECT token_denylist.session_id AS session_id,
+            max(token_denylist.denied_at) FILTER (WHERE token_denylist.reason = 'used') AS last_used_at,
+            bool_or(token_denylist.id = token_denylist.session_id) AS has_ended
+        FROM token_denylist
+        WHERE token_denylist.user_id = %(user_id)s::UUID
+        GROUP BY token_denylist.session_id
+    ) AS told ON told.session_id = sessions.id
+    WHERE sessions.user_id = %(user_id)s::UUID
+      AND sessions.token_version = %(token_version)s::INTEGER
+      AND told.has_ended IS NOT true
+      AND coalesce(told.last_used_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
+) AS alive ON true
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+  ))
+  AND alive.id = %(ended_id)s::UUID
+FOR KEY SHARE OF users
+ON CONFLICT DO NOTHING
+RETURNING token_denylist.id;
+
+-- app/sessions/repository.py END_OTHERS
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT others.id, others.id AS id__1, %(user_id)s::UUID AS anon_1, 'signed_out',
+    %(now)s::TIMESTAMP WITH TIME ZONE AS anon_2, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS anon_3
+FROM users
+JOIN (
+    SELECT sessions.id AS id
+    FROM sessions
+    WHERE sessions.user_id = %(user_id)s::UUID
+      AND sessions.token_version = %(token_version)s::INTEGER
+      AND sessions.id != %(session_id)s::UUID
+    UNION
+    SELECT token_denylist.session_id AS session_id
+    FROM token_denylist
+    WHERE token_denylist.user_id = %(user_id)s::UUID
+      AND token_denylist.reason = 'used'
+      AND token_denylist.denied_at > %(oldest)s::TIMESTAMP WITH TIME ZONE
+      AND token_denylist.session_id != %(session_id)s::UUID
+) AS others ON true
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(token_version)s::INTEGER
+FOR KEY SHARE OF users
+ON CONFLICT DO NOTHING
+RETURNING token_denylist.id;
+
+-- app/sessions/repository.py LIST
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+),
+told AS MATERIALIZED (
+    SELECT token_denylist.session_id AS session_id,
+        max(token_denylist.denied_at) FILTER (WHERE token_denylist.reason = 'used') AS last_used_at,
+        bool_or(token_denylist.id = token_denylist.session_id) AS has_ended
+    FROM token_denylist
+    WHERE token_denylist.user_id = %(user_id)s::UUID
+    GROUP BY token_denylist.session_id
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.device, work.created_at, work.last_used_at, work.current
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT sessions.id AS id, sessions.device AS device, sessions.created_at AS created_at,
+        coalesce(told.last_used_at, sessions.created_at) AS last_used_at, sessions.id = %(session_id)s::UUID AS current
+    FROM sessions
+    LEFT OUTER JOIN told ON told.session_id = sessions.id
+    WHERE sessions.user_id = %(user_id)s::UUID
+      AND sessions.token_version = %(token_version)s::INTEGER
+      AND told.has_ended IS NOT true
+      AND coalesce(told.last_used_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
+) AS work ON true;
+
+-- app/sessions/repository.py LIST_FOR_OPERATOR
+WITH told AS MATERIALIZED (
+    SELECT token_denylist.session_id AS session_id,
+        max(token_denylist.denied_at) FILTER (WHERE token_denylist.reason = 'used') AS last_used_at,
+        bool_or(token_denylist.id = token_denylist.session_id) AS has_ended
+    FROM token_denylist
+    WHERE token_denylist.user_id = %(user_id)s::UUID
+    GROUP BY token_denylist.session_id
+)
+SELECT sessions.id, sessions.device, sessions.created_at,
+    coalesce(told.last_used_at, sessions.created_at) AS last_used_at, sessions.id = %(session_id)s::UUID AS current
+FROM sessions
+LEFT OUTER JOIN told ON told.session_id = sessions.id
+WHERE sessions.user_id = %(user_id)s::UUID
+  AND sessions.token_version = %(token_version)s::INTEGER
+  AND told.has_ended IS NOT true
+  AND coalesce(told.last_used_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE;
+
+-- app/sessions/repository.py MOVE_TO_VERSION
+UPDATE sessions
+SET token_version=%(new_version)s::INTEGER
+WHERE sessions.user_id = %(user_id)s::UUID
+  AND sessions.id = %(session_id)s::UUID
+RETURNING sessions.id;
+
+-- app/sessions/repository.py PRUNE
+DELETE FROM sessions
+WHERE sessions.user_id = ANY (%(user_ids)s::UUID[])
+  AND sessions.created_at <= now() - CAST(%(kept)s AS INTERVAL)
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = sessions.user_id
+        AND token_denylist.session_id = sessions.id
+        AND token_denylist.denied_at > now() - CAST(%(kept)s AS INTERVAL)
+  ))
+RETURNING sessions.id;
+
+-- app/sessions/repository.py PRUNE_USER
+DELETE FROM sessions
+WHERE sessions.user_id = %(user_id)s::UUID
+  AND sessions.created_at <= now() - CAST(%(kept)s AS INTERVAL)
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.session_id = sessions.id
+        AND token_denylist.denied_at > now() - CAST(%(kept)s AS INTERVAL)
+  ))
+RETURNING sessions.id;
+
+-- app/status/health.py SELECT_REVISION
+SELECT version_num
+FROM alembic_version;
+
+-- app/tasks/changes_repository.py DRAW_EPOCH
+INSERT INTO task_epoch (id, epoch)
+VALUES (1, gen_random_uuid())
+ON CONFLICT DO NOTHING
+RETURNING task_epoch.epoch;
+
+-- app/tasks/changes_repository.py PRUNE
+DELETE FROM task_tombstones
+WHERE task_tombstones.user_id = ANY (%(user_ids)s::UUID[])
+  AND task_tombstones.deleted_at < now() - CAST(%(kept)s AS INTERVAL)
+RETURNING task_tombstones.id;
+
+-- app/tasks/changes_repository.py PRUNE_USER
+DELETE FROM task_tombstones
+WHERE task_tombstones.user_id = %(user_id)s::UUID
+  AND task_tombstones.id = ANY (array((
+      SELECT task_tombstones.id
+      FROM task_tombstones
+      WHERE task_tombstones.user_id = %(user_id)s::UUID
+        AND task_tombstones.deleted_at < now() - CAST(%(kept)s AS INTERVAL)
+      LIMIT %(limit)s::INTEGER
+  )))
+  AND task_tombstones.deleted_at < now() - CAST(%(kept)s AS INTERVAL)
+RETURNING task_tombstones.id;
+
+-- app/tasks/changes_repository.py SELECT_CHANGED
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT work.id IS NOT NULL AS found, CAST(pg_snapshot_xmin(pg_current_snapshot()) AS VARCHAR) AS xmin,
+    (
+        SELECT task_epoch.epoch
+        FROM task_epoch
+    ) AS epoch,
+    greatest((
+        SELECT timeline_id
+        FROM pg_control_checkpoint()
+    ), (
+        SELECT min_recovery_end_timeline
+        FROM pg_control_recovery()
+    )) AS timeline, statement_timestamp() AS now, current_setting('citus.shard_count', true) IS NOT NULL AS is_on_nodes,
+    EXISTS (
+        SELECT *
+        FROM task_tombstones
+        WHERE task_tombstones.user_id = %(user_id)s::UUID
+          AND task_tombstones.changed >= CAST(%(since)s::VARCHAR AS xid8)
+          AND NOT (EXISTS (
+              SELECT *
+              FROM tasks
+              WHERE tasks.user_id = %(user_id)s::UUID
+                AND tasks.id = task_tombstones.id
+          ))
+    ) AS any_deleted, work.id, work.user_id, work.title, work.description, work.completed, work.status, work.priority,
+    work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.changed >= CAST(%(since)s::VARCHAR AS xid8)
+      AND tasks.id > %(after)s::UUID
+    ORDER BY tasks.id
+    LIMIT %(limit)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/changes_repository.py SELECT_DELETED
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT work.id IS NOT NULL AS found, work.id
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT task_tombstones.id AS id
+    FROM task_tombstones
+    WHERE task_tombstones.user_id = %(user_id)s::UUID
+      AND task_tombstones.changed >= CAST(%(since)s::VARCHAR AS xid8)
+      AND NOT (EXISTS (
+          SELECT *
+          FROM tasks
+          WHERE tasks.user_id = %(user_id)s::UUID
+            AND tasks.id = task_tombstones.id
+      ))
+      AND task_tombstones.id > %(after)s::UUID
+    ORDER BY task_tombstones.id
+    LIMIT %(limit)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/repository.py DELETE
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+),
+work AS (
+    DELETE FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND (EXISTS (
+          SELECT *
+          FROM active_session
+      ))
+    RETURNING tasks.id, tasks.version
+)
+INSERT INTO task_tombstones (id, user_id, version, changed, deleted_at)
+SELECT work.id, %(user_id)s::UUID AS anon_1, work.version, pg_current_xact_id() AS pg_current_xact_id_1,
+    statement_timestamp() AS statement_timestamp_1
+FROM work
+ON CONFLICT (user_id, id) DO UPDATE SET version = excluded.version, changed = excluded.changed,
+    deleted_at = excluded.deleted_at
+RETURNING task_tombstones.id;
+
+-- app/tasks/repository.py INSERT
+INSERT INTO tasks (id, user_id, title, description, status, priority, version, created_at, updated_at, changed)
+SELECT %(task_id)s::UUID AS anon_1, %(user_id)s::UUID AS anon_2, %(new_title)s::VARCHAR AS anon_3,
+    %(new_description)s::VARCHAR AS anon_4, %(new_status)s::VARCHAR AS anon_5, %(new_priority)s::VARCHAR AS anon_6, 1,
+    %(now)s::TIMESTAMP WITH TIME ZONE AS anon_7, %(now)s::TIMESTAMP WITH TIME ZONE AS anon__1,
+    pg_current_xact_id() AS pg_current_xact_id_1
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+  ))
+ON CONFLICT DO NOTHING
+RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed, tasks.status,
+    tasks.priority, tasks.version, tasks.created_at, tasks.updated_at;
+
+-- app/tasks/repository.py INSERT_AGAIN
+INSERT INTO tasks (id, user_id, title, description, status, priority, version, created_at, updated_at, changed)
+SELECT %(task_id)s::UUID AS anon_1, %(user_id)s::UUID AS anon_2, %(new_title)s::VARCHAR AS anon_3,
+    %(new_description)s::VARCHAR AS anon_4, %(new_status)s::VARCHAR AS anon_5, %(new_priority)s::VARCHAR AS anon_6,
+    coalesce((
+        SELECT task_tombstones.version
+        FROM task_tombstones
+        WHERE task_tombstones.user_id = %(user_id)s::UUID
+          AND task_tombstones.id = %(task_id)s::UUID
+    ), 0) + %(coalesce_1)s::INTEGER AS anon_7, %(now)s::TIMESTAMP WITH TIME ZONE AS anon_8,
+    %(now)s::TIMESTAMP WITH TIME ZONE AS anon__1, pg_current_xact_id() AS pg_current_xact_id_1
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+  ))
+  AND NOT (EXISTS (
+      SELECT *
+      FROM tasks
+      WHERE tasks.user_id = %(user_id)s::UUID
+        AND tasks.id = %(task_id)s::UUID
+  ))
+ON CONFLICT DO NOTHING
+RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed, tasks.status,
+    tasks.priority, tasks.version, tasks.created_at, tasks.updated_at;
+
+-- app/tasks/repository.py SELECT
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+) AS work ON true;
+
+-- app/tasks/repository.py TOGGLE
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+),
+work AS (
+    UPDATE tasks
+    SET status=CASE WHEN (tasks.status = 'completed') THEN 'pending' ELSE 'completed' END,
+        version=(tasks.version + %(version_1)s::INTEGER),
+        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE), changed=pg_current_xact_id()
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND (EXISTS (
+          SELECT *
+          FROM active_session
+      ))
+    RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
+        tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN work ON true;
+
+-- app/tasks/repository.py update_statement: description, priority, status, title
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+),
+work AS (
+    UPDATE tasks
+    SET title=%(new_title)s::VARCHAR, description=%(new_description)s::VARCHAR, status=%(new_status)s::VARCHAR,
+        priority=%(new_priority)s::VARCHAR, version=(tasks.version + %(version_1)s::INTEGER),
+        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE), changed=pg_current_xact_id()
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND (EXISTS (
+          SELECT *
+          FROM active_session
+      ))
+    RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
+        tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN work ON true;
+
+-- app/tasks/repository.py update_statement: reopen
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+),
+work AS (
+    UPDATE tasks
+    SET status=CASE WHEN (tasks.status = 'completed') THEN 'pending' ELSE tasks.status END,
+        version=(tasks.version + %(version_1)s::INTEGER),
+        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE), changed=pg_current_xact_id()
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND (EXISTS (
+          SELECT *
+          FROM active_session
+      ))
+    RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
+        tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN work ON true;
+
+-- app/tasks/list_repository.py list_statement: by created_at desc
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT page.id IS NOT NULL AS found, NULL AS total, page.id, page.user_id, page.title, page.description, page.completed,
+    page.status, page.priority, page.version, page.created_at, page.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+    ORDER BY tasks.created_at DESC, tasks.id DESC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS page ON true;
+
+-- app/tasks/list_repository.py list_statement: completed, by created_at asc, counted, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT page.id IS NOT NULL AS found,
+    (
+        SELECT count(*) AS count_1
+        FROM tasks
+        WHERE tasks.user_id = %(user_id)s::UUID
+          AND tasks.status = 'completed'
+    ) AS total, page.id, page.user_id, page.title, page.description, page.completed, page.status, page.priority,
+    page.version, page.created_at, page.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status = 'completed'
+      AND (tasks.created_at, tasks.id) > (%(after_value)s::TIMESTAMP WITH TIME ZONE, %(after_id)s::UUID)
+    ORDER BY tasks.created_at ASC, tasks.id ASC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS page ON true;
+
+-- app/tasks/list_repository.py list_statement: not completed, by created_at desc, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT page.id IS NOT NULL AS found, NULL AS total, page.id, page.user_id, page.title, page.description, page.completed,
+    page.status, page.priority, page.version, page.created_at, page.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status != 'completed'
+      AND (tasks.created_at, tasks.id) < (%(after_value)s::TIMESTAMP WITH TIME ZONE, %(after_id)s::UUID)
+    ORDER BY tasks.created_at DESC, tasks.id DESC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS page ON true;
+
+-- app/tasks/list_repository.py list_statement: status, by updated_at asc, counted, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT page.id IS NOT NULL AS found,
+    (
+        SELECT count(*) AS count_1
+        FROM tasks
+        WHERE tasks.user_id = %(user_id)s::UUID
+          AND tasks.status = %(status)s::VARCHAR
+    ) AS total, page.id, page.user_id, page.title, page.description, page.completed, page.status, page.priority,
+    page.version, page.created_at, page.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status = %(status)s::VARCHAR
+      AND (tasks.updated_at, tasks.id) > (%(after_value)s::TIMESTAMP WITH TIME ZONE, %(after_id)s::UUID)
+    ORDER BY tasks.updated_at ASC, tasks.id ASC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS page ON true;
+
+-- app/tasks/list_repository.py list_statement: priority, by updated_at desc, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT page.id IS NOT NULL AS found, NULL AS total, page.id, page.user_id, page.title, page.description, page.completed,
+    page.status, page.priority, page.version, page.created_at, page.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.priority = %(priority)s::VARCHAR
+      AND (tasks.updated_at, tasks.id) < (%(after_value)s::TIMESTAMP WITH TIME ZONE, %(after_id)s::UUID)
+    ORDER BY tasks.updated_at DESC, tasks.id DESC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS page ON true;
+
+-- app/tasks/list_repository.py list_statement: q, by priority asc, counted, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT page.id IS NOT NULL AS found,
+    (
+        SELECT count(*) AS count_1
+        FROM tasks
+        WHERE tasks.user_id = %(user_id)s::UUID
+          AND strpos(lower(tasks.title), lower(%(text)s::VARCHAR)) > %(strpos_1)s::INTEGER
+    ) AS total, page.id, page.user_id, page.title, page.description, page.completed, page.status, page.priority,
+    page.version, page.created_at, page.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND strpos(lower(tasks.title), lower(%(text)s::VARCHAR)) > %(strpos_2)s::INTEGER
+      AND (CASE WHEN (tasks.priority = %(priority_1)s::VARCHAR) THEN %(param_1)s::INTEGER
+        WHEN (tasks.priority = %(priority_2)s::VARCHAR) THEN %(param_2)s::INTEGER ELSE %(param_3)s::INTEGER END,
+        tasks.id) > (CASE WHEN (%(after_value)s::VARCHAR = %(param_4)s::VARCHAR) THEN %(param_5)s::INTEGER
+        WHEN (%(after_value)s::VARCHAR = %(param_6)s::VARCHAR) THEN %(param_7)s::INTEGER ELSE %(param_8)s::INTEGER END,
+        %(after_id)s::UUID)
+    ORDER BY CASE WHEN (tasks.priority = %(priority_1)s::VARCHAR) THEN %(param_1)s::INTEGER
+        WHEN (tasks.priority = %(priority_2)s::VARCHAR) THEN %(param_2)s::INTEGER ELSE %(param_3)s::INTEGER END ASC,
+        tasks.id ASC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS page ON true;
+
+-- app/tasks/list_repository.py list_statement: completed, by priority desc, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT page.id IS NOT NULL AS found, NULL AS total, page.id, page.user_id, page.title, page.description, page.completed,
+    page.status, page.priority, page.version, page.created_at, page.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status = 'completed'
+      AND (CASE WHEN (tasks.priority = %(priority_1)s::VARCHAR) THEN %(param_1)s::INTEGER
+        WHEN (tasks.priority = %(priority_2)s::VARCHAR) THEN %(param_2)s::INTEGER ELSE %(param_3)s::INTEGER END,
+        tasks.id) < (CASE WHEN (%(after_value)s::VARCHAR = %(param_4)s::VARCHAR) THEN %(param_5)s::INTEGER
+        WHEN (%(after_value)s::VARCHAR = %(param_6)s::VARCHAR) THEN %(param_7)s::INTEGER ELSE %(param_8)s::INTEGER END,
+        %(after_id)s::UUID)
+    ORDER BY CASE WHEN (tasks.priority = %(priority_1)s::VARCHAR) THEN %(param_1)s::INTEGER
+        WHEN (tasks.priority = %(priority_2)s::VARCHAR) THEN %(param_2)s::INTEGER ELSE %(param_3)s::INTEGER END DESC,
+        tasks.id DESC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS page ON true;
+
+-- app/tasks/list_repository.py list_statement: not completed, by title asc, counted, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT page.id IS NOT NULL AS found,
+    (
+        SELECT count(*) AS count_1
+        FROM tasks
+        WHERE tasks.user_id = %(user_id)s::UUID
+          AND tasks.status != 'completed'
+    ) AS total, page.id, page.user_id, page.title, page.description, page.completed, page.status, page.priority,
+    page.version, page.created_at, page.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status != 'completed'
+      AND (lower(tasks.title), tasks.id) > (lower(%(after_value)s::VARCHAR), %(after_id)s::UUID)
+    ORDER BY lower(tasks.title) ASC, tasks.id ASC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS page ON true;
+
+-- app/tasks/list_repository.py list_statement: status, by title desc, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+)
+SELECT page.id IS NOT NULL AS found, NULL AS total, page.id, page.user_id, page.title, page.description, page.completed,
+    page.status, page.priority, page.version, page.created_at, page.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status = %(status)s::VARCHAR
+      AND (lower(tasks.title), tasks.id) < (lower(%(after_value)s::VARCHAR), %(after_id)s::UUID)
+    ORDER BY lower(tasks.title) DESC, tasks.id DESC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS page ON true;
