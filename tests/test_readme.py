@@ -14,7 +14,7 @@ import pytest
 
 from app import __version__
 from app.cli.commands import main
-from tests.support.clones import clone
+from tests.support.clones import clone, installed_by_make
 from tests.support.server import free_port
 from tests.support.settings import ROOT
 
@@ -55,7 +55,7 @@ def run(folder: Path, port: int) -> Iterator[list[str]]:
         started.stdout.close()
 
 
-@pytest.mark.skipif(not (ROOT / ".venv" / "run").exists(), reason="the tests are not run by `make test`")
+@installed_by_make
 def test_the_commands_of_the_front_page_do_what_it_says(folder: Path) -> None:
     """Somebody who follows the README on a fresh clone sees what it shows."""
     port = free_port()

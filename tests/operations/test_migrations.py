@@ -16,7 +16,7 @@ from sqlmodel import SQLModel
 
 from app.core.database.dsn import parse_database_url
 from app.operations.migrations import alembic_config, head_revision, is_newer, upgrade
-from tests.support.clones import clone
+from tests.support.clones import clone, installed_by_make
 from tests.support.databases import new_database
 from tests.support.people import Person
 from tests.support.server import running
@@ -150,7 +150,7 @@ def test_the_names_of_the_files_are_the_revisions() -> None:
     assert [head_revision(), *map(is_newer, known)] == [known[0], *[False] * len(known)]
 
 
-@pytest.mark.skipif(not (ROOT / ".venv" / "run").exists(), reason="the tests are not run by `make test`")
+@installed_by_make
 def test_a_developer_begins_a_migration(tmp_path: Path) -> None:
     """`make migration` gives it the next number and its place after the last one, and a form that the checks take."""
     folder = clone(tmp_path)

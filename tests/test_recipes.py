@@ -1,0 +1,28 @@
+"""What docs/ tells about adding something, followed in a copy of the tree."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.support.clones import clone, installed_by_make
+from tests.support.recipes import change, follow
+
+PAGES = ["docs/adding-a-field.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_changes_is_there(page: str, tmp_path: Path) -> None:
+    """A developer who moves a line that a page shows is told at once to mend the page."""
+    folder = clone(tmp_path)
+    change(page, folder)
+    for file in (folder / "app").rglob("*.py"):
+        ast.parse(file.read_text())
+
+
+@pytest.mark.slow
+@installed_by_make
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_leads_to_what_it_promises(page: str, tmp_path: Path, postgres_url: str) -> None:
+    """A developer who follows a page has what it is about, and it passes every check."""
+    follow(page, clone(tmp_path), TEST_DATABASE_URL=postgres_url)
