@@ -11,7 +11,7 @@ from app.operations.migration_lock import migration_lock
 
 # Copied to each node: every statement reads `users`, `/health/ready` reads `alembic_version`.
 COPIED = ("users", "alembic_version", "task_epoch")
-# Divided among the nodes, by the column whose value decides on which node a row is stored.
+# Divided among the nodes, by the column whose value decides on which node a row is stored; what others refer to first.
 DISTRIBUTED = {
     "tasks": "user_id",
     "task_tombstones": "user_id",
@@ -88,7 +88,7 @@ def distribute_new(connection: psycopg.Connection, table: str) -> None:
     if table in COPIED:
         connection.execute("SELECT create_reference_table(%s)", [table])
     else:
-        _divide(connection, table)
+        _divide(connection, table, beside="tasks")
 
 
 def find_nodes(connection: psycopg.Connection) -> Nodes:
@@ -109,15 +109,17 @@ def _distribute(connection: psycopg.Connection) -> None:
     connection.execute("ALTER TABLE rate_limit_counters SET LOGGED")
     for table in COPIED:
         connection.execute("SELECT create_reference_table(%s)", [table])
-    for table in DISTRIBUTED:
-        _divide(connection, table)
-    for table in (*DISTRIBUTED, *COPIED):
+    first, *others = DISTRIBUTED
+    _divide(connection, first, beside="none")
+    for table in others:
+        _divide(connection, table, beside=first)
+    for table in (*reversed(DISTRIBUTED), *COPIED):
         connection.execute("SELECT truncate_local_data_after_distributing_table(%s::regclass)", [table])
 
 
-def _divide(connection: psycopg.Connection, table: str) -> None:
+def _divide(connection: psycopg.Connection, table: str, *, beside: str) -> None:
     column = DISTRIBUTED[table]
-    beside = "tasks" if column == "user_id" and table != "tasks" else "none"
+    beside = beside if column == "user_id" else "none"
     connection.execute("SELECT create_distributed_table(%s, %s, colocate_with => %s)", [table, column, beside])
 
 

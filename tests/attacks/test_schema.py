@@ -11,16 +11,17 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.config import SchemathesisConfig
 
+from app.core.fields import UUID_TEXT
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 
 
 class Caller(NamedTuple):
-    """Somebody new, who has one task."""
+    """Somebody new, who has one of everything: `ids` says what the document calls its id, and which it is."""
 
     headers: dict[str, str]
     user_id: str
-    task_id: str
+    ids: dict[str, str]
 
 
 def sign_up(url: str, *, as_page: bool = False) -> Caller:
@@ -29,7 +30,7 @@ def sign_up(url: str, *, as_page: bool = False) -> Caller:
     if as_page:
         headers |= {"Origin": "http://localhost:3000", "Cookie": f"refresh={signed_up['refresh_token']}"}
     task = httpx.post(f"{url}/api/tasks", json={"title": "x"}, headers=headers).json()
-    return Caller(headers, signed_up["user"]["id"], task["id"])
+    return Caller(headers, signed_up["user"]["id"], {"task_id": task["id"]})
 
 
 @dataclass
@@ -64,7 +65,7 @@ def fuzz(
 
 
 def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *, require_own_path: bool) -> None:
-    """Send the requests; every other one names a task that exists, unconditionally, if it names one."""
+    """Send the requests; every other one names in its path what exists, and each does in its body."""
     statuses = found.statuses[operation.label] = Counter()
 
     @settings(max_examples=cases, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
@@ -73,9 +74,7 @@ def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *,
         found.sent += 1
         if require_own_path:
             case.path_parameters["user_id"] = caller.user_id
-        if found.sent % 2 and "task_id" in case.path_parameters:
-            case.path_parameters["task_id"] = caller.task_id
-            case.headers.pop("if-match", None)
+        _name_what_exists(case, caller.ids, in_path=found.sent % 2 == 1)
         if isinstance(case.body, dict) and isinstance(case.body.get("current_password"), str):
             case.body["current_password"] = PASSWORD  # no schema can tell it
         if operation.path == "/api/auth/refresh" and not (
@@ -91,6 +90,16 @@ def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *,
     except BaseException as error:  # schemathesis raises groups of failures
         print(error)
         found.failures.append(f"{operation.label}: {error!r} {getattr(error, 'exceptions', '')}"[:1500])
+
+
+def _name_what_exists(case: Any, ids: dict[str, str], *, in_path: bool) -> None:
+    """Put ids of the caller's into a request: in the path without a condition, in the body because they must exist."""
+    for name in ids.keys() & case.path_parameters.keys() if in_path else ():
+        case.path_parameters[name] = ids[name]
+        case.headers.pop("if-match", None)
+    for name in ids.keys() & case.body.keys() if isinstance(case.body, dict) else ():
+        if UUID_TEXT.fullmatch(str(case.body[name])):
+            case.body[name] = ids[name]
 
 
 def check(found: Fuzzed, *, signed_in: bool = True) -> None:
