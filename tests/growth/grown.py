@@ -17,6 +17,7 @@ from app.sessions import repository as sessions
 from app.tasks import changes_repository as changes
 from app.tasks import repository as tasks
 from app.tasks.list_repository import ListShape, list_statement
+from app.tasks.schemas import TaskUpdate
 
 
 def fill(connection: psycopg.Connection, *, users: int, tasks_each: int, denied: int) -> None:
@@ -110,7 +111,8 @@ STATEMENTS: dict[str, Statement[Any]] = {
 def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
     """Return one of `STATEMENTS`, asked by this user about this task."""
     statement, now = STATEMENTS[name], datetime.now(UTC)
-    task = {"title": "x", "description": None, "status": "pending", "priority": "low", "versions": None}
+    sent = {"title": "x", "status": "pending", "priority": "low"}
+    task = dict.fromkeys((*TaskUpdate.model_fields, "versions")) | sent
     session = {"session_id": uuid4(), "token_version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
     session["key_hash"] = bytes(32)
     params = {

@@ -68,7 +68,7 @@ def _parts(text: str, mark: str) -> Iterator[tuple[str, str]]:
 def _changed(lines: list[str], after: str, change: list[str], *, where: str) -> list[str]:
     old = [line[1:] for line in change if not line.startswith("+")]
     new = [line[1:] for line in change if not line.startswith("-")]
-    begin = lines.index(after) if after else 0
+    begin = lines.index(after) + 1 if after else 0
     places = [at for at in range(begin, len(lines) - len(old) + 1) if lines[at : at + len(old)] == old]
     assert len(places) == 1 or (places and after), f"{where} has {len(places)} times:\n" + "\n".join(old)
     return [*lines[: places[0]], *new, *lines[places[0] + len(old) :]]
