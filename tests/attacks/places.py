@@ -79,7 +79,7 @@ def places() -> dict[str, list[Place]]:
     by_name: dict[str, list[Place]] = defaultdict(list)
     for path in sorted((ROOT / "app").rglob("*.py")):
         file = path.relative_to(ROOT).as_posix()
-        starts = list(accumulate(map(len, source(file).splitlines(keepends=True)), initial=0))
+        starts = list(accumulate((len(line) + 1 for line in source(file).split("\n")), initial=0))
         for name, node in _definitions(ast.parse(source(file)), ""):
             first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
             place = Place(file, name, starts[first - 1], starts[node.end_lineno or first])
