@@ -220,11 +220,7 @@ GUARDS = [
         "tests/sessions/test_lifetimes.py",
         ("_successor", "replace(pair, expires_in=max(0, pair.expires_in - age))", "replace(pair)"),
         ("ENDED_SESSION_KEPT", "timedelta(days=MAX_REFRESH_TOKEN_DAYS)", "timedelta(days=7)"),
-        (
-            "_has_expired",
-            "col(DeniedToken.expires_at) <= func.now()",
-            "col(DeniedToken.expires_at) <= literal_column(\"'infinity'::timestamptz\")",
-        ),
+        ("_has_expired", "col(DeniedToken.expires_at) <= func.now()", "col(DeniedToken.expires_at) >= func.now()"),
     ),
     *_guards(
         "tests/sessions/test_refresh.py tests/sessions/test_sign_out.py",

@@ -1,6 +1,7 @@
 """A guard that can be removed without a test turning red is no guard."""
 
 import ast
+import builtins
 import json
 import os
 import shutil
@@ -37,14 +38,32 @@ def _fault(guard: Guard) -> str | None:
     if len(found) > 1:
         return f"stands there {len(found)} times: write more of it, or more of the name"
     try:
-        ast.parse(_without(guard))
+        unknown = _unknown_names(_without(guard))
     except SyntaxError as error:
         return f"is no Python as {guard.without!r}: {error}"
+    if unknown:
+        return f"becomes {guard.without!r}, but the file does not know {unknown}"
     for tests in guard.tests.split():
         file, _, name = tests.partition("::")
         if not (ROOT / file).exists() or f"def {name}(" not in (ROOT / file).read_text() + "def (":
             return f"shall turn {tests} red, which there is not"
     return None
+
+
+def _unknown_names(text: str) -> set[str]:
+    """Return the names that a module uses and neither makes nor imports."""
+    used, known = set[str](), set(dir(builtins)) | {"__file__", "__name__"}
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Name(name, ast.Load()):
+                used.add(name)
+            case ast.Name(name) | ast.arg(name) | ast.FunctionDef(name) | ast.AsyncFunctionDef(name):
+                known.add(name)
+            case ast.ClassDef(name) | ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+                known.add(name)
+            case ast.alias(name, other):
+                known.add(other or name.partition(".")[0])
+    return used - known
 
 
 def _without(guard: Guard) -> str:
@@ -77,7 +96,7 @@ class CopyOfTheTree:
         file = self.folder / find(guard.name, guard.text)[0].file
         self._write(file, _without(guard))
         try:
-            return (self.run(first) if first else None) or self.run(*guard.tests.split())
+            return (self.run(first, may_be_gone=True) if first else None) or self.run(*guard.tests.split())
         finally:
             self._write(file, source(file.relative_to(self.folder).as_posix()))
 
@@ -86,7 +105,7 @@ class CopyOfTheTree:
         file.write_text(text)
         os.utime(file, (next(self._times),) * 2)
 
-    def run(self, *tests: str) -> str | None:
+    def run(self, *tests: str, may_be_gone: bool = False) -> str | None:
         """Run tests until one fails and return that; a test by its name is run also if it is a slow one."""
         assert self.process.stdin
         assert self.process.stdout
@@ -94,7 +113,7 @@ class CopyOfTheTree:
         self.process.stdin.write(json.dumps([*tests, *marked]) + "\n")
         self.process.stdin.flush()
         code, red = json.loads(self.process.stdout.readline()) or (None, None)
-        if code == pytest.ExitCode.USAGE_ERROR:  # no test has this name any more
+        if code == pytest.ExitCode.USAGE_ERROR and may_be_gone:  # no test has this name any more
             return None
         assert code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), f"{tests} ended with {code}"
         return str(red) if code == pytest.ExitCode.TESTS_FAILED else None
