@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run example test test-slow check bench profile growth sql openapi migration format lock clean
+.PHONY: help run dev example test test-slow check bench profile growth sql openapi migration format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
@@ -14,6 +14,9 @@ help: ## Show this
 
 run: $(VENV)/run .env ## Serve on HOST:PORT, with an embedded PostgreSQL unless DATABASE_URL is set
 	@exec $(BIN)/python -m app serve
+
+dev: $(VENV)/run .env ## Serve like make run, and anew whenever the code changes
+	@exec $(BIN)/python -m app serve --reload
 
 example: $(VENV)/run .env ## Serve the page of examples/web at http://localhost:3000, and the service beside it
 	@$(BIN)/python -m http.server 3000 --bind 127.0.0.1 --directory examples/web >/dev/null 2>&1 & page=$$!; \

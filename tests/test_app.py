@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -14,9 +15,11 @@ import pytest
 
 from app.cli import commands
 from app.core.clock import stopwatch
+from tests.support.clones import clone
 from tests.support.people import PASSWORD, Person, new_email
 from tests.support.server import Service, serving
 from tests.support.settings import ROOT, SECRET
+from tests.support.waiting import wait_until
 
 
 def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -180,6 +183,28 @@ def test_the_whole_life_of_a_server_with_its_own_database(folder: Path) -> None:
         assert not (home / "data" / "postgres" / "postmaster.pid").exists()
         assert "Traceback" not in server.log.read_text()
     assert "/docs" in server.log.read_text()
+
+
+@pytest.mark.slow
+def test_a_change_of_the_code_is_served_at_once(folder: Path) -> None:
+    """Whoever develops sees a change without starting anew, and the accounts made by hand are still there."""
+    tree = clone(folder / "tree")
+    data = folder / "postgres"
+    account = {"email": new_email(), "password": PASSWORD}
+    with serving(tree, "--reload", EMBEDDED_DATA_DIR=str(data), PYTHONPATH=str(tree)) as server:
+        assert httpx.post(f"{server.url}/api/auth/signup", json=account).status_code == 201
+        started = (data / "postmaster.pid").read_text()
+        (tree / "app" / "__init__.py").write_text('"""Changed."""\n\n__version__ = "2.0.0"\n')
+        wait_until(lambda: version(server.url) == "2.0.0", 30)
+        assert httpx.post(f"{server.url}/api/auth/signin", json=account).status_code == 200
+        assert (data / "postmaster.pid").read_text() == started
+
+
+def version(url: str) -> str | None:
+    """Return the version of the service at an address, if it answers."""
+    with suppress(httpx.TransportError):
+        return str(httpx.get(url).json()["version"])
+    return None
 
 
 @pytest.mark.slow

@@ -116,6 +116,7 @@ def build(dockerfile: Path, root: Path) -> Image:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_image_serves_without_root_and_without_build_tools(folder: Path, own_database_url: str) -> None:
     """The image runs by itself, as any user and on read-only files, and holds nothing to build with."""
     image = build(ROOT / "Dockerfile", folder)

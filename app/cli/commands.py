@@ -77,6 +77,8 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         if name in ("dump", "restore"):
             command.add_argument("file", type=Path)
+        if name == "serve":
+            command.add_argument("--reload", action="store_true", help="Start anew whenever the code changes.")
     users = commands.add_parser("users", help="List accounts, look at one, close, open or delete it, end sessions.")
     actions = users.add_subparsers(required=True)
     for name, (run, text) in USER_ACTIONS.items():

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ from app.core.logging import configure_logging
 from app.operations.embedded_postgres.paths import EmbeddedUnavailable
 from app.operations.embedded_postgres.server import EmbeddedPostgres
 
+RELOADED = [str(Path(__file__).parents[2] / folder) for folder in ("app", "migrations")]
 GRACE_SECONDS = 10
 # Longer than balancers keep their connections, 60 seconds as a rule: if this side closes first, a request that the
 # balancer has just sent is lost.
@@ -66,8 +68,8 @@ def _keep_running(postgres: EmbeddedPostgres, done: threading.Event) -> None:
         said = trouble
 
 
-def serve(settings: Settings) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
+def serve(settings: Settings, *, reload: bool = False) -> None:
+    """Serve until Ctrl-C or SIGTERM; a reload starts one worker anew, and the embedded database stays."""
     # uvicorn raises the signal again when it has stopped; without this the embedded database would stay.
     signal.signal(signal.SIGTERM, _exit)
     configure_logging(settings.log_level, settings.log_format)
@@ -80,6 +82,8 @@ def serve(settings: Settings) -> None:
                 host=ready.host,
                 port=ready.port,
                 workers=ready.workers,
+                reload=reload,
+                reload_dirs=RELOADED if reload else None,
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -94,7 +94,7 @@ class Server:
 
 
 @contextmanager
-def serving(directory: Path, *, wait: bool = True, first: str = "", **environment: str) -> Iterator[Server]:
+def serving(directory: Path, *options: str, wait: bool = True, first: str = "", **environment: str) -> Iterator[Server]:
     """Run `python -m app serve` with these settings until the block ends; `first` is Python to run before it."""
     port = free_port()
     log = directory / f"server-{port}.log"
@@ -109,10 +109,11 @@ def serving(directory: Path, *, wait: bool = True, first: str = "", **environmen
         "PORT": str(port),
         **environment,
     }
-    serve = f"import runpy, sys\n{first}\nsys.argv[1:] = ['serve']\nrunpy.run_module('app', run_name='__main__')"
+    command = ["serve", *options]
+    runner = f"import runpy, sys\n{first}\nsys.argv[1:] = {command}\nrunpy.run_module('app', run_name='__main__')"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *(["-c", serve] if first else ["-m", "app", "serve"])],
+            [sys.executable, *(["-c", runner] if first else ["-m", "app", *command])],
             cwd=directory,
             env=environment_of(**settings),
             stdout=output,
