@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 
 PASSWORD = "correct horse battery 4"
+NOBODY = UUID("c3d0e9a4-5f1b-4c7e-9a52-8b6f0e4d1a37")  # for parameters: tests that run side by side need one name each
 
 
 @dataclass
