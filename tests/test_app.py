@@ -18,7 +18,7 @@ from app.core.clock import stopwatch
 from tests.support.clones import clone
 from tests.support.people import PASSWORD, Person, new_email
 from tests.support.server import Service, serving
-from tests.support.settings import ROOT, SECRET
+from tests.support.settings import MEASURED, ROOT, SECRET
 from tests.support.waiting import wait_until
 
 
@@ -171,7 +171,8 @@ def test_the_whole_life_of_a_server_with_its_own_database(folder: Path) -> None:
     email = new_email()
     account = {"email": email, "password": PASSWORD}
     for number, how in enumerate((signal.SIGTERM, signal.SIGINT)):
-        with serving(home, EMBEDDED_DATA_DIR=str(home / "data" / "postgres"), WORKERS=str(number + 1)) as server:
+        data = {"EMBEDDED_DATA_DIR": str(home / "data" / "postgres"), "WORKERS": str(number + 1)}
+        with serving(home, wait=True, **data, **MEASURED) as server:
             with httpx.Client(base_url=server.url) as client:
                 opened = client.post("/api/auth/signin" if number else "/api/auth/signup", json=account)
                 assert opened.is_success, opened.text

@@ -11,7 +11,7 @@ from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     with serving(folder, DATABASE_URL=database_url) as started:

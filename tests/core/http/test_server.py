@@ -16,6 +16,7 @@ import pytest
 from tests.support.people import PASSWORD, new_email
 from tests.support.raw_http import connect, read_one, read_to_the_end, statuses
 from tests.support.server import Server, serving
+from tests.support.settings import MEASURED
 from tests.support.waiting import wait_until
 
 MEMBERS = {"type", "title", "status", "detail", "code", "instance", "request_id"}
@@ -35,7 +36,7 @@ HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 @pytest.fixture(scope="module")
 def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {"DATABASE_URL": database_url, "MAX_CONNECTIONS": str(CONNECTIONS)}
-    with serving(tmp_path_factory.mktemp("hasty"), wait=True, first=HASTY, **settings) as started:
+    with serving(tmp_path_factory.mktemp("hasty"), wait=True, first=HASTY, **settings, **MEASURED) as started:
         yield started
 
 
