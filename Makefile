@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run dev example test test-slow check bench profile growth sql openapi migration format lock clean
+.PHONY: help run dev example test test-slow test-night check bench profile growth sql openapi migration format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
@@ -24,17 +24,32 @@ example: $(VENV)/run .env ## Serve the page of examples/web at http://localhost:
 	trap 'kill $$page' EXIT; trap : INT TERM; echo "The page is at http://localhost:3000"; \
 	FRONTEND_URL=http://localhost:3000 PORT=8000 $(BIN)/python -m app serve
 
-test: $(VENV)/dev ## Run the tests, with coverage and its floors; some of them by ARGS="-k toggle", without floors
-	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(ARGS)
+test: $(VENV)/dev ## Run the tests, with coverage and its floors; some of them by ARGS="-k toggle", without
 ifeq ($(ARGS),)
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(BESIDE)
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90
-	@$(BIN)/coverage report --fail-under=100 --include='app/auth/*,app/sessions/*,app/accounts/*,app/tasks/*,app/contracts/*'
+	@$(BIN)/coverage report --fail-under=100 --include='$(WHOLE)'
+else
+	$(BIN)/python -m pytest $(ARGS)
 endif
 
-test-slow: $(VENV)/dev ## Run the attacks and faults that take too long for make test
-	$(BIN)/python -m pytest -m slow
+test-slow: $(VENV)/dev ## Run the attacks and faults that each landing passes, with a tenth of their rounds
+	$(BIN)/python -m pytest $(BESIDE) -m 'slow and not nightly and not alone'
+	$(BIN)/python -m pytest -m 'slow and not nightly and alone'
+
+test-night: $(VENV)/dev ## Run all attacks and faults with all their rounds (an hour and a half)
+	$(BIN)/python -m pytest $(BESIDE) -m 'slow and not alone'
+	$(BIN)/python -m pytest -m 'slow and alone'
+
+test-slow: export TEST_ROUNDS ?= 10
+
+# One worker for each processor, each with a database of its own; a worker that dies ends the run.
+BESIDE := -n logical --dist worksteal --max-worker-restart 0
+WHOLE  := app/auth/*,app/sessions/*,app/accounts/*,app/tasks/*,app/contracts/*
+# Whatever the shell says: without kept bytecode every run, and every server that a test starts, begins seconds later.
+unexport PYTHONDONTWRITEBYTECODE
 
 check: $(VENV)/dev ## Check formatting, lint and types
 	$(BIN)/ruff format --check .

@@ -1,7 +1,6 @@
 """A change of the password, a reset and a deletion, each against everything else in the same moment, on two workers."""
 
 import asyncio
-import os
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -15,11 +14,12 @@ import pytest
 from app.auth.tokens import make_codec
 from app.core.clock import system_clock
 from tests.support.people import PASSWORD, Person
+from tests.support.rounds import rounds
 from tests.support.settings import make_settings
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = int(os.environ.get("TEST_ROUNDS", "200"))
+ROUNDS = rounds(200, least=4)
 NEW = "another battery staple 5"
 AT_MOST_MS = 12  # a change at this cost of hashing takes as long
 

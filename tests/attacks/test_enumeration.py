@@ -13,7 +13,7 @@ from tests.support.people import Person, new_email
 from tests.support.server import serving
 from tests.support.settings import make_settings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def auc(first: list[float], second: list[float]) -> float:

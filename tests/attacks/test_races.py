@@ -11,20 +11,23 @@ import psycopg
 import pytest
 
 from tests.support.people import PASSWORD, Person, new_email
+from tests.support.rounds import rounds
 from tests.support.server import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.core]
+
+ROUNDS = rounds(100)
 
 
-async def test_one_email_makes_one_account_in_100_rounds_of_20(http: httpx.AsyncClient) -> None:
+async def test_one_email_makes_one_account_in_many_rounds_of_20(http: httpx.AsyncClient) -> None:
     """An address has one account, though many sign up with it at once in many spellings."""
-    for _ in range(100):
+    for _ in range(ROUNDS):
         email = new_email()
         spellings = [email, email.upper(), f" {email}", email.title()] * 5
         bodies = [{"email": spelling, "password": PASSWORD} for spelling in spellings]
         answers = await asyncio.gather(*(http.post("/api/auth/signup", json=body) for body in bodies))
         assert sorted(a.status_code for a in answers) == [201] + [409] * 19
-    print("100 rounds of 20 sign-ups of one e-mail: exactly one 201 each")
+    print(f"{ROUNDS} rounds of 20 sign-ups of one e-mail: exactly one 201 each")
 
 
 async def test_exactly_n_of_5n_attempts_pass_on_two_workers(
@@ -53,14 +56,14 @@ async def test_exactly_n_of_5n_attempts_pass_on_two_workers(
     print(f"of 5n simultaneous attempts: by account {dict(by_account)}, by address {dict(by_address)} after 20")
 
 
-async def test_10000_interleaved_requests_show_no_foreign_row(http: httpx.AsyncClient) -> None:
+async def test_thousands_of_interleaved_requests_show_no_foreign_row(http: httpx.AsyncClient) -> None:
     """Users on the same connections never see each other's tasks, and see their own writes at once."""
     people = [await Person.sign_up(http) for _ in range(2)]
     foreign, missed, sent = 0, 0, 0
 
     async def live(person: Person, number: int) -> None:
         nonlocal foreign, missed, sent
-        for turn in range(100):
+        for turn in range(ROUNDS):
             task = await person.add_task(f"{person.email} {number} {turn}")
             tasks = (await person.get("/api/tasks?limit=100")).json()
             one = await person.get(f"/api/tasks/{task['id']}")
@@ -71,17 +74,17 @@ async def test_10000_interleaved_requests_show_no_foreign_row(http: httpx.AsyncC
             sent += 5
 
     await asyncio.gather(*(live(person, number) for number in range(10) for person in people))
-    assert (sent, foreign, missed) == (10_000, 0, 0)
+    assert (sent, foreign, missed) == (100 * ROUNDS, 0, 0)
     print(f"{sent} interleaved requests: {foreign} foreign rows, {missed} own writes missed")
 
 
-async def test_100_foreign_ids_answer_like_missing_ones_on_every_verb(http: httpx.AsyncClient) -> None:
+async def test_many_foreign_ids_answer_like_missing_ones_on_every_verb(http: httpx.AsyncClient) -> None:
     """Somebody else's task cannot be told from one that does not exist, not even by a header."""
     ada, bob = await Person.sign_up(http), await Person.sign_up(http)
     verbs = [("GET", "", None), ("PUT", "", {"title": "x"}), ("PATCH", "", {"completed": True})]
     verbs += [("PATCH", "/toggle", None), ("DELETE", "", None), ("PUT", "", {"title": ""})]
     compared = 0
-    for _ in range(100):
+    for _ in range(ROUNDS):
         task = await ada.add_task()
         for method, suffix, body in verbs:
             answers = [

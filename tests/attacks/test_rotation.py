@@ -1,7 +1,6 @@
 """Races for one refresh token, over real HTTP on two workers."""
 
 import asyncio
-import os
 from collections import Counter
 from typing import Any
 from uuid import uuid4
@@ -11,11 +10,14 @@ import psycopg
 import pytest
 
 from tests.support.people import Person
+from tests.support.rounds import rounds
 from tests.support.server import Server, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.core]
 
-ROUNDS = int(os.environ.get("TEST_ROUNDS", "500"))
+ROUNDS = rounds(500)
+THEFTS = rounds(200)
+DELETIONS = rounds(100)
 
 
 async def alive(person: Person) -> bool:
@@ -68,7 +70,7 @@ async def test_fifty_at_once_with_one_key_get_one_pair_many_times(http: httpx.As
 
 @pytest.mark.parametrize("keys", ["no keys", "the victim's key"])
 @pytest.mark.parametrize("order", ["thief first", "victim first", "at once"])
-async def test_theft_is_detected_in_every_order_200_times(http: httpx.AsyncClient, order: str, keys: str) -> None:
+async def test_theft_is_detected_in_every_order_many_times(http: httpx.AsyncClient, order: str, keys: str) -> None:
     """A stolen token is worth nothing once both have used it, and another session is untouched.
 
     Source: FR-051.
@@ -77,7 +79,7 @@ async def test_theft_is_detected_in_every_order_200_times(http: httpx.AsyncClien
     ada = await Person.sign_up(http)
     other = await ada.sign_in()
     detected = 0
-    for _ in range(200):
+    for _ in range(THEFTS):
         stolen = (await ada.sign_in()).refresh_token
         first, second = Person(http, ada.email), Person(http, ada.email)
         mine, theirs = (None, key) if order == "thief first" else (key, None)
@@ -89,16 +91,16 @@ async def test_theft_is_detected_in_every_order_200_times(http: httpx.AsyncClien
         winner = first.keep(next(a for a in answers if a.status_code == 200))
         detected += not await alive(winner) and (await winner.refresh()).status_code == 401
         assert (await first.refresh(stolen, key=key)).status_code == 401
-    assert detected == 200
+    assert detected == THEFTS
     assert await alive(other)
-    print(f"{order}, {keys}: reuse detected in {detected} of 200")
+    print(f"{order}, {keys}: reuse detected in {detected} of {THEFTS}")
 
 
-async def test_nothing_survives_a_sign_out_that_races_a_refresh_200_times(http: httpx.AsyncClient) -> None:
+async def test_nothing_survives_a_sign_out_that_races_a_refresh_many_times(http: httpx.AsyncClient) -> None:
     """Signing out is final, though a refresh races it, with a key or without. Source: FR-051."""
     ada = await Person.sign_up(http)
     survivors, won = 0, 0
-    for number in range(200):
+    for number in range(THEFTS):
         person, key = await ada.sign_in(), uuid4().hex if number % 2 else None
         stale = person.refresh_token
         out = http.post("/api/auth/signout", json={"refresh_token": stale})
@@ -111,22 +113,22 @@ async def test_nothing_survives_a_sign_out_that_races_a_refresh_200_times(http: 
         survivors += await alive(person) or (await person.refresh(stale, key=key)).status_code == 200
         survivors += (await person.refresh(key=key)).status_code == 200
     assert survivors == 0
-    print(f"200 races of sign-out against refresh ({won} refreshed first): 0 survivors")
+    print(f"{THEFTS} races of sign-out against refresh ({won} refreshed first): 0 survivors")
 
 
-async def test_a_user_deleted_while_refreshing_is_no_error_100_times(
+async def test_a_user_deleted_while_refreshing_is_no_error_many_times(
     http: httpx.AsyncClient, connection: psycopg.Connection
 ) -> None:
     """Deleting an account in the middle of its refresh is no server error."""
     seen: Counter[int] = Counter()
-    for _ in range(100):
+    for _ in range(DELETIONS):
         person = await Person.sign_up(http)
         gone = asyncio.to_thread(connection.execute, "DELETE FROM users WHERE id = %s", [person.user["id"]])
         answer, _ = await asyncio.gather(person.refresh(), gone)
         seen[answer.status_code] += 1
         assert (await person.refresh()).status_code == 401
     assert set(seen) <= {200, 401}
-    print(f"100 deletions against refreshes: {dict(seen)}")
+    print(f"{DELETIONS} deletions against refreshes: {dict(seen)}")
 
 
 async def test_with_leeway_many_at_once_get_one_successor(

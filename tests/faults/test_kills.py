@@ -15,11 +15,13 @@ from app.operations.embedded_postgres.server import EmbeddedPostgres
 from tests.faults.load import Acknowledged, check, more_written, writing
 from tests.support.copies import CHANGES, Copy
 from tests.support.people import Person
+from tests.support.rounds import rounds
 from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.slow
 
-CYCLES = 25
+CYCLES = rounds(25, least=4)
+RESTARTS = rounds(10, least=4)
 WRITES = 160  # in each cycle, before the kill
 
 
@@ -56,7 +58,7 @@ def wait_for(postgres: EmbeddedPostgres) -> None:
 
 
 async def test_a_killed_server_loses_nothing_and_does_nothing_twice(folder: Path, tmp_path: Path) -> None:
-    """What was acknowledged is kept, and done once, though all processes are killed 25 times."""
+    """What was acknowledged is kept, and done once, though all processes are killed again and again."""
     known = Acknowledged()
     with embedded(folder) as postgres:
         for cycle in range(CYCLES):
@@ -107,7 +109,7 @@ async def test_a_database_that_restarts_at_once_is_waited_for(folder: Path, tmp_
     waits = []
     with embedded(folder) as postgres, serving(tmp_path, DATABASE_URL=postgres.url, LOG_LEVEL="WARNING") as server:
         async with writing(server.url, known) as writers:
-            for _ in range(10):
+            for _ in range(RESTARTS):
                 await asyncio.sleep(0.7)
                 await asyncio.to_thread(crash, postgres)
                 await asyncio.to_thread(server.wait_until, "/health/ready", 503)
@@ -123,7 +125,7 @@ async def test_a_database_that_restarts_at_once_is_waited_for(folder: Path, tmp_
                 await asyncio.to_thread(server.wait_until, "/health/ready", 200)
         assert server.process.poll() is None
         await check(postgres.url, server.url, known)
-    print(f"ten immediate restarts: first success at most {max(waits):.2f} s after the database came back")
+    print(f"{RESTARTS} immediate restarts: first success at most {max(waits):.2f} s after the database came back")
     assert max(waits) <= 1
     assert known.statuses[503] > 0
 

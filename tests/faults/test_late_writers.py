@@ -12,12 +12,13 @@ from psycopg.rows import tuple_row
 from app.tasks import repository
 from tests.support.copies import Copy
 from tests.support.people import Person
+from tests.support.rounds import rounds
 from tests.support.server import running
 from tests.support.settings import make_settings
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = 1000
+ROUNDS = rounds(1000, least=200)
 WRITERS = 6
 IDS = 12  # few, so that they meet: made, changed, deleted and made again at once
 SLOWEST_SECONDS = 0.01

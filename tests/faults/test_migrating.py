@@ -15,11 +15,13 @@ from app.core.database.dsn import parse_database_url
 from app.operations.migrations import alembic_config, upgrade
 from tests.faults.load import Acknowledged, check, more_written, writing
 from tests.support.databases import new_database
+from tests.support.rounds import rounds
 from tests.support.server import serving
 from tests.support.settings import ROOT, SECRET
 
 pytestmark = pytest.mark.slow
 
+ROUNDS = rounds(10, least=2)
 TABLES = ("users", "tasks", "token_denylist", "rate_limit_counters")
 
 
@@ -52,10 +54,10 @@ def contents(url: str) -> dict[str, tuple[int, str]]:
         return {table: answer.fetchone() for table, answer in asked.items()}  # type: ignore[misc]  # there is one
 
 
-def test_four_at_once_ten_times_migrate_once(postgres_url: str) -> None:
+def test_four_at_once_migrate_once_each_time(postgres_url: str) -> None:
     """Machines may start at the same moment: the schema is migrated once, also on filled tables."""
     codes = []
-    for number in range(10):
+    for number in range(ROUNDS):
         with new_database(postgres_url) as url:
             if number % 2:
                 upgrade(parse_database_url(url))
@@ -69,8 +71,8 @@ def test_four_at_once_ten_times_migrate_once(postgres_url: str) -> None:
             ]
             codes += [process.wait(60) for process in started]
             assert contents(url)["tasks"][0] == (1000 if number % 2 else 0)
-    print(f"four migrations at once, ten times: {codes.count(0)} of {len(codes)} succeeded")
-    assert codes == [0] * 40
+    print(f"four migrations at once, {ROUNDS} times: {codes.count(0)} of {len(codes)} succeeded")
+    assert codes == [0] * 4 * ROUNDS
 
 
 def test_down_and_up_keeps_every_row_byte_for_byte(own_database_url: str) -> None:

@@ -9,11 +9,12 @@ import pytest
 from tests.bench.servers import Target
 from tests.faults.load import Acknowledged, check, writing
 from tests.faults.test_stop import sessions
+from tests.support.rounds import rounds
 from tests.support.server import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
-MINUTES = 3
+MINUTES = rounds(3, least=2)
 
 
 def open_files(target: Target) -> int:

@@ -46,6 +46,7 @@ def queues(port: int) -> list[str]:
     return [row[4] for row in rows if row[1].endswith(f":{port:04X}")]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_what_is_in_flight_is_answered(own_database_url: str, tmp_path: Path, workers: str) -> None:
     """A restart costs nobody an answer: 100 sign-ins that wait for their hash at SIGTERM get theirs."""

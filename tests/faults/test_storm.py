@@ -16,7 +16,7 @@ from app.core.clock import stopwatch
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Server, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 SIGN_INS = 100
 NEEDED = SIGN_INS / 13

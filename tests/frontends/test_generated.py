@@ -12,7 +12,7 @@ from tests.support.settings import ROOT
 
 GENERATOR = "openapi-python-client==0.29.1"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 def run(*command: str | Path) -> str:

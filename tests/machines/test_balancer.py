@@ -31,7 +31,10 @@ NOT_THROUGH_A_BALANCER = (
 )
 
 
-def test_the_tests_of_the_api_pass_through_it(own_database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("marked", "at_least"), [("core", 50), pytest.param("", 250, marks=pytest.mark.nightly)])
+def test_the_tests_of_the_api_pass_through_it(
+    own_database_url: str, tmp_path: Path, marked: str, at_least: int
+) -> None:
     """Clients need not be sent to the same process twice: the tests pass with each request to any of them."""
     with balanced(tmp_path, 4, DATABASE_URL=own_database_url) as service:
         passed = run_tests(
@@ -39,21 +42,22 @@ def test_the_tests_of_the_api_pass_through_it(own_database_url: str, tmp_path: P
             *("tests/sessions/test_sign_out.py", "tests/accounts/test_sign_up.py"),
             *("tests/tasks/test_tasks.py", "tests/tasks/test_list.py", "tests/tasks/test_isolation.py"),
             *("tests/attacks/test_rotation.py", "tests/attacks/test_races.py"),
+            marked=marked,
             without=NOT_THROUGH_A_BALANCER,
             TEST_SERVICE_URL=service.url,
             TEST_SERVICE_DATABASE_URL=own_database_url,
         )
     print(f"four processes behind nginx: {passed} tests passed")
-    assert passed > 250
+    assert passed > at_least
 
 
-def run_tests(*paths: str, without: tuple[str, ...] = (), **environment: str) -> int:
-    """Run tests in a process of their own, slow ones too but shorter, and return how many passed."""
+def run_tests(*paths: str, marked: str, without: tuple[str, ...] = (), **environment: str) -> int:
+    """Run tests, those with a mark or all, in a process of their own, and return how many passed."""
     chosen = " and ".join(f"not {name}" for name in without)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "slow or not slow", "-k", chosen, *paths],
+        [sys.executable, "-m", "pytest", "-q", "-m", marked or "slow or not slow", "-k", chosen, *paths],
         cwd=ROOT,
-        env={**os.environ, "TEST_ROUNDS": "50", **environment},
+        env={**os.environ, "TEST_ROUNDS": "2" if marked else "10", **environment},
         capture_output=True,
         text=True,
         timeout=900,

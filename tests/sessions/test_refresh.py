@@ -15,6 +15,8 @@ from tests.support.people import Person
 from tests.support.server import Service, running
 from tests.support.settings import SECRET, make_settings
 
+pytestmark = pytest.mark.core
+
 
 async def is_signed_in(person: Person) -> bool:
     answer = await person.get("/api/auth/me")

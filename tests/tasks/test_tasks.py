@@ -159,6 +159,7 @@ async def test_a_body_is_judged_before_the_task_is_looked_for(ada: Person) -> No
     assert (await ada.send("PUT", f"/api/tasks/{task['id']}", json={"title": "x"}, headers=stale)).status_code == 412
 
 
+@pytest.mark.core
 async def test_many_updates_at_once_leave_one_whole(ada: Person) -> None:
     """Updates at once are not mixed; versions count up, and time never runs backwards."""
     task = await ada.add_task()
@@ -172,6 +173,7 @@ async def test_many_updates_at_once_leave_one_whole(ada: Person) -> None:
     assert last["title"].split()[1] == last["description"].split()[1]
 
 
+@pytest.mark.core
 async def test_toggles_at_once_are_none_lost(ada: Person) -> None:
     """Every toggle counts, also when many come at once."""
     task = await ada.add_task()
@@ -179,6 +181,7 @@ async def test_toggles_at_once_are_none_lost(ada: Person) -> None:
     assert (await ada.get(f"/api/tasks/{task['id']}")).json()["completed"] is True
 
 
+@pytest.mark.core
 async def test_update_against_delete_is_no_error(ada: Person) -> None:
     """An update that races a deletion is done or finds nothing, and is never an error of the server."""
     for _ in range(10):
@@ -188,6 +191,7 @@ async def test_update_against_delete_is_no_error(ada: Person) -> None:
         assert gone.status_code == 204
 
 
+@pytest.mark.core
 class TestConditions:
     """Entity tags (RFC 9110 8.8.3 and 13.1)."""
 
@@ -233,6 +237,7 @@ class TestConditions:
         assert sorted(a.status_code for a in answers) == [200, 412]
 
 
+@pytest.mark.core
 class TestIdempotency:
     """A create that may be sent again."""
 
