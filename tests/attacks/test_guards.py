@@ -134,6 +134,7 @@ def copies(tmp_path: Path, postgres_url: str) -> "Iterator[Queue[CopyOfTheTree]]
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_without_any_one_guard_the_suite_turns_red(copies: "Queue[CopyOfTheTree]") -> None:
     """No guard can be lost unseen: each is removed once, in a copy of the tree.
 
