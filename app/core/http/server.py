@@ -7,6 +7,7 @@ from math import inf
 from typing import Any
 from uuid import uuid4
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.responses import JSONResponse
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -82,18 +83,50 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._read_by == inf:  # the first byte of another request
             self._read_by = self.loop.time() + self.head_seconds
-        while data and not self._refused:
-            room = MAX_HEAD_BYTES - self._pending_bytes
-            piece, data = data[:room], data[room:]
+        self._unset_keepalive_if_required()
+        rest = memoryview(data)
+        while rest and not self._refused:
+            piece = rest[: MAX_HEAD_BYTES - self._pending_bytes]
             self._pending_bytes += len(piece)
-            super().data_received(piece)
+            rest = rest[self._parse(piece) :]
             if self._pending_bytes >= MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
                 self._refuse(HeadTooLarge())
 
+    def _parse(self, data: memoryview | bytes) -> int:
+        """Parse as far as the end, or the end of a head that offers an upgrade. Return how many bytes that were.
+
+        httptools 0.9 takes every offer: it skips the body, and reads nothing more if the connection is to be closed.
+        So a new parser reads the head once more, without the offer.
+        """
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as paused:
+            head = self._head_without_upgrade()
+            self._pending_bytes = 0  # it is no longer than the one that was counted
+            self.parser = _make_parser(self)
+            self._parse(head)
+            read: int = paused.args[0]
+            return read
+        except HttpParserError:
+            self._refuse(HeadTooLarge() if len(self.headers) > MAX_HEADERS else ApiError())
+        return len(data)
+
+    def _head_without_upgrade(self) -> bytes:
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = (b"%b:%b" % header for header in self.headers if header[0] != b"upgrade")
+        return b"\r\n".join([line, *kept, b"\r\n"])
+
+    def _should_upgrade(self) -> bool:
+        return False
+
     def on_headers_complete(self) -> None:
-        """Expect the body. Raises: HeadTooLarge, as a parser error of httptools, upon which uvicorn sends the 400."""
+        """Expect the body. Raises: ApiError, as a parser error of httptools."""
         if len(self.headers) > MAX_HEADERS:
             raise HeadTooLarge
+        if self.parser.get_method() == b"CONNECT":
+            raise ApiError  # what follows is no request
+        if self.parser.should_upgrade():
+            return
         super().on_headers_complete()
         self.headers = []  # for trailers: uvicorn 0.54 adds them to the headers of a request that may be running
         self._pending_bytes = 0
@@ -105,6 +138,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._pending_bytes = 0
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         super().on_message_complete()
         self._pending_bytes = 0
         self._in_body = False
@@ -118,10 +153,6 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
         if not self._refused:
             self._write_by = inf
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what httptools cannot parse."""
-        self._refuse(HeadTooLarge() if len(self.headers) > MAX_HEADERS else ApiError())
 
     def _set_timer(self) -> None:
         if self._timer:
@@ -192,6 +223,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
         else:  # TLS ends for both sides at once
             self.transport.close()
+
+
+def _make_parser(protocol: BoundedProtocol) -> HttpRequestParser:
+    parser = HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn: it is ignored
+    return parser
 
 
 def _lines(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:

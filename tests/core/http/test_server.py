@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -132,6 +133,134 @@ class TestHeads:
     def test_nonsense_behind_a_request_does_not_take_its_answer(self, server: Server) -> None:
         """One answer, the right one, and the connection is over."""
         assert statuses(ask(server, HEAD + b"\r\n" + b"nonsense\r\n\r\n")) == [200]
+
+
+BODY = b'{"title":"Buy milk"}'
+FRAMED = {
+    "length": b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY),
+    "chunked": b"Transfer-Encoding: chunked\r\n\r\n5\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n"
+    % (BODY[:5], len(BODY) - 5, BODY[5:]),
+}
+OFFERED = [
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+    b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+    b"Upgrade: TLS/1.0, foo/2\r\nX-Odd:\r\nconnection:keep-alive ,\tUPGRADE\r\n",
+    b"Upgrade: h2c\r\nUpgrade: foo\r\nConnection: foo\r\nConnection: upgrade\r\n",
+    b"Upgrade:\r\nConnection: upgrade\r\n",
+]
+LAST = HEAD + b"Connection: close\r\n\r\n"
+
+
+class TestUpgrades:
+    """No upgrade is taken, so that the request counts as it stands, its body too. Source: RFC 9110 7.8."""
+
+    @pytest.fixture
+    def task(self, server: Server, token: str) -> str:
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = httpx.post(f"{server.url}/api/tasks", json={"title": "x"}, headers=headers)
+        return f"/api/tasks/{answer.json()['id']}"
+
+    @pytest.mark.parametrize("version", ["1.1", "1.0"])
+    @pytest.mark.parametrize("framing", FRAMED)
+    @pytest.mark.parametrize("offer", OFFERED, ids=["h2c", "websocket", "several", "several lines", "none"])
+    def test_every_offer_leaves_the_body(
+        self, server: Server, token: str, offer: bytes, framing: str, version: str
+    ) -> None:
+        """curl --http2 and every Java client offer one with each request."""
+        head = f"POST /api/tasks HTTP/{version}\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        answer = ask(server, head.encode() + offer + FRAMED[framing], LAST if version == "1.1" else b"")
+        assert statuses(answer) == ([201, 200] if version == "1.1" else [201])
+        assert b'"title":"Buy milk"' in answer
+
+    @pytest.mark.parametrize("framing", FRAMED)
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    def test_changes_are_made_as_asked(self, server: Server, token: str, task: str, method: str, framing: str) -> None:
+        """Not only new tasks."""
+        head = f"{method} {task} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        answer = ask(server, head.encode() + OFFERED[0] + FRAMED[framing], LAST)
+        assert (statuses(answer), b'"title":"Buy milk"' in answer) == ([200, 200], True)
+
+    @pytest.mark.parametrize("method", ["GET", "DELETE", "HEAD", "OPTIONS"])
+    def test_a_body_that_means_nothing_is_not_the_next_request(
+        self, server: Server, token: str, task: str, method: str
+    ) -> None:
+        """What another request would look like stays the body of this one."""
+        hidden = HEAD + b"\r\n"
+        head = f"{method} {task} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        answer = ask(server, head.encode() + OFFERED[0] + b"Content-Length: %d\r\n\r\n" % len(hidden) + hidden, LAST)
+        assert len(statuses(answer)) == 2
+
+    def test_it_may_come_byte_by_byte(self, patient: Server, token: str) -> None:
+        """Head and body in as many segments as there are bytes."""
+        head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n".encode()
+        with connect(patient) as link:
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in head + OFFERED[0] + FRAMED["chunked"] + LAST:
+                link.sendall(bytes([byte]))
+            assert statuses(read_to_the_end(link)) == [201, 200]
+
+    def test_a_body_that_comes_when_it_is_asked_for(self, server: Server, token: str) -> None:
+        """RFC 9110 7.8: the 100 is sent as always."""
+        head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n"
+        with connect(server) as link:
+            link.sendall(head.encode() + OFFERED[0] + FRAMED["length"][: -len(BODY)])
+            assert link.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            link.sendall(BODY)
+            assert statuses(read_one(link)) == [201]
+            link.sendall(LAST)
+            assert statuses(read_to_the_end(link)) == [200]
+
+    def test_many_follow_each_other(self, server: Server) -> None:
+        """Pipelined offers are answered one by one, with nothing lost and in no more than their own time."""
+        count = 2000
+        answer = ask(server, (HEAD + OFFERED[0] + b"\r\n") * count, LAST)
+        assert statuses(answer) == [200] * (count + 1)
+
+    def test_closing_is_still_asked_for(self, server: Server) -> None:
+        """The other tokens of `Connection` keep their meaning: what comes behind is not read."""
+        answer = ask(server, HEAD + b"Connection: close, upgrade\r\nUpgrade: h2c\r\n\r\n" + HEAD + b"\r\n")
+        assert statuses(answer) == [200]
+        assert b"connection: close" in answer
+
+    @pytest.mark.parametrize(
+        "lines", [b"Content-Length: 5\r\nTransfer-Encoding: chunked", b"Content-Length: 5\r\nContent-Length: 6"]
+    )
+    def test_lengths_that_can_be_read_in_two_ways_are_400(self, server: Server, lines: bytes) -> None:
+        """As without an offer."""
+        answer = ask(server, POST + OFFERED[0] + lines + b"\r\n\r\n0\r\n\r\n" + HEAD + b"\r\n")
+        check_refusal(answer, 400, "BAD_REQUEST")
+
+    def test_heads_are_bounded_as_always(self, server: Server) -> None:
+        """In bytes and in lines, at the same place."""
+        offer = b"Connection: close, upgrade\r\nUpgrade: h2c\r\n"
+        for size, status in ((65_535, 200), (65_537, 431)):
+            start, end = HEAD + offer + b"X-Long: ", b"\r\n\r\n"
+            assert statuses(ask(server, start + b"x" * (size - len(start + end)) + end)) == [status]
+        for count, status in ((97, 200), (98, 431)):
+            assert statuses(ask(server, HEAD + b"ab:cd\r\n" * count + offer + b"\r\n")) == [status]
+
+    def test_an_address_that_is_none_is_400(self, server: Server) -> None:
+        """Once, and the connection is closed."""
+        target = b"http://x:99999999/"
+        answer = ask(server, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + OFFERED[0] + b"\r\n" + HEAD + b"\r\n")
+        check_refusal(answer, 400, "BAD_REQUEST")
+
+    def test_half_a_body_is_408(self, server: Server) -> None:
+        """The time that a body has holds, too."""
+        check_refusal(ask(server, POST + OFFERED[0] + b"Content-Length: 100\r\n\r\n{"), 408, "REQUEST_TIMEOUT")
+
+    @pytest.mark.parametrize("target", ["x:443", "[::1]:443", "x"])
+    def test_a_tunnel_is_refused_and_nothing_behind_it_is_read(self, server: Server, target: str) -> None:
+        """CONNECT is no upgrade: this is no proxy."""
+        answer = ask(server, f"CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode() + HEAD + b"\r\n")
+        check_refusal(answer, 400, "BAD_REQUEST")
+
+    def test_an_offer_is_no_line_in_the_log(self, server: Server) -> None:
+        """uvicorn warned twice, once with advice about pip."""
+        before = len(server.log.read_text())
+        assert statuses(ask(server, POST + OFFERED[1] + b"Connection: close\r\nContent-Length: 2\r\n\r\n[]")) == [422]
+        (line,) = lines_of(server, before)
+        assert (line["event"], line["status"]) == ("request", 422)
 
 
 def resident_mb(server: Server) -> int:
