@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +65,30 @@ class TestDocs:
                 asset = await client.get(part)
                 assert asset.status_code == 200, part
         assert (await client.get("/redoc/logo-mini.svg")).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("wanted", "status"),
+        [
+            ("bytes=5-1", 400),
+            ("nonsense", 400),
+            ("bytes=", 400),
+            ("bytes=x-y", 400),
+            ("items=0-1", 400),
+            ("bytes=99999999-", 416),
+            ("bytes=0-9", 206),
+        ],
+    )
+    async def test_a_range_that_cannot_be_read_is_an_error_like_all(
+        self, client: httpx.AsyncClient, wanted: str, status: int
+    ) -> None:
+        """A download that goes on at the wrong place reads why, in JSON. Source: RFC 9110 14.2."""
+        for path in ("/docs/assets/swagger/swagger-ui.css", "/redoc/logo-mini.svg"):
+            answer = await client.get(path, headers={"Range": wanted})
+            assert answer.status_code == status
+            if status == 416:
+                assert re.fullmatch(r"bytes \*/\d+", answer.headers["content-range"])
+            if status != 206:
+                assert answer.json()["code"] == ("BAD_RANGE" if status == 400 else "RANGE_NOT_SATISFIABLE")
 
     async def test_they_can_be_switched_off(self, service: Service) -> None:
         """An operator can take the documentation off the net."""

@@ -168,6 +168,37 @@ def test_one_host_is_named(two_workers: Server, version: str, hosts: int, status
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "BAD_HOST"
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (b"a b", 400),
+        (b"", 400),
+        (b" \t ", 400),
+        (b"a\tb", 400),
+        (b"x,y", 200),
+        (b"a/b", 400),
+        (b"u@x", 400),
+        (b"x:y", 400),
+        (b":80", 400),
+        (b"[::1", 400),
+        (b"x\xff", 400),
+        (b'"x"', 400),
+        (b"x:8000 ", 200),
+        (b"[::1]:8000", 200),
+        (b"api_1.internal:", 200),
+        (b"127.0.0.1", 200),
+        (b"[fe80::1%25eth0]", 200),
+    ],
+)
+def test_a_host_is_one(two_workers: Server, host: bytes, status: int, version: str) -> None:
+    """What could be no host of a URL is 400. Source: RFC 9112 3.2, RFC 3986 3.2.2."""
+    found, answer = send(two_workers, f"GET /health/live HTTP/{version}\r\nHost: ".encode() + host + b"\r\n\r\n")
+    assert found == status
+    if status == 400:
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "BAD_HOST"
+
+
 CONTRACTS = {"API_CONTRACTS": "v1,path", "METRICS_ENABLED": "true"}
 
 

@@ -94,6 +94,7 @@ def test_cookies_are_read_as_sent_and_in_no_time() -> None:
 
     assert cookies() == {}
     assert cookies(b"a=1; b = two ;c;d=e=f", b"g=h") == {"a": "1", "b": "two", "d": "e=f", "g": "h"}
+    assert cookies(b"a=\xa01\xa0;\tb\t=\t2 ;\x85c=3") == {"a": "\xa01\xa0", "b": "2", "\x85c": "3"}, "RFC 6265 5.2"
     quoted = b'"' + b'\\"' * 32_000 + b'"'
     assert cookies(b"a=" + quoted) == {"a": quoted.decode()}
     assert len(cookies(b";".join(b"c%d=1" % n for n in range(9000)))) == 200

@@ -1,14 +1,19 @@
 """Swagger UI and ReDoc from this server: no other host is asked for anything."""
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Message, Receive, Scope, Send
+
+from app.core.errors import ApiError
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
@@ -46,8 +51,32 @@ _REDOC_BODY = """<redoc spec-url="/openapi.json"></redoc>
 <script src="/docs/assets/redoc/redoc.standalone.js"></script>"""
 
 
+class BadRange(ApiError):
+    code = "BAD_RANGE"
+    message = "The Range header cannot be read: without one the whole file is sent."
+
+
+class RangeNotSatisfiable(ApiError):
+    status = HTTPStatus(416)  # its name differs between Python 3.11 and 3.13
+    code = "RANGE_NOT_SATISFIABLE"
+    message = "The file ends before what the Range header asks for."
+
+
 class _Assets(StaticFiles):
     """Files that change only with the package: a browser may keep them for a day."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a file, or a part of it. Raises: BadRange and RangeNotSatisfiable, for Starlette's plain text."""
+
+        async def send_or_raise(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in (400, 416):
+                error = BadRange() if message["status"] == HTTPStatus.BAD_REQUEST else RangeNotSatisfiable()
+                length = Headers(raw=message["headers"]).get("content-range")
+                error.headers = {"Content-Range": length} if length else None
+                raise error
+            await send(message)
+
+        await super().__call__(scope, receive, send_or_raise)
 
     def file_response(self, *args: object, **kwargs: object) -> Response:
         response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they come

@@ -31,6 +31,9 @@ REQUEST_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match",
 EXPOSED_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Total-Count", "X-Request-ID", "WWW-Authenticate"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_HOST = re.compile(
+    rb"(\[[\w.:%~-]+\]|[\w.~!$&'()*+,;=%-]+)(:\d*)?", re.ASCII
+)  # RFC 3986 3.2.2, without RFC 6874's finer points
 _QUIET_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 
 Observe = Callable[[str, str | None, int, float], None]
@@ -128,16 +131,18 @@ class Cors(CORSMiddleware):
 
 
 class BadHost(ApiError):
-    """No Host header, or more than one."""
+    """No Host header, more than one, or one that could be no host of a URL."""
 
     code = "BAD_HOST"
-    message = "The request must have one Host header."
+    message = "The request must have one Host header, with a host name or an address, and a port if need be."
 
 
 def _names_its_host(scope: Scope) -> bool:
     """Return whether there is one Host, or none and HTTP/1.0. Source: RFC 9112 3.2."""
-    hosts = [name for name, _ in scope["headers"]].count(b"host")
-    return hosts == 1 or (hosts == 0 and scope["http_version"] == "1.0")
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if not hosts:
+        return bool(scope["http_version"] == "1.0")
+    return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
 
 class CatchAll:

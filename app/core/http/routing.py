@@ -25,6 +25,7 @@ MAX_QUERY_BYTES = 8 * 1024
 _QUERY_TOO_LONG = {"type": "string_too_long", "loc": ("query",), "msg": "", "ctx": {"max_length": MAX_QUERY_BYTES}}
 MAX_MEDIA_TYPE_LENGTH = 200
 MAX_COOKIES = 200
+BLANKS = " \t"  # of HTTP; str.strip() would take others too
 MAX_DISCARDED_BYTES = 1024 * 1024
 DISCARD_SECONDS = 10
 
@@ -89,7 +90,7 @@ def cookie_pairs(request: Request) -> list[tuple[str, str]]:
     """Return names and values of the cookies in the order in which they were sent, 200 at most."""
     sent = ";".join(request.headers.getlist("cookie"))
     pairs = (part.partition("=") for part in sent.split(";", MAX_COOKIES)[:MAX_COOKIES])
-    return [(name.strip(), value.strip()) for name, equals, value in pairs if equals]
+    return [(name.strip(BLANKS), value.strip(BLANKS)) for name, equals, value in pairs if equals]
 
 
 async def _discard(stream: AsyncIterator[bytes]) -> None:

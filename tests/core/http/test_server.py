@@ -36,7 +36,7 @@ HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 
 @pytest.fixture(scope="module")
 def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    settings = {"DATABASE_URL": database_url, "MAX_CONNECTIONS": str(CONNECTIONS)}
+    settings = {"DATABASE_URL": database_url, "MAX_CONNECTIONS": str(CONNECTIONS), "API_CONTRACTS": "path"}
     with serving(tmp_path_factory.mktemp("hasty"), wait=True, first=HASTY, **settings, **MEASURED) as started:
         yield started
 
@@ -143,7 +143,7 @@ FRAMED = {
 }
 OFFERED = [
     b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
-    b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+    b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n",
     b"Upgrade: TLS/1.0, foo/2\r\nX-Odd:\r\nconnection:keep-alive ,\tUPGRADE\r\n",
     b"Upgrade: h2c\r\nUpgrade: foo\r\nConnection: foo\r\nConnection: upgrade\r\n",
     b"Upgrade:\r\nConnection: upgrade\r\n",
@@ -201,7 +201,7 @@ class TestUpgrades:
 
     def test_a_body_that_comes_when_it_is_asked_for(self, server: Server, token: str) -> None:
         """RFC 9110 7.8: the 100 is sent as always."""
-        head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n"
+        head = f"POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue \r\n"
         with connect(server) as link:
             link.sendall(head.encode() + OFFERED[0] + FRAMED["length"][: -len(BODY)])
             assert link.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -261,6 +261,89 @@ class TestUpgrades:
         assert statuses(ask(server, POST + OFFERED[1] + b"Connection: close\r\nContent-Length: 2\r\n\r\n[]")) == [422]
         (line,) = lines_of(server, before)
         assert (line["event"], line["status"]) == ("request", 422)
+
+
+STREAMS = ["/api/tasks", "/api/tasks/changes", "/api/{user}/tasks"]
+
+
+@pytest.fixture(scope="module")
+def long_list(server: Server, token: str, database_url: str) -> str:
+    """The id of the user, who has so many tasks that they are streamed."""
+    user = httpx.get(f"{server.url}/api/auth/me", headers={"Authorization": f"Bearer {token}"}).json()["id"]
+    with psycopg.connect(database_url, autocommit=True, prepare_threshold=None) as connection:
+        connection.execute(
+            "INSERT INTO tasks (id, user_id, title) SELECT gen_random_uuid(), %s, 'x' FROM generate_series(1, 1500)",
+            (user,),
+        )
+    return str(user)
+
+
+class TestOldClients:
+    """What HTTP/1.0 asks for."""
+
+    @pytest.mark.parametrize("version", ["1.0", "0.9"])
+    @pytest.mark.parametrize("line", ["", "Connection: keep-alive\r\n"], ids=["", "keep-alive"])
+    @pytest.mark.parametrize("path", STREAMS)
+    def test_a_long_answer_ends_with_the_connection(
+        self, server: Server, token: str, long_list: str, path: str, line: str, version: str
+    ) -> None:
+        """It knows no chunks, and would read their lengths as JSON. Source: RFC 9112 6.1."""
+        target = path.format(user=long_list)
+        head = f"GET {target} HTTP/{version}\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{line}\r\n"
+        answer, _, body = ask(server, head.encode()).partition(b"\r\n\r\n")
+        found = json.loads(body)
+        assert len(found["tasks"] if "changes" in path else found) >= 1500
+        assert b"transfer-encoding" not in answer
+        assert b"connection: close" in answer
+        new = httpx.get(server.url + target, headers={"Authorization": f"Bearer {token}"})
+        assert new.headers["transfer-encoding"] == "chunked"
+        assert new.content.partition(b'"next"')[0] == body.partition(b'"next"')[0], "as with HTTP/1.1"
+        nothing = ask(server, head.replace("GET", "HEAD").encode())
+        assert (statuses(nothing), nothing.partition(b"\r\n\r\n")[2]) == ([200], b"")
+        assert b"transfer-encoding" not in nothing
+
+
+class TestBlanks:
+    """Spaces and tabs around a value are no part of it. Source: RFC 9110 5.5."""
+
+    def test_a_token_out_of_a_file_is_good(self, server: Server, token: str) -> None:
+        """Clipboards and files leave a blank behind it."""
+        for value in (f"Bearer {token} ", f"Bearer {token}\t", f"\t Bearer {token} \t "):
+            request = f"GET /api/auth/me HTTP/1.1\r\nHost: x \r\nAuthorization:{value}\r\nConnection: close \r\n\r\n"
+            assert statuses(ask(server, request.encode())) == [200]
+
+    def test_no_header_that_is_read_has_them(self, server: Server, token: str) -> None:
+        """Every one that the service looks at means the same with blanks and without."""
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Content-Encoding": "identity",
+            "Content-Length": str(len(BODY)),
+            "Idempotency-Key": "one-two",
+            "X-Request-ID": "mine-7",
+            "Origin": "http://localhost:3000",
+            "Accept": "application/json",
+            "Connection": "close",
+        }
+        for end in ("", " ", "\t", " \t "):
+            lines = "".join(f"{name}: {value}{end}\r\n" for name, value in headers.items())
+            answer = ask(server, f"POST /api/tasks HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode() + BODY)
+            head = answer.partition(b"\r\n\r\n")[0]
+            assert b"x-request-id: mine-7\r\n" in head
+            assert b"access-control-allow-origin: http://localhost:3000\r\n" in head
+            assert statuses(answer) == [201 if end == "" else 200], "the same key"
+            task = json.loads(answer.partition(b"\r\n\r\n")[2])
+        for end in ("", " ", "\t "):
+            request = f"GET /api/tasks/{task['id']} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            request += f'If-None-Match: "1"{end}\r\nConnection: close\r\n\r\n'
+            assert statuses(ask(server, request.encode())) == [304]
+
+    def test_other_blanks_are_a_part_of_it(self, server: Server, token: str) -> None:
+        """A no-break space is none: the token is another one."""
+        request = (
+            f"GET /api/auth/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\xa0\r\nConnection: close\r\n\r\n"
+        )
+        assert statuses(ask(server, request.encode("latin-1"))) == [401]
 
 
 def resident_mb(server: Server) -> int:
