@@ -13,12 +13,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.database.dsn import Dsn, parse_database_url
 from app.core.operator_error import OperatorError
+from app.core.origins import canonical_origin
 
 Network = IPv4Network | IPv6Network
 
 _EXAMPLE_WORDS = ("changeme", "change-me", "example", "your-secret", "secret-key", "password", "replace")
 # A row of the denylist outlasts every token that this allows. After raising it, existing rows would end too soon.
 MAX_REFRESH_TOKEN_DAYS = 366
+# Where the tools of frontends serve a page in development. `users reset` prints links to the first.
+LOCAL_PAGES = tuple(f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 3001, 5173, 8080))
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -37,11 +41,8 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _origin(value: str) -> str:
-    parts = urlsplit(value.rstrip("/"))
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or "@" in parts.netloc:
-        raise ValueError("must be origins such as https://app.example.com, comma-separated, without a path or *")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
 
 
 def _limit(value: Any) -> Any:
@@ -63,7 +64,12 @@ def weakness(secret: str) -> str | None:
     return None
 
 
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(canonical_origin)], ...],
+    NoDecode,
+    BeforeValidator(_split),
+    AfterValidator(_unique),
+]
 Networks = Annotated[tuple[Annotated[Network, BeforeValidator(ip_network)], ...], NoDecode, BeforeValidator(_split)]
 LimitSetting = Annotated[Limit, NoDecode, BeforeValidator(_limit)]
 
@@ -85,7 +91,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     better_auth_secret: SecretStr
     better_auth_secret_previous: SecretStr | None = None
-    frontend_url: Origins = ("http://localhost:3000", "http://localhost:3001")
+    frontend_url: Origins = LOCAL_PAGES  # none in production
     access_token_expire_minutes: float = Field(default=15, gt=0, le=24 * 60, allow_inf_nan=False)
     refresh_token_expire_days: float = Field(default=7, gt=0, le=MAX_REFRESH_TOKEN_DAYS, allow_inf_nan=False)
 
@@ -159,14 +165,18 @@ class Settings(BaseSettings):
             raise ValueError("needs the metrics extra: pip install prometheus-client")
         return value
 
+    @field_validator("frontend_url", mode="before")
+    @classmethod
+    def _no_local_pages(cls, value: Any, info: ValidationInfo) -> Any:
+        """Leave the default out in production."""
+        return () if value is LOCAL_PAGES and info.data.get("environment") == "production" else value
+
     @field_validator("frontend_url")
     @classmethod
     def _frontend_url(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if info.data.get("environment") == "production":
-            plain = [
-                o for o in value if o.startswith("http:") and urlsplit(o).hostname not in ("localhost", "127.0.0.1")
-            ]
-            if plain:
+            hosts = [urlsplit(origin).hostname or "" for origin in value if origin.startswith("http:")]
+            if not all(host in LOOPBACK or host.endswith(".localhost") for host in hosts):
                 raise ValueError("must use https in production, except for localhost")
         return value
 

@@ -14,6 +14,7 @@ from app.auth.tokens import TokenPair
 from app.core.config import Settings
 from app.core.http.json import json_response
 from app.core.http.routing import cookie_pairs
+from app.core.origins import is_one_of, own_origins
 from app.sessions.errors import CookieOff, NoRefreshToken, OriginRefused, SupersededToken
 
 PATH = "/api/auth"
@@ -48,7 +49,6 @@ class RefreshCookie:
     def __init__(self, request: Request, settings: Settings) -> None:
         host = request.headers.get("host", "").lower()
         is_local = settings.environment != "production" and host.partition(":")[0] in LOCAL_HOSTS
-        own_origins = (f"https://{host}", f"http://{host}") if is_local else (f"https://{host}",)
         self.name = "refresh" if is_local else "__Secure-refresh"
         self._attributes: dict[str, Any] = {
             "path": PATH,
@@ -60,7 +60,8 @@ class RefreshCookie:
         self._is_on = settings.refresh_cookie == "on"
         self._sent = [value for sent, value in cookie_pairs(request) if sent == self.name and value]
         self._origin = request.headers.getlist("origin")
-        self._is_own_page = self._origin in [[origin] for origin in (*settings.frontend_url, *own_origins)]
+        pages = (*settings.frontend_url, *own_origins(host)[: 2 if is_local else 1])  # by https, and locally by http
+        self._is_own_page = len(self._origin) == 1 and is_one_of(self._origin[0], pages)
 
     def may_be_set(self, wanted: bool) -> bool:
         """Return whether the answer puts its refresh token into the cookie. Raises: CookieOff, OriginRefused.

@@ -25,7 +25,11 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
     settings = load(monkeypatch, UNKNOWN="1", BETTER_AUTH_URL="http://localhost:3001", FRONTEND_URL="")
     assert (settings.access_token_seconds, settings.refresh_token_seconds) == (900, 604800)
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
-    assert settings.frontend_url == ("http://localhost:3000", "http://localhost:3001")
+    assert settings.frontend_url == (
+        *("http://localhost:3000", "http://localhost:3001", "http://localhost:5173", "http://localhost:8080"),
+        *("http://127.0.0.1:3000", "http://127.0.0.1:3001", "http://127.0.0.1:5173", "http://127.0.0.1:8080"),
+    )
+    assert load(monkeypatch, ENVIRONMENT="production").frontend_url == ()
     assert settings.max_connections == 1000
     assert (settings.password_hash_cost, settings.refresh_reuse_leeway_seconds) == (12, 0)
     assert settings.rate_limit_signin_account == Limit(10, 900)
@@ -59,6 +63,9 @@ def test_every_setting_stands_in_the_example_and_in_the_documents() -> None:
         ("FRONTEND_URL", "app.example"),
         ("FRONTEND_URL", "ftp://app.example"),
         ("FRONTEND_URL", "null"),
+        ("FRONTEND_URL", "https://good.example,https://s3cr3t@app.example"),
+        ("FRONTEND_URL", "file://s3cr3t"),
+        ("FRONTEND_URL", "https://s3cr3t.example:99999"),
         ("ENVIRONMENT", "prod"),
         ("ACCESS_TOKEN_EXPIRE_MINUTES", "0"),
         ("ACCESS_TOKEN_EXPIRE_MINUTES", "-1"),
@@ -126,7 +133,8 @@ def test_a_weak_secret_is_refused_in_production_and_warned_of_elsewhere(
     assert "BETTER_AUTH_SECRET" in load(monkeypatch, BETTER_AUTH_SECRET=secret).warnings()[0]
     with pytest.raises(SettingsError):
         load(monkeypatch, ENVIRONMENT="production", BETTER_AUTH_SECRET=secret, FRONTEND_URL="https://app.example")
-    good = load(monkeypatch, ENVIRONMENT="production", FRONTEND_URL="https://app.example,http://localhost:3000")
+    local = "http://localhost:3000,http://[::1]:3000,http://127.0.0.1,http://tauri.localhost,capacitor://localhost"
+    good = load(monkeypatch, ENVIRONMENT="production", FRONTEND_URL=f"https://app.example,{local}")
     assert good.environment == "production"
 
 
@@ -134,14 +142,14 @@ def test_origins_lifetimes_limits_and_proxies_are_read(monkeypatch: pytest.Monke
     """An operator writes several origins, fractions of a day, and limits as `5 / 2 hours`."""
     settings = load(
         monkeypatch,
-        FRONTEND_URL=" https://App.example/ ,http://localhost:5173",
+        FRONTEND_URL=" https://App.example:443/ ,http://localhost:5173,capacitor://localhost,https://app.example",
         ACCESS_TOKEN_EXPIRE_MINUTES="0.05",
         REFRESH_TOKEN_EXPIRE_DAYS="0.5",
         RATE_LIMIT_SIGNIN_ACCOUNT=" 5 / 2 hours ",
         RATE_LIMIT_REFRESH_SESSION="7/second",
         TRUSTED_PROXIES="10.0.0.0/8, ::1",
     )
-    assert settings.frontend_url == ("https://app.example", "http://localhost:5173")
+    assert settings.frontend_url == ("https://app.example", "http://localhost:5173", "capacitor://localhost")
     assert (settings.access_token_seconds, settings.refresh_token_seconds) == (3, 43200)
     assert settings.rate_limit_signin_account == Limit(5, 7200)
     assert settings.rate_limit_refresh_session == Limit(7, 1)

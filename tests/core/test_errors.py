@@ -1,13 +1,17 @@
 """One shape for every error, and the headers that are on all responses."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
 
 from app.core.config import Settings
+from app.core.http.cors import Cors
 from app.main import create_app
 from tests.support.people import Person
-from tests.support.server import client_of
+from tests.support.server import Service, app_of, client_of
 
 ORIGIN = "http://localhost:3000"
 MEMBERS = {"type", "title", "status", "detail", "code", "instance", "request_id"}
@@ -117,6 +121,14 @@ async def test_any_other_request_id_is_replaced(client: httpx.AsyncClient, offer
     assert answer.headers["x-request-id"] == answer.json()["request_id"]
 
 
+def layers(app: FastAPI) -> Iterator[Any]:
+    """Give what stands around the routes, from the outside."""
+    layer: Any = app.middleware_stack
+    while layer:
+        yield layer
+        layer = getattr(layer, "app", None)
+
+
 class TestCors:
     """The frontends' origins may call, with every header they need, and nobody else's. Source: FR-039, SC-008."""
 
@@ -165,7 +177,91 @@ class TestCors:
         answer = await self.ask(client, ORIGIN, method, wanted)
         assert answer.status_code == 200
         assert method in answer.headers["access-control-allow-methods"]
-        assert (await self.ask(client, ORIGIN, method, "x-evil")).status_code == 400
+        assert answer.headers["access-control-allow-headers"] == wanted
+
+    @pytest.mark.parametrize(
+        "wanted",
+        [
+            *("authorization,x-requested-with", "sentry-trace,baggage", "traceparent, tracestate", "cache-control"),
+            *("x-any_thing.at~all", "a,,b", "authorization\t, x", ","),
+        ],
+    )
+    async def test_a_page_may_send_any_header(self, client: httpx.AsyncClient, wanted: str) -> None:
+        """Laravel's axios, Sentry and OpenTelemetry add headers of their own, and one refused name stops every call."""
+        answer = await self.ask(client, ORIGIN, "GET", wanted)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-headers"] == wanted
+        assert "Access-Control-Request-Headers" in answer.headers["vary"]
+        refused = await self.ask(client, "http://evil.example", "GET", wanted)
+        assert not [name for name in refused.headers if name.startswith("access-control")]
+
+    async def test_an_app_and_a_page_of_a_private_network_may_call(self, service: Service) -> None:
+        """Capacitor, Tauri and extensions have origins of their own; Chrome asks once more for hosts at home."""
+        async with service(frontend_url=("https://app.example:443", "Capacitor://localhost")) as client:
+            for origin in ("https://app.example", "capacitor://localhost"):
+                headers = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+                asked = {**headers, "Access-Control-Request-Private-Network": "true"}
+                answer = await client.options("/api/tasks", headers=asked)
+                assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
+                assert answer.headers["access-control-allow-private-network"] == "true"
+
+    @pytest.mark.parametrize(
+        ("origin", "method", "headers", "refused"),
+        [
+            ("http://evil.example", "GET", "", ["origin"]),
+            (ORIGIN, "TRACE", "", ["method"]),
+            (ORIGIN, "patch", "", ["method"]),
+            (ORIGIN, "GET", "a b", ["header"]),
+            (ORIGIN, "GET", "x:y", ["header"]),
+            ("null", "LINK", "a,(b)", ["origin", "method", "header"]),
+        ],
+    )
+    async def test_a_refused_preflight_says_what_was_refused(
+        self,
+        settings: Settings,
+        caplog: pytest.LogCaptureFixture,
+        origin: str,
+        method: str,
+        headers: str,
+        refused: list[str],
+    ) -> None:
+        """A developer reads in the network tab which of the three it was, and an operator in the log what was sent."""
+        sent = {"origin": origin, "method": method, "header": headers}
+        async with client_of(create_app(settings)) as client:
+            for _ in range(3):
+                answer = await self.ask(client, origin, method, headers)
+                assert (answer.status_code, answer.json()["code"]) == (400, "CORS_PREFLIGHT_REFUSED")
+                words = answer.json()["detail"].lower().replace("access-control-request-headers", "header").split()
+                assert [word for word in words if word in sent][: len(refused)] == refused
+                assert set(words) & sent.keys() == set(refused)
+                assert "evil" not in answer.text
+        lines = [record for record in caplog.records if record.getMessage() == "cors_refused"]
+        assert [(line.levelname, getattr(line, part)) for line, part in zip(lines, refused, strict=True)] == [
+            ("WARNING", sent[part]) for part in refused
+        ]
+        assert {getattr(line, "setting", None) for line in lines if hasattr(line, "origin")} <= {"FRONTEND_URL"}
+
+    async def test_the_log_names_an_origin_once(self, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+        """A developer whose page runs on another port reads what to set; the service's own pages are no strangers."""
+
+        def told() -> list[str]:
+            found = [r.__dict__.get("origin") for r in caplog.records if r.getMessage() == "cors_refused"]
+            return [str(origin) for origin in found]
+
+        async with client_of(create_app(settings)) as client:
+            for _ in range(2):
+                await client.get("/api/tasks", headers={"Origin": "http://localhost:4321"})
+                await client.get("/api/tasks", headers={"Origin": ORIGIN})
+                await client.post("/health", headers={"Origin": "https://api.test"})
+                same = {"Origin": "https://app.example", "Sec-Fetch-Site": "same-origin"}
+                await client.post("/health", headers=same)
+            assert told() == ["http://localhost:4321"]
+            caplog.clear()
+            for number in range(1000):
+                await client.get("/health/live", headers={"Origin": f"http://evil{number}.example/{'x' * 5000}"})
+            assert max(map(len, told())) <= 200
+            (cors,) = [layer for layer in layers(app_of(client)) if isinstance(layer, Cors)]
+            assert len(cors._told) <= 100
 
     async def ask(self, client: httpx.AsyncClient, origin: str, method: str, headers: str = "") -> httpx.Response:
         asked = {"Origin": origin, "Access-Control-Request-Method": method}

@@ -3,20 +3,17 @@
 import logging
 import re
 from collections.abc import Callable
-from http import HTTPStatus
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
-from starlette.datastructures import Headers
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.clock import stopwatch
 from app.core.errors import ApiError, InternalError
-from app.core.http.problems import problem_details, problem_response
-from app.core.logging import current_request_id, get_logger, set_request_id
+from app.core.http.cors import Cors
+from app.core.http.problems import problem_response
+from app.core.logging import get_logger, set_request_id
 
 logger = get_logger("app.access")
 
@@ -26,9 +23,6 @@ SECURITY_HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-REQUEST_HEADERS = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"]
-EXPOSED_HEADERS = ["ETag", "Link", "Location", "Retry-After", "X-Total-Count", "X-Request-ID", "WWW-Authenticate"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _HOST = re.compile(
@@ -109,27 +103,6 @@ def _log(scope: Scope, route: str | None, status: int, seconds: float) -> None:
     )
 
 
-class PreflightDenied(ApiError):
-    code = "CORS_PREFLIGHT_REFUSED"
-    message = "This origin, method or header is not allowed."
-
-
-class Cors(CORSMiddleware):
-    """Starlette's CORS, skipped where no browser asks, and whose errors have the same shape as all others."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        from_page = scope["type"] == "http" and any(name == b"origin" for name, _ in scope["headers"])
-        await (super().__call__ if from_page else self.app)(scope, receive, send)
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        response = super().preflight_response(request_headers)
-        if response.status_code == HTTPStatus.OK:
-            return response
-        denied = JSONResponse(problem_details(PreflightDenied(), current_request_id()), response.status_code)
-        denied.headers.update({k: v for k, v in response.headers.items() if k.startswith(("access", "vary"))})
-        return denied
-
-
 class BadHost(ApiError):
     """No Host header, more than one, or one that could be no host of a URL."""
 
@@ -182,13 +155,5 @@ class CatchAll:
 def install_middleware(app: FastAPI, *, origins: tuple[str, ...], https_only: bool, observe: Observe | None) -> None:
     """Put the three around the app; what is added last stands outermost."""
     app.add_middleware(CatchAll)
-    app.add_middleware(
-        Cors,
-        allow_origins=list(origins),
-        allow_credentials=True,
-        allow_methods=METHODS,
-        allow_headers=REQUEST_HEADERS,
-        expose_headers=EXPOSED_HEADERS,
-        max_age=7200,
-    )
+    app.add_middleware(Cors, origins=origins)
     app.add_middleware(RequestContext, https_only=https_only, observe=observe)
