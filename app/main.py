@@ -50,6 +50,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
         version=__version__,
         description=DESCRIPTION,
         openapi_tags=TAGS,
+        servers=[{"url": settings.root_path or "/"}],
         license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=lifespan,
         docs_url=None,
@@ -71,9 +72,9 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     for contract in contracts:
         app.router.routes.extend(contract.routes)
     app.state.error_shapes = [(contract.paths, contract.render) for contract in contracts]
-    tell_what_is_sent(app)
+    tell_what_is_sent(app, root=settings.root_path)
     if settings.docs_enabled:
-        install_docs(app)
+        install_docs(app, root=settings.root_path)
     install_error_handlers(app)
     production = settings.environment == "production"
     metrics = app.state.metrics = _metrics(app) if settings.metrics_enabled else None

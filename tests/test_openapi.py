@@ -144,7 +144,7 @@ def test_every_task_operation_asks_for_the_token() -> None:
 def test_one_scheme_asks_for_email_and_password() -> None:
     """Swagger UI's Authorize asks for the e-mail address and the password."""
     schemes = document_of()["components"]["securitySchemes"]
-    assert [s["flows"]["password"]["tokenUrl"] for s in schemes.values()] == ["api/auth/token"]
+    assert [s["flows"]["password"]["tokenUrl"] for s in schemes.values()] == ["/api/auth/token"]
 
 
 def test_a_change_of_the_document_shows_in_review() -> None:

@@ -78,8 +78,8 @@ async def get_address(request: Request) -> str:
 
 
 _bearer = _Bearer(
-    tokenUrl="api/auth/token",
-    refreshUrl="api/auth/token",
+    tokenUrl="/api/auth/token",
+    refreshUrl="/api/auth/token",
     scheme_name="EmailAndPassword",
     description="Sign in with your e-mail address as the username. Leave the client fields empty.",
 )

@@ -45,6 +45,13 @@ def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
+def _root_path(value: str) -> str:
+    segments = [segment for segment in value.strip().split("/") if segment]
+    if not all(re.fullmatch(r"[\w.~-]+", segment, re.ASCII) and segment.strip(".") for segment in segments):
+        raise ValueError("must be the path that a proxy strips, such as /tasks: without a host, of letters and digits")
+    return "".join(f"/{segment}" for segment in segments)
+
+
 def _limit(value: Any) -> Any:
     """Read `10/15minutes` or `600/minute`, the notation of the `limits` package."""
     if not isinstance(value, str):
@@ -118,6 +125,7 @@ class Settings(BaseSettings):
     rate_limit_signup_address: LimitSetting = Limit(60, 60)
     rate_limit_refresh_session: LimitSetting = Limit(120, 60)
     trusted_proxies: Networks = ()
+    root_path: Annotated[str, AfterValidator(_root_path)] = ""
 
     api_contracts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     docs_enabled: bool = True

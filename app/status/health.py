@@ -11,6 +11,7 @@ from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.database.sql import plain
 from app.core.database.statement import Statement
 from app.core.http.error_responses import error_responses
+from app.core.http.root_path import public_path
 from app.core.http.routing import make_router
 from app.operations.migrations import can_serve
 
@@ -56,10 +57,11 @@ class Health(BaseModel):
 async def show_about(request: Request) -> About | Response:
     """Names the service and where to go from here. A browser is shown the documentation instead."""
     if request.app.openapi_url and "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse("/docs")
+        return RedirectResponse(public_path(request, "/docs"))
     links = {"tasks": "/api/tasks", "sign_up": "/api/auth/signup", "sign_in": "/api/auth/signin", "health": "/health"}
     if request.app.openapi_url:
         links |= {"docs": "/docs", "redoc": "/redoc", "openapi": "/openapi.json"}
+    links = {name: public_path(request, path) for name, path in links.items()}
     return About(name=request.app.title, version=__version__, status="ok", links=links)
 
 

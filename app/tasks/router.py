@@ -11,6 +11,7 @@ from app.auth.dependencies import BEARER_ERRORS, BearerRoute, UserDb
 from app.core.errors import BODY_ERRORS, ValidationFailed
 from app.core.http.error_responses import error_responses
 from app.core.http.json import LongArray, RowWriter, encode, json_response, parts_response
+from app.core.http.root_path import public_path
 from app.core.http.routing import make_router, put_and_patch
 from app.tasks import changes, service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Since, TaskId
@@ -69,16 +70,18 @@ def _paging(page: Page, request: Request) -> dict[str, str]:
     if page.next_cursor:
         parameters = {**request.query_params, "cursor": page.next_cursor}
         parameters.pop("offset", None)
-        headers["Link"] = f'<{request.scope["path"]}?{urlencode(parameters)}>; rel="next"'
+        headers["Link"] = f'<{public_path(request, request.scope["path"])}?{urlencode(parameters)}>; rel="next"'
     return headers
 
 
 @router.post("", summary="Create a task", status_code=HTTPStatus.CREATED, response_model=TaskRead, responses=_CREATE)
-async def create_task(body: TaskCreate, db: UserDb, idempotency_key: IdempotencyKey = None) -> Response:
+async def create_task(
+    body: TaskCreate, db: UserDb, request: Request, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Makes a task of yours. With an `Idempotency-Key` you can safely send the request again."""
     task, new = await service.create_task(db, body, idempotency_key=idempotency_key)
     status = HTTPStatus.CREATED if new else HTTPStatus.OK
-    return _task_response(task, status, {"Location": f"/api/tasks/{task.id}"})
+    return _task_response(task, status, {"Location": public_path(request, f"/api/tasks/{task.id}")})
 
 
 @router.get("/changes", summary="List what has changed", response_model=TaskChanges, responses=_CHANGES)

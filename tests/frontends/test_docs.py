@@ -1,6 +1,7 @@
 """Swagger UI and ReDoc in a real browser. Source: SC-009."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
+from tests.machines.balancer import needs_nginx, nginx_before
 from tests.support.pages import LONGEST_WAIT_MS, take_picture
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
@@ -31,9 +33,16 @@ class Explorer:
             self.complaints.append(message.text)
 
 
-@pytest.fixture
-def explorer(browser: Browser, database_url: str, tmp_path: Path) -> Iterator[Explorer]:
-    with serving(tmp_path, DATABASE_URL=database_url) as server:
+BELOW = "/svc"
+
+
+@pytest.fixture(params=["", pytest.param(BELOW, marks=needs_nginx)], ids=["at the root", "below a path"])
+def explorer(request: pytest.FixtureRequest, browser: Browser, database_url: str, tmp_path: Path) -> Iterator[Explorer]:
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(tmp_path, DATABASE_URL=database_url, ROOT_PATH=request.param))
+        if request.param:
+            url = stack.enter_context(nginx_before(tmp_path, [server.url], below=request.param))
+            server = Server(server.process, url, server.log)
         page = browser.new_page(viewport={"width": 1200, "height": 1000})
         page.set_default_timeout(LONGEST_WAIT_MS)
         made = Explorer(page, server)
@@ -56,7 +65,7 @@ def test_somebody_tries_it_in_swagger_ui(explorer: Explorer) -> None:
     """Somebody authorizes with e-mail and password and tries the API, and no other host is asked."""
     page, email = explorer.page, new_email()
     httpx.post(f"{explorer.server.url}/api/auth/signup", json={"email": email, "password": PASSWORD})
-    page.goto(explorer.server.url)
+    page.goto(f"{explorer.server.url}/")
     expect(page.locator("#operations-auth-delete_me")).to_be_visible()
     take_picture(page, "docs")
     page.click("button.authorize")

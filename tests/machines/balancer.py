@@ -39,8 +39,8 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://service;
+        location {below}/ {{
+            proxy_pass http://service{stripped};
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $host;
@@ -66,11 +66,12 @@ def balanced(folder: Path, count: int, **settings: str) -> Iterator[Balanced]:
         servers = [stack.enter_context(serving(folder, wait=False, **given)) for _ in range(count)]
         for server in servers:
             server.wait_until()
-        yield Balanced(stack.enter_context(_nginx(folder, [server.url for server in servers])), servers)
+        yield Balanced(stack.enter_context(nginx_before(folder, [server.url for server in servers])), servers)
 
 
 @contextmanager
-def _nginx(folder: Path, urls: list[str]) -> Iterator[str]:
+def nginx_before(folder: Path, urls: list[str], *, below: str = "") -> Iterator[str]:
+    """Run nginx before servers, and yield its address; `below` is a path that it strips."""
     assert NGINX
     port = free_port()
     configuration = folder / "nginx.conf"
@@ -78,12 +79,14 @@ def _nginx(folder: Path, urls: list[str]) -> Iterator[str]:
         CONFIGURATION.format(
             folder=folder,
             port=port,
+            below=below,
+            stripped="/" if below else "",  # nginx takes the place of `below` by what stands here
             user="user root;" if os.geteuid() == 0 else "",
             servers="\n        ".join(f"server {url.removeprefix('http://')};" for url in urls),
         )
     )
     with subprocess.Popen([NGINX, "-c", str(configuration), "-e", f"{folder}/error.log"]) as process:
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{port}{below}"
         try:
             Server(process, url, folder / "error.log").wait_until()
             yield url

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
@@ -26,7 +26,7 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<link rel="icon" href="/docs/assets/fastapi/favicon.png">
+<link rel="icon" href="{root}/docs/assets/fastapi/favicon.png">
 {head}
 </head>
 <body>
@@ -34,21 +34,21 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
-_SWAGGER_HEAD = '<link rel="stylesheet" href="/docs/assets/swagger/swagger-ui.css">'
+_SWAGGER_HEAD = '<link rel="stylesheet" href="{root}/docs/assets/swagger/swagger-ui.css">'
 _SWAGGER_BODY = """<div id="swagger-ui"></div>
-<script src="/docs/assets/swagger/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>"""
-_SWAGGER_START = """SwaggerUIBundle({
-  url: "/openapi.json",
+<script src="{root}/docs/assets/swagger/swagger-ui-bundle.js"></script>
+<script src="{root}/docs/start.js"></script>"""
+_SWAGGER_START = """SwaggerUIBundle({{
+  url: "{root}/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
   displayRequestDuration: true,
   persistAuthorization: true,
   tryItOutEnabled: true,
-});
+}});
 """
-_REDOC_BODY = """<redoc spec-url="/openapi.json"></redoc>
-<script src="/docs/assets/redoc/redoc.standalone.js"></script>"""
+_REDOC_BODY = """<redoc spec-url="{root}/openapi.json"></redoc>
+<script src="{root}/docs/assets/redoc/redoc.standalone.js"></script>"""
 
 
 class BadRange(ApiError):
@@ -84,8 +84,8 @@ class _Assets(StaticFiles):
         return response
 
 
-def tell_what_is_sent(app: FastAPI) -> None:
-    """Leave out of the document what FastAPI adds to it and nobody sends.
+def tell_what_is_sent(app: FastAPI, *, root: str) -> None:
+    """Let the document say where the tokens are, and leave out of it what FastAPI adds to it and nobody sends.
 
     That is its own 422: where one can happen, its route documents ours; and null for a parameter or a body.
     """
@@ -102,10 +102,16 @@ def tell_what_is_sent(app: FastAPI) -> None:
                     _leave_out_null(described["schema"])
             for name in ("HTTPValidationError", "ValidationError"):
                 document["components"]["schemas"].pop(name, None)
+            _put_token_urls_below(root, document["components"]["securitySchemes"])
         assert app.openapi_schema is not None
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _put_token_urls_below(root: str, schemes: dict[str, Any]) -> None:
+    for flow in (flow for scheme in schemes.values() for flow in scheme.get("flows", {}).values()):
+        flow |= {name: root + flow[name] for name in ("tokenUrl", "refreshUrl") if name in flow}
 
 
 def _leave_out_null(schema: dict[str, Any]) -> None:
@@ -118,29 +124,30 @@ def _leave_out_null(schema: dict[str, Any]) -> None:
                 schema.pop("title")
 
 
-def install_docs(app: FastAPI) -> None:
-    """Serve /docs and /redoc over the app's own /openapi.json."""
+def install_docs(app: FastAPI, *, root: str) -> None:
+    """Serve /docs and /redoc over the app's own /openapi.json; a browser finds all of them below `root`."""
     package = find_spec("fastapi_standalone_docs")  # found, not imported: importing it patches FastAPI
     assert package is not None
     assert package.origin is not None
     static = Path(package.origin).parent / "static"
     pages = {
-        "/docs": _PAGE.format(title=f"{app.title}: try it", head=_SWAGGER_HEAD, body=_SWAGGER_BODY),
-        "/redoc": _PAGE.format(title=f"{app.title}: reference", head="", body=_REDOC_BODY),
+        "/docs": _page(root, f"{app.title}: try it", head=_SWAGGER_HEAD, body=_SWAGGER_BODY),
+        "/redoc": _page(root, f"{app.title}: reference", head="", body=_REDOC_BODY),
     }
     for path, page in pages.items():
         app.add_route(path, _serve(page), include_in_schema=False)
-    app.add_route("/docs/start.js", _serve_start, include_in_schema=False)
+    start = _SWAGGER_START.format(root=root)
+    app.add_route("/docs/start.js", _serve(start, media_type="text/javascript"), include_in_schema=False)
     app.mount("/docs/assets", _Assets(directory=static), name="docs_assets")
     app.mount("/redoc", _Assets(directory=static / "redoc"), name="redoc_assets")  # its script asks for its logo here
 
 
-def _serve(page: str) -> Callable[[Request], Awaitable[Response]]:
-    async def show_page(request: Request) -> Response:
-        return HTMLResponse(page, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
-
-    return show_page
+def _page(root: str, title: str, *, head: str, body: str) -> str:
+    return _PAGE.format(root=root, title=title, head=head.format(root=root), body=body.format(root=root))
 
 
-async def _serve_start(request: Request) -> Response:
-    return Response(_SWAGGER_START, media_type="text/javascript")
+def _serve(text: str, media_type: str = "text/html") -> Callable[[Request], Awaitable[Response]]:
+    async def show(request: Request) -> Response:
+        return Response(text, media_type=media_type, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+    return show

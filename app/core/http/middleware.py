@@ -50,7 +50,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         started_at = stopwatch()
-        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        asked = _as_routed(scope)
         request_id = _request_id(scope)
         set_request_id(request_id)
         status = 0
@@ -67,9 +67,18 @@ class RequestContext:
         finally:
             seconds = stopwatch() - started_at
             route = getattr(asked.get("route"), "path", None)  # the template: a raw path may hold anything
-            _log(scope, route, status, seconds)
+            _log(scope["method"], asked, route, status, seconds)
             if self.observe:
                 self.observe(scope["method"], route, status, seconds)
+
+
+def _as_routed(scope: Scope) -> Scope:
+    """Return a request as the routes know it: HEAD is GET, and what `uvicorn --root-path` puts before a path is gone.
+
+    What clients see before it, `ROOT_PATH` says.
+    """
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    return {**scope, "method": method, "root_path": "", "path": scope["path"].removeprefix(scope.get("root_path", ""))}
 
 
 def standard_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
@@ -94,12 +103,12 @@ def _request_id(scope: Scope) -> str:
     return uuid4().hex
 
 
-def _log(scope: Scope, route: str | None, status: int, seconds: float) -> None:
-    level = logging.DEBUG if scope["path"] in _QUIET_PATHS else logging.INFO
+def _log(method: str, asked: Scope, route: str | None, status: int, seconds: float) -> None:
+    level = logging.DEBUG if asked["path"] in _QUIET_PATHS else logging.INFO
     logger.log(
         level,
         "request",
-        extra={"method": scope["method"], "route": route, "status": status, "duration_ms": round(seconds * 1000, 2)},
+        extra={"method": method, "route": route, "status": status, "duration_ms": round(seconds * 1000, 2)},
     )
 
 

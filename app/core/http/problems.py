@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.core.errors import ApiError, MalformedBody, ValidationFailed
+from app.core.http.root_path import public_path
 from app.core.logging import current_request_id
 
 
@@ -32,7 +33,7 @@ def problem_response(request: Request, error: HTTPException) -> Response:
     render = next(shapes, None)
     members = problem_details(error, current_request_id())
     if render:
-        context = ErrorContext(request.url.path, request.method, request.app.state.clock())
+        context = ErrorContext(public_path(request, request.url.path), request.method, request.app.state.clock())
         members = render(context, members)
     wanted = "application/problem+json" in request.headers.get("accept", "")
     media_type = "application/problem+json" if wanted else "application/json"
