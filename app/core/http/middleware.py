@@ -73,12 +73,15 @@ class RequestContext:
 
 
 def _as_routed(scope: Scope) -> Scope:
-    """Return a request as the routes know it: HEAD is GET, and what `uvicorn --root-path` puts before a path is gone.
+    """Return a request as the routes know it: HEAD is GET, and below /api one slash at the end is none.
 
-    What clients see before it, `ROOT_PATH` says.
+    What `uvicorn --root-path` puts before a path is gone: what clients see there, `ROOT_PATH` says.
     """
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    return {**scope, "method": method, "root_path": "", "path": scope["path"].removeprefix(scope.get("root_path", ""))}
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    if path.startswith("/api/") and path[-2:-1] != "/":
+        path = path.removesuffix("/")
+    return {**scope, "method": method, "root_path": "", "path": path}
 
 
 def standard_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
