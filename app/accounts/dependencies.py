@@ -6,7 +6,7 @@ from fastapi.exceptions import RequestValidationError
 
 from app.accounts.errors import InvalidCredentials, InvalidGrant, InvalidOAuthRequest
 from app.auth.errors import InvalidToken
-from app.core.errors import MalformedBody
+from app.core.errors import MalformedBody, UnsupportedMediaType
 from app.core.http.routing import FORM, ApiRoute, Guard, StrictRequest
 
 
@@ -25,7 +25,7 @@ class OAuthRoute(ApiRoute):
     media_type = FORM
 
     async def on_error(self, request: StrictRequest, error: Exception) -> None:
-        if isinstance(error, RequestValidationError | MalformedBody):
+        if isinstance(error, RequestValidationError | MalformedBody | UnsupportedMediaType):
             raise InvalidOAuthRequest from None
         if isinstance(error, InvalidCredentials | InvalidToken):
             raise InvalidGrant from None

@@ -69,7 +69,10 @@ class InvalidGrant(OAuthError):
 
 class InvalidOAuthRequest(OAuthError):
     code = "INVALID_REQUEST"
-    message = "Send grant_type=password with username and password, or grant_type=refresh_token with refresh_token."
+    message = (
+        "Send a form, application/x-www-form-urlencoded in UTF-8: grant_type=password with username and password, "
+        "or grant_type=refresh_token with refresh_token."
+    )
 
     def __init__(self) -> None:
         super().__init__("invalid_request")

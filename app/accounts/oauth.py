@@ -16,7 +16,7 @@ async def grant(
         if form.refresh_token is None:
             raise InvalidOAuthRequest
         return await rotation.refresh(auth, form.refresh_token, key=refresh_key)
-    if form.grant_type != "password":
+    if form.grant_type not in ("password", None):
         raise UnsupportedGrantType
     if form.username is None or form.password is None:
         raise InvalidOAuthRequest

@@ -38,7 +38,6 @@ from app.core.errors import (
     InternalError,
     ServiceUnavailable,
     TooManyRequests,
-    UnsupportedMediaType,
 )
 from app.core.http.error_responses import error_responses
 from app.core.http.json import json_response
@@ -54,7 +53,7 @@ router = make_router(prefix="/api/auth", tag="auth", route_class=BearerRoute)
 
 _OAUTH = error_responses(
     *(InvalidGrant, InvalidOAuthRequest, UnsupportedGrantType, TooManyRequests),
-    *(BodyTooLarge, UnsupportedMediaType, InternalError, ServiceUnavailable),
+    *(BodyTooLarge, InternalError, ServiceUnavailable),
     model=OAuthProblem,
 )
 

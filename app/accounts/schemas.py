@@ -108,7 +108,9 @@ class TokenForm(BaseModel):
         }
     )
 
-    grant_type: Annotated[str, Field(description="`password` or `refresh_token`.")]
+    grant_type: Annotated[str | None, Field(description="`password`, also if it is left out, or `refresh_token`.")] = (
+        None
+    )
     username: Annotated[str | None, Field(description="The e-mail address, for `password`.")] = None
     password: Annotated[str | None, Field(json_schema_extra={"format": "password"})] = None
     refresh_token: Annotated[str | None, Field(description="For `refresh_token`.")] = None

@@ -43,7 +43,11 @@ async def test_the_refresh_grant_rotates(client: httpx.AsyncClient, ada: Person)
         ({"grant_type": "password", "username": "a@b.co"}, "invalid_request"),
         ({"grant_type": "password", "password": "x"}, "invalid_request"),
         ({"grant_type": "refresh_token"}, "invalid_request"),
-        ({"username": "a@b.co", "password": "x"}, "invalid_request"),
+        ({"username": "a@b.co", "password": "x"}, "invalid_grant"),
+        ({"username": "a@b.co"}, "invalid_request"),
+        ({"password": "x"}, "invalid_request"),
+        ({"refresh_token": "x"}, "invalid_request"),
+        ({"grant_type": "", "refresh_token": "x"}, "invalid_request"),
         ({}, "invalid_request"),
         ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
     ],
@@ -54,10 +58,47 @@ async def test_refusals_are_oauths(client: httpx.AsyncClient, form: dict[str, st
     assert (answer.status_code, answer.json()["error"], answer.json()["code"]) == (400, error, error.upper())
 
 
-async def test_json_is_not_a_form(client: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("grant_type", [{}, {"grant_type": ""}])
+async def test_a_form_without_a_grant_type_signs_in(
+    client: httpx.AsyncClient, ada: Person, grant_type: dict[str, str]
+) -> None:
+    """Tutorials' frontends send FastAPI's own form, in which it may be left out; no value is none (RFC 6749 3.1)."""
+    answer = await client.post(TOKEN, data={**grant_type, "username": ada.email, "password": PASSWORD})
+    assert answer.status_code == 200
+    assert (await ada.keep(answer).get("/api/tasks")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        *("application/json", "multipart/form-data; boundary=x", "text/plain", "application/xml", "nonsense", "", None),
+        *("application/x-www-form-urlencoded; charset=latin-1", "application/x-www-form-urlencoded-not", "*/*"),
+    ],
+)
+async def test_what_is_no_form_is_an_invalid_request(client: httpx.AsyncClient, media_type: str | None) -> None:
+    """Whoever sends JSON reads what to send instead, and a library finds OAuth's own word (RFC 6749 3.2 and 5.2)."""
+    headers = {} if media_type is None else {"Content-Type": media_type}
+    for body in ('{"grant_type": "password"}', "grant_type=refresh_token&refresh_token=x"):
+        answer = await client.post(TOKEN, content=body, headers=headers)
+        assert (answer.status_code, answer.json()["error"], answer.json()["code"]) == (
+            *(400, "invalid_request"),
+            "INVALID_REQUEST",
+        )
+        assert "application/x-www-form-urlencoded" in answer.json()["detail"]
+    packed = {"Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"}
+    answer = await client.post(TOKEN, content=b"x", headers=packed)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+async def test_the_document_knows_no_415_of_it(client: httpx.AsyncClient) -> None:
+    """Generated clients expect what comes."""
+    document = (await client.get("/openapi.json")).json()
+    assert document["paths"][TOKEN]["post"]["responses"].keys() == {"200", "400", "413", "429", "500", "503"}
+    assert "required" not in document["components"]["schemas"]["TokenForm"]
+
+
+async def test_a_form_is_not_json(client: httpx.AsyncClient) -> None:
     """Each route reads one media type, so no form on another site can sign anybody in."""
-    assert (await client.post(TOKEN, json={"grant_type": "password"})).status_code == 415
-    assert (await client.post(TOKEN, files={"grant_type": "password"})).status_code == 415
     form = {"email": "a@b.co", "password": PASSWORD}
     assert (await client.post("/api/auth/signin", data=form)).status_code == 415
     plain = {"Content-Type": "text/plain"}

@@ -65,13 +65,13 @@ async def test_a_long_password_in_a_form_is_a_wrong_one(service: Service) -> Non
 
 
 @pytest.mark.parametrize("path", ["/api/auth/signin", "/api/auth/token"])
-async def test_a_content_type_that_is_endless_is_415(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_content_type_that_is_endless_is_refused(client: httpx.AsyncClient, path: str) -> None:
     """One of 64 KiB held the loop for 80 ms."""
     declared = "application/json" if path.endswith("signin") else FORM["Content-Type"]
     short = await client.post(path, content="{}", headers={"Content-Type": declared + "; charset=utf-8"})
     assert short.status_code in (400, 422)
     long = await client.post(path, content="{}", headers={"Content-Type": declared + "; a=b" * 100})
-    assert long.status_code == 415
+    assert long.status_code == (415 if path.endswith("signin") else 400)
 
 
 async def test_a_list_of_tags_that_is_endless_matches_nothing(ada: Person) -> None:
