@@ -46,8 +46,9 @@ def make_reset_link(settings: Settings, email: str) -> None:
     with reachable_database(settings) as ready:
         work = partial(accounts_admin.make_reset_token, tokens=make_codec(ready), email=email, now=system_clock())
         token = run_with_pool(ready, work)
-        for origin in ready.frontend_url[:1]:
-            print(f"{origin}/reset#token={token}")
+        pages = [origin for origin in ready.frontend_url if origin.startswith("http")]
+        for page in pages[:1]:
+            print(f"{page}/reset#token={token}")
         print(token)
         echo(f"Good for {RESET_SECONDS // 60} minutes and one use. Hand it over so that nobody else can read it.")
 

@@ -60,6 +60,23 @@ async def can_sign_in(person: Person, password: str) -> bool:
     return (await person.client.post("/api/auth/signin", json=body)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("origins", "page"),
+    [
+        ("", "http://localhost:3000"),
+        ("capacitor://localhost,https://app.example.com:443", "https://app.example.com"),
+    ],
+)
+async def test_a_link_leads_to_the_first_page(
+    own_client: httpx.AsyncClient, run: Run, monkeypatch: pytest.MonkeyPatch, origins: str, page: str
+) -> None:
+    """Who is given it opens it in a browser: where the example is served in development, never in an app's scheme."""
+    monkeypatch.setenv("FRONTEND_URL", origins)
+    ada = await Person.sign_up(own_client)
+    link, token = (await asyncio.to_thread(run, "reset", ada.email)).splitlines()
+    assert link == f"{page}/reset#token={token}"
+
+
 async def test_an_operators_link_gives_a_new_password(own_client: httpx.AsyncClient, run: Run) -> None:
     """Whoever forgot the password gets in again by a link, and whoever was signed in is out. Source: FR-056."""
     ada, bob = await Person.sign_up(own_client), await Person.sign_up(own_client)
