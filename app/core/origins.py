@@ -8,6 +8,8 @@ import idna
 
 EXAMPLE = "must be origins such as https://app.example.com, comma-separated, without a path or *"
 
+MAX_LENGTH = 300  # of a host 253
+
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[^\]]*\]|[^\[\]:/?#@\\]*)(?::([0-9]*))?/?", re.IGNORECASE | re.ASCII)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Pages of these have the origin "null", another one, or none.
@@ -21,7 +23,7 @@ _CUSTOM_HOST = re.compile(r"[a-z0-9._~-]+")
 
 def canonical_origin(text: str) -> str:
     """Return an origin as a browser sends it. Raises: ValueError for what no browser sends, without the value."""
-    match = _ORIGIN.fullmatch(text)
+    match = _ORIGIN.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if not match:
         raise ValueError(EXAMPLE)
     scheme = match[1].lower()
