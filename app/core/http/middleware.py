@@ -79,7 +79,7 @@ def _as_routed(scope: Scope) -> Scope:
     """
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
     path = scope["path"].removeprefix(scope.get("root_path", ""))
-    if path.startswith("/api/") and path[-2:-1] != "/":
+    if path.startswith("/api/"):
         path = path.removesuffix("/")
     return {**scope, "method": method, "root_path": "", "path": path}
 
