@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     rate_limit_storage: SecretStr | None = None
     rate_limit_signin_account: LimitSetting = Limit(10, 900)
     rate_limit_signin_address: LimitSetting = Limit(100, 900)
-    rate_limit_signup_address: LimitSetting = Limit(60, 60)
+    rate_limit_signup_address: LimitSetting = Limit(600, 60)
     rate_limit_refresh_session: LimitSetting = Limit(120, 60)
     trusted_proxies: Networks = ()
     root_path: Annotated[str, AfterValidator(_root_path)] = ""

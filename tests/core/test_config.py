@@ -153,7 +153,7 @@ def test_origins_lifetimes_limits_and_proxies_are_read(monkeypatch: pytest.Monke
     assert (settings.access_token_seconds, settings.refresh_token_seconds) == (3, 43200)
     assert settings.rate_limit_signin_account == Limit(5, 7200)
     assert settings.rate_limit_refresh_session == Limit(7, 1)
-    assert settings.rate_limit_signup_address == Limit(60, 60), "by default: a class at once, not half of the hashing"
+    assert settings.rate_limit_signup_address == Limit(600, 60), "by default: a school behind one address at once"
     assert [str(n) for n in settings.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
 
 
