@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run dev example test test-slow test-night check bench profile growth sql openapi migration format lock clean
+.PHONY: help run dev example test test-slow test-night check bench profile growth refresh sql openapi migration format lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
@@ -66,6 +66,9 @@ growth: $(VENV)/dev ## Measure what each operation costs as the tables grow, and
 	$(BIN)/python -m pip install --quiet matplotlib
 	$(BIN)/python -m tests.growth.measure $(GROWTH)
 	$(BIN)/python -m tests.growth.plot
+
+refresh: $(VENV)/dev ## Measure what a refresh costs PostgreSQL among 100,000 sessions, beside 1.0 (two minutes)
+	$(BIN)/python -m tests.growth.refresh
 
 sql: $(VENV)/dev ## Write docs/statements.sql anew
 	@$(BIN)/python -m tests.support.statements > docs/statements.sql

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.auth.auth import Auth
+from app.auth.fingerprints import make_fingerprints
 from app.auth.passwords import PasswordHasher
 from app.auth.tokens import make_codec
 from app.core.config import Settings
@@ -17,6 +18,7 @@ from app.core.logging import configure_logging, get_logger
 from app.core.rate_limits.database import DatabaseRateLimiter
 from app.core.rate_limits.limiter import NoRateLimiter, RateLimiter
 from app.operations.migrations import upgrade
+from app.operations.older_processes import OlderProcesses
 
 logger = get_logger("app")
 
@@ -61,6 +63,7 @@ def _make_auth(app: FastAPI) -> Auth:
         database=app.state.database,
         settings=settings,
         tokens=make_codec(settings),
+        fingerprints=make_fingerprints(settings),
         passwords=PasswordHasher(cost=settings.password_hash_cost, queue_seconds=settings.hash_queue_seconds),
         limiter=_make_limiter(app),
         clock=app.state.clock,
@@ -94,5 +97,8 @@ async def _try_upgrade(settings: Settings) -> bool:
         await asyncio.to_thread(upgrade, settings.dsn)
     except psycopg.OperationalError as error:
         logger.warning("database_not_reachable", extra={"error": type(error).__name__})
+        return False
+    except OlderProcesses as error:  # the service is not ready until they have stopped
+        logger.warning("older_processes_running", extra={"error": str(error)})
         return False
     return True

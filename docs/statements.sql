@@ -111,6 +111,7 @@ WHERE users.id = %(user_id)s::UUID
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
   ));
 
 -- app/auth/active_session.py SELECT_CREDENTIALS
@@ -124,6 +125,7 @@ WHERE users.id = %(user_id)s::UUID
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
   ));
 
 -- app/core/rate_limits/database.py HIT
@@ -163,9 +165,9 @@ WHERE rate_limit_counters.key >= %(first)s
 RETURNING rate_limit_counters.count;
 
 -- app/sessions/denylist.py END_SESSION
-INSERT INTO token_denylist (id, session_id, reason, user_id, denied_at, expires_at)
-SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(reason)s::VARCHAR AS reason,
-    %(user_id)s::UUID AS user_id, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id,
+    'signed_out' AS reason, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
     %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
 FROM users
 WHERE users.id = %(user_id)s::UUID
@@ -174,16 +176,18 @@ WHERE users.id = %(user_id)s::UUID
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
   ))
 FOR KEY SHARE OF users
-ON CONFLICT DO NOTHING
+ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
+WHERE token_denylist.reason = 'active'
 RETURNING token_denylist.id;
 
--- app/sessions/denylist.py ROTATE
-INSERT INTO token_denylist (id, session_id, reason, key_hash, user_id, denied_at, expires_at)
-SELECT %(token_id)s::UUID AS id, %(session_id)s::UUID AS session_id, 'used' AS reason, %(key_hash)s AS key_hash,
-    %(user_id)s::UUID AS user_id, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
-    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+-- app/sessions/denylist.py END_REUSED
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'reused' AS reason,
+    %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
 FROM users
 WHERE users.id = %(user_id)s::UUID
   AND users.is_active
@@ -193,35 +197,17 @@ WHERE users.id = %(user_id)s::UUID
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = %(session_id)s::UUID
-  ))
-FOR KEY SHARE OF users
-ON CONFLICT DO NOTHING
+        AND token_denylist.reason != 'active'
+  )) FOR SHARE OF users
+ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
+WHERE token_denylist.reason = 'active'
 RETURNING token_denylist.id;
-
--- app/sessions/denylist.py SELECT_USED_TOKEN
-SELECT token_denylist.denied_at AS used_at, coalesce(token_denylist.key_hash = %(key_hash)s, false) AS same_key,
-    EXISTS (
-        SELECT *
-        FROM token_denylist AS successor
-        WHERE successor.user_id = %(user_id)s::UUID
-          AND successor.id = %(successor_id)s::UUID
-    ) AS successor_used
-FROM token_denylist
-WHERE token_denylist.user_id = %(user_id)s::UUID
-  AND token_denylist.id = %(token_id)s::UUID;
 
 -- app/sessions/denylist.py PRUNE_USER
 DELETE FROM token_denylist
 WHERE token_denylist.user_id = %(user_id)s::UUID
-  AND token_denylist.id = ANY (array((
-      SELECT token_denylist.id
-      FROM token_denylist
-      WHERE token_denylist.user_id = %(user_id)s::UUID
-        AND token_denylist.expires_at <= now()
-      ORDER BY token_denylist.expires_at
-      LIMIT %(batch)s::INTEGER
-      FOR UPDATE SKIP LOCKED
-  )))
+  AND token_denylist.expires_at <= now()
 RETURNING token_denylist.id;
 
 -- app/sessions/denylist.py SELECT_USER_IDS
@@ -265,6 +251,7 @@ WHERE users.id = %(user_id)s::UUID
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
   ))
 FOR KEY SHARE OF users
 RETURNING sessions.id;
@@ -281,68 +268,52 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
-),
-told AS MATERIALIZED (
-    SELECT token_denylist.session_id AS session_id,
-        max(token_denylist.denied_at) FILTER (WHERE token_denylist.reason = 'used') AS last_used_at,
-        bool_or(token_denylist.id = token_denylist.session_id) AS has_ended
-    FROM token_denylist
-    WHERE token_denylist.user_id = %(user_id)s::UUID
-    GROUP BY token_denylist.session_id
 )
 SELECT work.id IS NOT NULL AS found, work.id, work.device, work.created_at, work.last_used_at, work.current
 FROM active_session
 LEFT OUTER JOIN (
     SELECT sessions.id AS id, sessions.device AS device, sessions.created_at AS created_at,
-        coalesce(told.last_used_at, sessions.created_at) AS last_used_at, sessions.id = %(session_id)s::UUID AS current
+        coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
+        sessions.id = %(session_id)s::UUID AS current
     FROM sessions
-    LEFT OUTER JOIN told ON told.session_id = sessions.id
+    LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
+      AND token_denylist.id = sessions.id
     WHERE sessions.user_id = %(user_id)s::UUID
       AND sessions.token_version = %(token_version)s::INTEGER
-      AND told.has_ended IS NOT true
-      AND coalesce(told.last_used_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
+      AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
+      AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
 ) AS work ON true;
 
 -- app/sessions/repository.py LIST_FOR_OPERATOR
-WITH told AS MATERIALIZED (
-    SELECT token_denylist.session_id AS session_id,
-        max(token_denylist.denied_at) FILTER (WHERE token_denylist.reason = 'used') AS last_used_at,
-        bool_or(token_denylist.id = token_denylist.session_id) AS has_ended
-    FROM token_denylist
-    WHERE token_denylist.user_id = %(user_id)s::UUID
-    GROUP BY token_denylist.session_id
-)
 SELECT sessions.id, sessions.device, sessions.created_at,
-    coalesce(told.last_used_at, sessions.created_at) AS last_used_at, sessions.id = %(session_id)s::UUID AS current
+    coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
+    sessions.id = %(session_id)s::UUID AS current
 FROM sessions
-LEFT OUTER JOIN told ON told.session_id = sessions.id
+LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.id = sessions.id
 WHERE sessions.user_id = %(user_id)s::UUID
   AND sessions.token_version = %(token_version)s::INTEGER
-  AND told.has_ended IS NOT true
-  AND coalesce(told.last_used_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE;
+  AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
+  AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE;
 
 -- app/sessions/repository.py END_ONE
-INSERT INTO token_denylist (id, session_id, reason, user_id, denied_at, expires_at)
-SELECT alive.id AS id, alive.id AS session_id, 'signed_out' AS reason, %(user_id)s::UUID AS user_id,
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT alive.id AS id, alive.id AS session_id, %(user_id)s::UUID AS user_id, 'signed_out' AS reason,
     %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
 FROM users
 JOIN (
     SELECT sessions.id AS id, sessions.device AS device, sessions.created_at AS created_at,
-        coalesce(told.last_used_at, sessions.created_at) AS last_used_at, sessions.id = %(session_id)s::UUID AS current
+        coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
+        sessions.id = %(session_id)s::UUID AS current
     FROM sessions
-    LEFT OUTER JOIN (
-        SELECT token_denylist.session_id AS session_id,
-            max(token_denylist.denied_at) FILTER (WHERE token_denylist.reason = 'used') AS last_used_at,
-            bool_or(token_denylist.id = token_denylist.session_id) AS has_ended
-        FROM token_denylist
-        WHERE token_denylist.user_id = %(user_id)s::UUID
-        GROUP BY token_denylist.session_id
-    ) AS told ON told.session_id = sessions.id
+    LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
+      AND token_denylist.id = sessions.id
     WHERE sessions.user_id = %(user_id)s::UUID
       AND sessions.token_version = %(token_version)s::INTEGER
-      AND told.has_ended IS NOT true
-      AND coalesce(told.last_used_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
+      AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
+      AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
 ) AS alive ON true
 WHERE users.id = %(user_id)s::UUID
   AND users.is_active
@@ -352,15 +323,19 @@ WHERE users.id = %(user_id)s::UUID
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
   ))
   AND alive.id = %(ended_id)s::UUID
+ORDER BY alive.id
 FOR KEY SHARE OF users
-ON CONFLICT DO NOTHING
+ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
+WHERE token_denylist.reason = 'active'
 RETURNING token_denylist.id;
 
 -- app/sessions/repository.py END_OTHERS
-INSERT INTO token_denylist (id, session_id, reason, user_id, denied_at, expires_at)
-SELECT others.id AS id, others.id AS session_id, 'signed_out' AS reason, %(user_id)s::UUID AS user_id,
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT others.id AS id, others.id AS session_id, %(user_id)s::UUID AS user_id, 'signed_out' AS reason,
     %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
 FROM users
 JOIN (
@@ -370,17 +345,19 @@ JOIN (
       AND sessions.token_version = %(token_version)s::INTEGER
       AND sessions.id != %(session_id)s::UUID
     UNION
-    SELECT token_denylist.session_id AS session_id
+    SELECT token_denylist.id AS id
     FROM token_denylist
     WHERE token_denylist.user_id = %(user_id)s::UUID
-      AND token_denylist.reason = 'used'
-      AND token_denylist.denied_at > %(oldest)s::TIMESTAMP WITH TIME ZONE
-      AND token_denylist.session_id != %(session_id)s::UUID
+      AND token_denylist.reason = 'active'
+      AND token_denylist.id != %(session_id)s::UUID
 ) AS others ON true
 WHERE users.id = %(user_id)s::UUID
   AND users.token_version = %(token_version)s::INTEGER
+ORDER BY others.id
 FOR KEY SHARE OF users
-ON CONFLICT DO NOTHING
+ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
+WHERE token_denylist.reason = 'active'
 RETURNING token_denylist.id;
 
 -- app/sessions/repository.py END_EVERYWHERE
@@ -406,7 +383,7 @@ WHERE sessions.user_id = %(user_id)s::UUID
       SELECT *
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
-        AND token_denylist.session_id = sessions.id
+        AND token_denylist.id = sessions.id
         AND token_denylist.denied_at > now() - %(kept)s::INTERVAL
   ))
 RETURNING sessions.id;
@@ -419,10 +396,156 @@ WHERE sessions.user_id = ANY (%(user_ids)s::UUID[])
       SELECT *
       FROM token_denylist
       WHERE token_denylist.user_id = sessions.user_id
-        AND token_denylist.session_id = sessions.id
+        AND token_denylist.id = sessions.id
         AND token_denylist.denied_at > now() - %(kept)s::INTERVAL
   ))
 RETURNING sessions.id;
+
+-- app/sessions/rotation_repository.py ROTATE
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at, key_hash, client, uses,
+    counted, window_ends)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+    %(number)s::INTEGER AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at, %(key_hash)s AS key_hash, %(client)s AS client,
+    %(use)s AS uses, 1 AS counted, %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+ON CONFLICT (user_id, id) DO UPDATE SET denied_up_to = excluded.denied_up_to, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at), key_hash = excluded.key_hash,
+    client = excluded.client, uses = substr(excluded.uses || coalesce(token_denylist.uses, ''::bytea), 1, 64),
+    counted = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.counted + 1
+    ELSE 1 END, window_ends = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.window_ends
+    ELSE %(window_end)s::TIMESTAMP WITH TIME ZONE END
+WHERE token_denylist.denied_up_to < excluded.denied_up_to
+  AND token_denylist.reason = 'active'
+  AND (NOT (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) OR token_denylist.counted < %(amount)s::INTEGER)
+RETURNING token_denylist.id;
+
+-- app/sessions/rotation_repository.py ROTATE_UNNUMBERED
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at, key_hash, client, uses,
+    counted, window_ends)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+    %(number)s::INTEGER AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at, %(key_hash)s AS key_hash, %(client)s AS client,
+    %(use)s AS uses, 1 AS counted, %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(token_id)s::UUID
+  ))
+ON CONFLICT (user_id, id) DO UPDATE SET denied_up_to = excluded.denied_up_to, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at), key_hash = excluded.key_hash,
+    client = excluded.client, uses = substr(excluded.uses || coalesce(token_denylist.uses, ''::bytea), 1, 64),
+    counted = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.counted + 1
+    ELSE 1 END, window_ends = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.window_ends
+    ELSE %(window_end)s::TIMESTAMP WITH TIME ZONE END
+WHERE token_denylist.denied_up_to < excluded.denied_up_to
+  AND token_denylist.reason = 'active'
+  AND (NOT (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) OR token_denylist.counted < %(amount)s::INTEGER)
+RETURNING token_denylist.id;
+
+-- app/sessions/rotation_repository.py COUNT_AGAIN
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at, counted, window_ends)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+    %(number)s::INTEGER AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at, 1 AS counted,
+    %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+ON CONFLICT (user_id, id) DO UPDATE SET counted = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.counted + 1
+    ELSE 1 END, window_ends = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.window_ends
+    ELSE %(window_end)s::TIMESTAMP WITH TIME ZONE END
+WHERE token_denylist.reason = 'active'
+  AND token_denylist.denied_up_to = %(number)s::INTEGER
+  AND (NOT (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) OR token_denylist.counted < %(amount)s::INTEGER)
+RETURNING token_denylist.id;
+
+-- app/sessions/rotation_repository.py SELECT_STATE
+SELECT token_denylist.denied_up_to, token_denylist.denied_at AS used_at, token_denylist.key_hash, token_denylist.client,
+    token_denylist.uses, token_denylist.window_ends
+FROM users
+LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.id = %(session_id)s::UUID
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ));
+
+-- app/sessions/rotation_repository.py SELECT_USED_TOKEN
+SELECT token_denylist.denied_at AS used_at, token_denylist.key_hash,
+    EXISTS (
+        SELECT *
+        FROM token_denylist AS successor
+        WHERE successor.user_id = %(user_id)s::UUID
+          AND successor.id = %(successor_id)s::UUID
+    ) AS successor_used
+FROM token_denylist
+WHERE token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.id = %(token_id)s::UUID;
+
+-- app/sessions/rotation_repository.py RENEW
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+    1 AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+ON CONFLICT (user_id, id) DO UPDATE SET denied_up_to = (token_denylist.denied_up_to + 1), denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at), key_hash = CAST(NULL AS BYTEA),
+    client = CAST(NULL AS BYTEA), uses = CAST(NULL AS BYTEA)
+WHERE token_denylist.reason = 'active'
+RETURNING token_denylist.denied_up_to;
 
 -- app/status/health.py SELECT_REVISION
 SELECT version_num
@@ -440,6 +563,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found, CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS VARCHAR) AS BIGINT) AS xmin,
@@ -496,6 +620,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found, work.id
@@ -564,6 +689,7 @@ WHERE users.id = %(user_id)s::UUID
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
   ))
 ON CONFLICT DO NOTHING
 RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed, tasks.status,
@@ -589,6 +715,7 @@ WHERE users.id = %(user_id)s::UUID
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
   ))
   AND NOT (EXISTS (
       SELECT *
@@ -612,6 +739,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
@@ -638,6 +766,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 ),
 work AS (
@@ -671,6 +800,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 ),
 work AS (
@@ -704,6 +834,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 ),
 work AS (
@@ -738,6 +869,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 ),
 work AS (
@@ -771,6 +903,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found, CAST(NULL AS INTEGER) AS total, work.id, work.user_id, work.title, work.description,
@@ -798,6 +931,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found,
@@ -833,6 +967,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found, CAST(NULL AS INTEGER) AS total, work.id, work.user_id, work.title, work.description,
@@ -862,6 +997,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found,
@@ -897,6 +1033,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found, CAST(NULL AS INTEGER) AS total, work.id, work.user_id, work.title, work.description,
@@ -926,6 +1063,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found,
@@ -964,6 +1102,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found, CAST(NULL AS INTEGER) AS total, work.id, work.user_id, work.title, work.description,
@@ -996,6 +1135,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found,
@@ -1031,6 +1171,7 @@ WITH active_session AS (
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 )
 SELECT work.id IS NOT NULL AS found, CAST(NULL AS INTEGER) AS total, work.id, work.user_id, work.title, work.description,

@@ -39,6 +39,21 @@ def drop_column(table: str, name: str) -> None:
     _as_soon_as_possible(f"ALTER TABLE {table} DROP COLUMN IF EXISTS {name}")
 
 
+def replace_check(table: str, name: str, condition: str) -> None:
+    """Replace a constraint: rows that are there are checked while the table is written to."""
+    constraint = f"ck_{table}_{name}"
+    _as_soon_as_possible(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {constraint}")
+    _as_soon_as_possible(f"ALTER TABLE {table} ADD CONSTRAINT {constraint} CHECK ({condition}) NOT VALID")
+    op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}")
+
+
+def set_fillfactor(table: str, percent: int | None) -> None:
+    """Leave so much of each new page free, so that rows can be rewritten where they stand; None leaves none."""
+    _as_soon_as_possible(
+        f"ALTER TABLE {table} SET (fillfactor = {percent})" if percent else f"ALTER TABLE {table} RESET (fillfactor)"
+    )
+
+
 def make_table(name: str, *parts: str) -> None:
     """Make a table that refers to no other: nobody waits."""
     op.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(parts)})")

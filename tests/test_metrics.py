@@ -85,7 +85,7 @@ async def test_the_denylist_and_the_pool_are_looked_at(own_database_url: str) ->
         await ada.refresh()
         await ada.refresh()
         samples = await scrape(client)
-        assert value(samples, "auth_denylist_rows") == 2
+        assert value(samples, "auth_denylist_rows") == 1
         assert value(samples, "database_connections", state="in_use") == 0
 
         with psycopg.connect(own_database_url, autocommit=True) as connection:

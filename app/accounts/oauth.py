@@ -9,13 +9,19 @@ from app.sessions import rotation
 
 
 async def grant(
-    auth: Auth, address: str, form: TokenForm, *, refresh_key: str | None, user_agent: str | None
+    auth: Auth,
+    address: str,
+    form: TokenForm,
+    *,
+    refresh_key: str | None,
+    refresh_client: str | None,
+    user_agent: str | None,
 ) -> TokenPair:
     """Return tokens for the form's grant. Raises: UnsupportedGrantType, InvalidOAuthRequest, and the operation's."""
     if form.grant_type == "refresh_token":
         if form.refresh_token is None:
             raise InvalidOAuthRequest
-        return await rotation.refresh(auth, form.refresh_token, key=refresh_key)
+        return await rotation.refresh(auth, form.refresh_token, client=refresh_client, key=refresh_key)
     if form.grant_type not in ("password", None):
         raise UnsupportedGrantType
     if form.username is None or form.password is None:

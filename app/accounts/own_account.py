@@ -1,7 +1,7 @@
 """What changing and leaving one's own account means, and which errors there are, in order."""
 
 from contextlib import suppress
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from app.accounts import repository as account_repository
 from app.accounts.common_passwords import is_common
@@ -12,10 +12,10 @@ from app.auth.errors import InvalidToken
 from app.auth.events import logger
 from app.auth.tokens import TokenPair
 from app.auth.user_database import UserDatabase
-from app.core.database.pool import DatabaseUnavailable
+from app.core.database.connection import Transaction
 from app.core.errors import ServiceUnavailable
 from app.core.rate_limits.attempt import Attempt
-from app.sessions import repository as sessions
+from app.sessions.service import renew_session
 
 # Apart from the counters of signing in: a stranger's failures there must not keep the owner from a new password.
 OWN_PASSWORD, RESET = "own-password", "password-reset"
@@ -34,7 +34,7 @@ async def change_password(auth: Auth, db: UserDatabase, address: str, *, current
     """Change the password, end every other session and return new tokens of this one.
 
     Raises: InvalidToken, CommonPassword, TooManyRequests, WrongPassword. Of several at once one wins, the others find
-    their session's tokens out of date. A session that is signed out in the same moment has ended: its new tokens too.
+    their session's tokens out of date. If the session is signed out in the same moment, the password stays.
     Source: FR-054, ASVS 5.0 6.2.3, 7.4.3.
     """
     credentials, principal = await db.get_credentials(), db.principal
@@ -42,15 +42,18 @@ async def change_password(auth: Auth, db: UserDatabase, address: str, *, current
         raise CommonPassword("new_password")
     await _check_password(auth, credentials, current, address)
     new_hash = await auth.passwords.hash(new, client=address)
-    version = await account_repository.change_password(
-        auth.database, principal, old_hash=credentials.password_hash, new_hash=new_hash
-    )
-    if version is None:
-        raise InvalidToken
-    with suppress(DatabaseUnavailable):  # the password is changed, and the tokens must be sent
-        await sessions.move_to_version(auth.database, principal, version)
+
+    async def change(transaction: Transaction) -> TokenPair:
+        version = await account_repository.change_password(
+            transaction, principal, old_hash=credentials.password_hash, new_hash=new_hash
+        )
+        if version is None:
+            raise InvalidToken
+        return await renew_session(auth, transaction, principal, version)
+
+    pair = await auth.database.transact(change)
     _record(auth, "password_changed", principal.user_id)
-    return auth.tokens.issue(principal.user_id, principal.session_id, version, refresh_id=uuid4(), now=auth.clock())
+    return pair
 
 
 async def delete_account(auth: Auth, db: UserDatabase, address: str, *, current: str) -> None:

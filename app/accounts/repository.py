@@ -12,6 +12,7 @@ from app.auth.active_session import UserRow, caller, user_columns, user_id
 from app.auth.models import User
 from app.auth.principal import Principal
 from app.auth.tokens import Claims
+from app.core.database.connection import Statements
 from app.core.database.pool import Database
 from app.core.database.sql import constant, now, null, parameter
 from app.core.database.statement import Row, Statement
@@ -150,7 +151,7 @@ async def update_name(database: Database, principal: Principal, name: str | None
     return await database.fetch_one(UPDATE_NAME, **caller(principal), name=name, now=principal.now)
 
 
-async def change_password(database: Database, principal: Principal, *, old_hash: str, new_hash: str) -> int | None:
+async def change_password(database: Statements, principal: Principal, *, old_hash: str, new_hash: str) -> int | None:
     """Change the password and end every session; return the new version, None if somebody was here before."""
     return await database.fetch_value(
         CHANGE_PASSWORD, **caller(principal), old_hash=old_hash, new_hash=new_hash, now=principal.now

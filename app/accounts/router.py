@@ -42,7 +42,7 @@ from app.core.errors import (
 from app.core.http.error_responses import error_responses
 from app.core.http.json import json_response
 from app.core.http.routing import make_router
-from app.sessions.dependencies import SET_COOKIE, Cookie, RefreshKey, UserAgent
+from app.sessions.dependencies import SET_COOKIE, Cookie, RefreshClient, RefreshKey, UserAgent
 from app.sessions.errors import OriginRefused
 from app.sessions.refresh_cookie import RefreshCookie
 from app.sessions.schemas import Detail, TokenRead
@@ -116,6 +116,7 @@ async def issue_token(
     auth: AuthDep,
     address: ClientAddress,
     user_agent: UserAgent,
+    client: RefreshClient,
     keys: RefreshKey = None,
 ) -> Response:
     """For OAuth client libraries and the Authorize dialog of this page.
@@ -124,7 +125,8 @@ async def issue_token(
     `refresh_token` and, as `/api/auth/refresh`, an `Idempotency-Key`. Errors have RFC 6749's `error` beside the
     usual members.
     """
-    pair = await grant(auth, address, form, refresh_key=keys[0] if keys else None, user_agent=user_agent)
+    key = keys[0] if keys else None
+    pair = await grant(auth, address, form, refresh_key=key, refresh_client=client, user_agent=user_agent)
     return json_response(pair, headers={"Pragma": "no-cache"})
 
 

@@ -42,7 +42,9 @@ def caller(who: Principal | Claims) -> dict[str, Any]:
     return {"user_id": who.user_id, "session_id": who.session_id, "token_version": who.token_version}
 
 
-session_has_ended = exists().where(col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == session_id)
+is_active = col(DeniedToken.reason) == constant("active")
+"""Whether a session of the denylist has not ended."""
+session_has_ended = exists().where(col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == session_id, ~is_active)
 in_active_session = and_(
     col(User.id) == user_id,
     col(User.is_active),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.auth.errors import InvalidToken
+from app.auth.fingerprints import Fingerprints
 from app.auth.passwords import PasswordHasher
 from app.auth.principal import Principal
 from app.auth.tokens import Claims, TokenCodec, TokenType
@@ -22,6 +23,7 @@ class Auth:
     database: Database
     settings: Settings
     tokens: TokenCodec
+    fingerprints: Fingerprints
     passwords: PasswordHasher
     limiter: RateLimiter
     clock: Clock

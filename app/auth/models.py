@@ -8,7 +8,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
-    Index,
     LargeBinary,
     PrimaryKeyConstraint,
     String,
@@ -42,22 +41,31 @@ class User(SQLModel, table=True):
 
 
 class DeniedToken(SQLModel, table=True):
-    """A refresh token that was used (`id` is its `jti`), or a session that has ended (`id` is its `sid`).
+    """What is denied of a session: while it is `active` its refresh tokens up to a number, at its end all.
 
-    `key_hash` is the SHA-256 of the key with which the token was used: who has the key may ask for the answer again.
+    `id` is the session's. `key_hash` (the SHA-256 of its key) and `client` (a fingerprint) tell with what the last
+    token was used, `uses` when and with what the last few were: who has them may ask for the answer again. `counted`
+    is how many exchanges there were in the window that ends at `window_ends`.
+
+    1.0 kept a row for each refresh token that was `used`, whose `id` is the token's `jti`.
     """
 
     __tablename__ = "token_denylist"
     __table_args__ = (
-        CheckConstraint("reason IN ('used', 'reused', 'signed_out')", name="reason"),
+        CheckConstraint("reason IN ('active', 'signed_out', 'reused', 'challenge', 'used')", name="reason"),
         PrimaryKeyConstraint("user_id", "id"),
-        Index("ix_token_denylist_user_id_expires_at", "user_id", "expires_at"),
+        {"postgresql_with": {"fillfactor": 70}},  # a refresh rewrites the row where it stands
     )
 
     id: UUID = Field(primary_key=True)
     session_id: UUID = Field(nullable=False)
     user_id: UUID = Field(sa_column=Column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True))
     reason: str = Field(sa_column=Column(String(16), nullable=False))
+    denied_up_to: int | None = Field(default=None, nullable=True)
     denied_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     key_hash: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    client: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    uses: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    counted: int = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
+    window_ends: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))

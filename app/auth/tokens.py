@@ -16,6 +16,7 @@ from jose.backends.base import Key
 from jose.utils import base64url_decode, base64url_encode
 
 from app.auth.errors import InvalidToken
+from app.auth.principal import Principal
 from app.core.config import Settings
 
 TokenType = Literal["access", "refresh", "reset"]
@@ -29,10 +30,13 @@ RESET_SECONDS = 3600
 _TYPES: dict[TokenType, str] = {"access": "at+jwt", "refresh": "rt+jwt", "reset": "pr+jwt"}
 # Who may take a token. Libraries that are told of none refuse a token that has one (RFC 7519 4.1.3), so that no other
 # service with the secret takes a reset token for an access token.
-_AUDIENCES: dict[TokenType, list[Any]] = {"access": [], "refresh": [], "reset": ["password-reset"]}
+_AUDIENCES: dict[TokenType, list[Any]] = {"access": [], "refresh": [["refresh"]], "reset": ["password-reset"]}
+# Those that refresh tokens of 1.0 do not have.
+_NEW_CLAIMS = {"aud", "seq", "auth_time"}
 # base64url without padding; the signature's last character carries two spare bits, which must be zero.
 _TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]{42}[AEIMQUYcgkosw048])", re.ASCII)
 _VERSIONS = range(2**31)  # what the column holds
+_NUMBERS = range(1, 2**31)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -49,6 +53,10 @@ class Claims:
     expires_at: int
     valid_from: int
     """When it was issued, or its `nbf` if that is later."""
+    number: int | None
+    """A refresh token's place in its session, from 1; None in one that 1.0 has issued, and in other tokens."""
+    authenticated_at: int
+    """When somebody last proved who they are in this session, by a password; in a token of 1.0 when it was issued."""
 
 
 class TokenPair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -82,13 +90,17 @@ class TokenCodec:
         # that is not valid; the times, and whether the session is active, are checked at each request.
         self._verified = lru_cache(maxsize=CACHED_TOKENS)(partial(self._verify, kind="access"))
 
-    def issue(self, user_id: UUID, session_id: UUID, version: int, *, refresh_id: UUID, now: datetime) -> TokenPair:
-        """Sign a pair. The same arguments give the same bytes, so that a pair can be issued again."""
-        about = {"sub": str(user_id), "user_id": str(user_id), "sid": str(session_id), "ver": version}
-        issued_at = int(now.timestamp())
+    def issue(self, who: Principal, *, refresh_id: UUID, number: int, authenticated_at: int | None = None) -> TokenPair:
+        """Sign a pair of this moment. The same arguments give the same bytes, so that a pair can be issued again.
+
+        `number` is the refresh token's place in the session; `authenticated_at` is now unless it is given.
+        """
+        user_id, issued_at = str(who.user_id), int(who.now.timestamp())
+        about = {"sub": user_id, "user_id": user_id, "sid": str(who.session_id), "ver": who.token_version}
+        place = {"seq": number, "auth_time": issued_at if authenticated_at is None else authenticated_at}
         return TokenPair(
             access_token=self._sign("access", uuid5(refresh_id, "access"), issued_at, about),
-            refresh_token=self._sign("refresh", refresh_id, issued_at, about),
+            refresh_token=self._sign("refresh", refresh_id, issued_at, about | place),
             expires_in=self._lifetimes["access"],
         )
 
@@ -96,11 +108,13 @@ class TokenCodec:
         """Sign a token for a new password. It belongs to no session, and names itself in the place of one."""
         token_id = uuid4()
         about = {"sub": str(user_id), "user_id": str(user_id), "sid": str(token_id), "ver": version}
-        return self._sign("reset", token_id, int(now.timestamp()), {**about, "aud": _AUDIENCES["reset"][0]})
+        return self._sign("reset", token_id, int(now.timestamp()), about)
 
     def _sign(self, kind: TokenType, token_id: UUID, issued_at: int, about: dict[str, Any]) -> str:
         claims = {"iss": ISSUER, "type": kind, **about, "jti": str(token_id), "iat": issued_at}
         claims["exp"] = issued_at + self._lifetimes[kind]
+        for audience in _AUDIENCES[kind]:
+            claims["aud"] = audience
         payload = base64url_encode(_to_json(claims).encode()).decode()
         signed = f"{self._key.headers[kind]}.{payload}"
         return f"{signed}.{base64url_encode(self._key.key.sign(signed.encode())).decode()}"
@@ -138,8 +152,14 @@ class TokenCodec:
         not_before = said.get("nbf", issued_at)  # ours have none; others with the secret may add claims
         if not all(type(n) is int for n in (issued_at, expires_at, not_before, version)) or version not in _VERSIONS:
             raise InvalidToken
-        if [said[name] for name in ("aud",) if name in said] != _AUDIENCES[kind]:  # it is meant for somebody else
-            raise InvalidToken
+        number, authenticated_at = None, issued_at
+        is_of_1_0 = kind == "refresh" and not _NEW_CLAIMS & said.keys()
+        if not is_of_1_0 and [said[name] for name in ("aud",) if name in said] != _AUDIENCES[kind]:
+            raise InvalidToken  # it is meant for somebody else
+        if kind == "refresh" and not is_of_1_0:
+            number, authenticated_at = said["seq"], said["auth_time"]
+            if type(number) is not int or number not in _NUMBERS or type(authenticated_at) is not int:
+                raise InvalidToken
         if said["iss"] != ISSUER or said["type"] != kind or said["user_id"] != said["sub"]:
             raise InvalidToken
         # A longer lifetime than configured comes from an older setting or another signer: it is no longer accepted.
@@ -147,7 +167,8 @@ class TokenCodec:
             raise InvalidToken
         user_id, session_id, token_id = (_uuid(said[name]) for name in ("sub", "sid", "jti"))
         valid_from = max(issued_at, not_before)
-        return Claims(kind, user_id, session_id, token_id, version, issued_at, expires_at, valid_from)
+        times = (issued_at, expires_at, valid_from)
+        return Claims(kind, user_id, session_id, token_id, version, *times, number, authenticated_at)
 
 
 def make_codec(settings: Settings) -> TokenCodec:

@@ -79,6 +79,9 @@ def make_parser() -> argparse.ArgumentParser:
             command.add_argument("file", type=Path)
         if name == "serve":
             command.add_argument("--reload", action="store_true", help="Start anew whenever the code changes.")
+        if name == "migrate":
+            beside = "Do it though processes of 1.0 run, which end every session that is refreshed."
+            command.add_argument("--beside-1.0", dest="beside_older", action="store_true", help=beside)
     users = commands.add_parser("users", help="List accounts, look at one, close, open or delete it, end sessions.")
     actions = users.add_subparsers(required=True)
     for name, (run, text) in USER_ACTIONS.items():

@@ -59,12 +59,12 @@ def run_with_pool(settings: Settings, work: Callable[[Database], Coroutine[Any, 
     return asyncio.run(run())
 
 
-def migrate(settings: Settings) -> None:
+def migrate(settings: Settings, *, beside_older: bool) -> None:
     """Bring the database to this code's schema."""
     with reachable_database(settings) as ready:
         echo(f"Migrating the database to {head_revision()} …")
         with progress(lambda: how_far(ready.dsn)):
-            upgrade(ready.dsn)
+            upgrade(ready.dsn, beside_older=beside_older)
         echo("The database is up to date.")
 
 

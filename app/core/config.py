@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     password_hash_cost: int = Field(default=12, ge=4, le=16)
     hash_queue_seconds: float = Field(default=15, gt=0, le=300)
     common_passwords: Literal["allow", "refuse"] = "allow"
-    refresh_reuse_leeway_seconds: float = Field(default=0, ge=0, le=300)
+    refresh_reuse_leeway_seconds: float = Field(default=10, ge=0, le=300)
     refresh_cookie: Literal["on", "off"] = "on"
 
     rate_limits: Literal["on", "off"] = "on"

@@ -11,6 +11,7 @@ from app.core.config import Settings
 from app.core.database.pool import connection_arguments
 from app.operations.distribution import find_nodes, has_extension, is_distributed
 from app.operations.migrations import head_revision, is_newer
+from app.operations.older_processes import count_connections
 
 CLOCK_SECONDS = 5
 HASH_SECONDS = 0.5
@@ -36,6 +37,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         with psycopg.connect(settings.dsn.conninfo, **connection_arguments(settings.dsn)) as connection:
             yield _reach(connection)
             yield _migration(connection)
+            yield _older_processes(connection)
             yield _clock(connection)
             yield _durability(connection)
             if settings.dsn.fails_over:
@@ -98,6 +100,13 @@ def _migration(connection: psycopg.Connection) -> Finding:
         how = f"at {found}, newer than this code, which knows {head_revision()}: update the rest of the processes"
         return Finding("warn", "migration", how)
     return Finding("fail", "migration", f"at {found or 'none'}, not {head_revision()}: run python -m app migrate")
+
+
+def _older_processes(connection: psycopg.Connection) -> Finding:
+    if connections := count_connections(connection):
+        how = f"some are of 1.0 ({connections} connections) and end every session that is refreshed: stop them all"
+        return Finding("fail", "processes", how)
+    return Finding("ok", "processes", "none is of 1.0")
 
 
 def _clock(connection: psycopg.Connection) -> Finding:

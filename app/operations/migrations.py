@@ -9,6 +9,7 @@ import psycopg
 from app.core.clock import stopwatch
 from app.core.database.dsn import Dsn
 from app.core.logging import get_logger
+from app.operations.older_processes import refuse_beside_older
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -53,8 +54,11 @@ def can_serve(revision: str | None) -> bool:
     return revision == head_revision() or is_newer(revision)
 
 
-def upgrade(dsn: Dsn) -> None:
-    """Migrate to head; does nothing at head or beyond. Raises: psycopg.OperationalError if the database is down."""
+def upgrade(dsn: Dsn, *, beside_older: bool = False) -> None:
+    """Migrate to head; does nothing at head or beyond.
+
+    Raises: psycopg.OperationalError if the database is down, OlderProcesses unless these are said not to matter.
+    """
     found = _current_revision(dsn)
     if found == head_revision():
         return
@@ -63,6 +67,8 @@ def upgrade(dsn: Dsn) -> None:
         from alembic import command
         from alembic.util import CommandError
 
+        if not beside_older:
+            refuse_beside_older(dsn, found)
         began = stopwatch()
         logger.info("migrating", extra={"found": found, "wanted": head_revision()})
         try:

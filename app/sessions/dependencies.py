@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from app.auth.dependencies import get_auth
 from app.core.fields import path_id
+from app.core.http.client_address import client_address, is_behind_unknown_proxy
 from app.sessions.models import DEVICE_LENGTH
 from app.sessions.refresh_cookie import RefreshCookie
 
@@ -36,6 +37,14 @@ async def get_user_agent(request: Request) -> str | None:
     return "".join(islice(printable, DEVICE_LENGTH)).strip() or None
 
 
+async def get_refresh_client(request: Request) -> str | None:
+    """Return what stays the same while a client refreshes several times at once; None if it cannot be known."""
+    trusted = (await get_auth(request)).settings.trusted_proxies
+    if is_behind_unknown_proxy(request, trusted):
+        return None
+    return "\0".join([client_address(request, trusted), *request.headers.getlist("user-agent")])
+
+
 SessionId = Annotated[
     UUID, BeforeValidator(path_id, json_schema_input_type=UUID), Path(description="The session's id.")
 ]
@@ -49,6 +58,7 @@ def _one_refresh_key(lines: list[str]) -> list[str]:
     return lines
 
 
+RefreshClient = Annotated[str | None, Depends(get_refresh_client)]
 UserAgent = Annotated[str | None, Depends(get_user_agent)]
 Cookie = Annotated[RefreshCookie, Depends(get_refresh_cookie)]
 # A list, so that FastAPI hands over every line of the header.

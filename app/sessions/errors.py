@@ -10,6 +10,13 @@ class SupersededToken(InvalidToken):
     """A refresh token whose successor is in use, from a client with the key: it came late, and nothing ends."""
 
 
+class RefreshTokenReused(InvalidToken):
+    """A used refresh token was presented again, and its session has ended by that."""
+
+    code = "REFRESH_TOKEN_REUSED"
+    message = "This refresh token was used before, so that its session has ended. Please sign in again."
+
+
 class SessionNotFound(ApiError):
     """There is no such session, it has ended, or it is somebody else's: nobody can tell which."""
 

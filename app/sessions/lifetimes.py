@@ -7,10 +7,9 @@ from app.core.config import MAX_REFRESH_TOKEN_DAYS, Settings
 # A row of the denylist stays this long after its last token has expired, because clocks may differ.
 DENYLIST_GRACE = timedelta(days=1)
 # As long as a token of the session can be valid under any setting. Not the current lifetime: if it is lowered, rows
-# pruned, and raised again, ended sessions would be valid once more. It costs one row a sign-out, where a session that
-# is in use for a day leaves 96 for its refreshes.
+# pruned, and raised again, ended sessions would be valid once more.
 ENDED_SESSION_KEPT = timedelta(days=MAX_REFRESH_TOKEN_DAYS) + DENYLIST_GRACE
-# One rotation and one sign-in in so many deletes old rows, more than all of them add, so that they become fewer.
+# One sign-in in so many deletes its user's old rows, more than all of them add, so that they become fewer.
 PRUNE_EVERY = 8
 
 

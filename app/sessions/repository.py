@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, delete, exists, func, join, select, true, union, update
+from sqlalchemy import ColumnElement, FromClause, and_, delete, exists, func, join, or_, select, true, union, update
 from sqlmodel import col
 
 from app.auth.active_session import (
     UserStatement,
     caller,
     in_active_session,
+    is_active,
     session_id,
     token_version,
     user_id,
@@ -21,6 +22,7 @@ from app.auth.models import DeniedToken, User
 from app.auth.principal import Principal
 from app.auth.tokens import Claims
 from app.auth.user_database import UserDatabase
+from app.core.database.connection import Statements
 from app.core.database.pool import Database
 from app.core.database.sql import constant, insert_from, now, parameter
 from app.core.database.statement import Row, Statement
@@ -38,12 +40,10 @@ class ListedSession(Row):
     current: bool
 
 
-_oldest = parameter("oldest", datetime)
 _is_mine = col(Session.user_id) == user_id
 _is_of_this_version = col(Session.token_version) == token_version
 is_of_version = and_(col(User.id) == user_id, col(User.token_version) == token_version)
-_was_used = col(DeniedToken.reason) == constant("used")
-_is_told_of_me = col(DeniedToken.user_id) == user_id
+_is_denied_to_me = col(DeniedToken.user_id) == user_id
 
 # It asks whether the account is still what it was when the password was verified. The session, which is new, is not in
 # the denylist. Asked anyway: a statement that also reads a divided table locks the user on one node only (Citus).
@@ -53,59 +53,48 @@ BEGIN = Statement(
     insert_from(User, Session, _begun, in_active_session, key_share=User).returning(col(Session.id)), UUID
 )
 
-# What the denylist tells of each session, by one look at the user's rows: the row that ends a session has its own id.
-_told = (
+# The denylist's row of a session tells whether it has ended, and otherwise when its tokens were last refreshed.
+_last_used_at = func.coalesce(col(DeniedToken.denied_at), col(Session.created_at))
+_living = (
     select(
-        col(DeniedToken.session_id),
-        func.max(col(DeniedToken.denied_at)).filter(_was_used).label("last_used_at"),
-        func.bool_or(col(DeniedToken.id) == col(DeniedToken.session_id)).label("has_ended"),
+        col(Session.id),
+        col(Session.device),
+        col(Session.created_at),
+        _last_used_at.label("last_used_at"),
+        (col(Session.id) == session_id).label("current"),
     )
-    .where(_is_told_of_me)
-    .group_by(col(DeniedToken.session_id))
+    .outerjoin(DeniedToken, and_(_is_denied_to_me, col(DeniedToken.id) == col(Session.id)))
+    .where(
+        _is_mine,
+        _is_of_this_version,
+        or_(col(DeniedToken.id).is_(None), is_active),
+        _last_used_at > parameter("oldest", datetime),
+    )
 )
-
-
-def _living(told: FromClause) -> Select[*tuple[Any, ...]]:
-    """Select the user's sessions that have not ended, each with its last use."""
-    last_used_at = func.coalesce(told.c.last_used_at, col(Session.created_at))
-    return (
-        select(
-            col(Session.id),
-            col(Session.device),
-            col(Session.created_at),
-            last_used_at.label("last_used_at"),
-            (col(Session.id) == session_id).label("current"),
-        )
-        .outerjoin(told, told.c.session_id == col(Session.id))
-        .where(_is_mine, _is_of_this_version, told.c.has_ended.is_not(true()), last_used_at > _oldest)
-    )
-
-
-# Materialized: where most users have few rows, the planner would read those of a user with many again for each session.
-_all_living = _living(_told.cte("told").prefix_with("MATERIALIZED"))
-LIST = UserStatement(_all_living, ListedSession)
-LIST_FOR_OPERATOR = Statement(_all_living, ListedSession)
+LIST = UserStatement(_living, ListedSession)
+LIST_FOR_OPERATOR = Statement(_living, ListedSession)
 
 
 def _sign_out(sessions: FromClause, *conditions: ColumnElement[bool]) -> Statement[UUID]:
+    # In the order of their ids, as every statement that ends several: otherwise two could wait for each other.
     return deny(
         join(User, sessions, true()),
         *conditions,
         id=sessions.c.id,
-        session_id=sessions.c.id,
         reason=constant("signed_out"),
+        key_share=User,
+        order_by=sessions.c.id,
     )
 
 
-_alive = _living(_told.subquery("told")).subquery("alive")
+_alive = _living.subquery("alive")
 END_ONE = _sign_out(_alive, in_active_session, _alive.c.id == parameter("ended_id", UUID))
 
-# Sessions that began before there was a list have no row: the refreshes of the others tell of them.
+# However long they were not used: a lifetime that is raised again must not bring them back. And those that have been
+# refreshed but are not in the list, because they began before there was one.
 _others = union(
     select(col(Session.id)).where(_is_mine, _is_of_this_version, col(Session.id) != session_id),
-    select(col(DeniedToken.session_id)).where(
-        _is_told_of_me, _was_used, col(DeniedToken.denied_at) > _oldest, col(DeniedToken.session_id) != session_id
-    ),
+    select(col(DeniedToken.id)).where(_is_denied_to_me, is_active, col(DeniedToken.id) != session_id),
 ).subquery("others")
 # As with signing out everywhere, the token's own session may have ended.
 END_OTHERS = _sign_out(_others, is_of_version)
@@ -129,14 +118,14 @@ MOVE_TO_VERSION = Statement(
 _out_of_use = func.now() - parameter("kept", timedelta)
 
 
-def _is_over(is_told_of_owner: ColumnElement[bool]) -> ColumnElement[bool]:
+def _is_over(is_denied_to_owner: ColumnElement[bool]) -> ColumnElement[bool]:
     used_since = exists().where(
-        is_told_of_owner, col(DeniedToken.session_id) == col(Session.id), col(DeniedToken.denied_at) > _out_of_use
+        is_denied_to_owner, col(DeniedToken.id) == col(Session.id), col(DeniedToken.denied_at) > _out_of_use
     )
     return and_(col(Session.created_at) <= _out_of_use, ~used_since)
 
 
-PRUNE_USER = Statement(delete(Session).where(_is_mine, _is_over(_is_told_of_me)).returning(col(Session.id)), UUID)
+PRUNE_USER = Statement(delete(Session).where(_is_mine, _is_over(_is_denied_to_me)).returning(col(Session.id)), UUID)
 PRUNE = Statement(
     delete(Session)
     .where(col(Session.user_id) == user_ids.any_(), _is_over(col(DeniedToken.user_id) == col(Session.user_id)))
@@ -169,12 +158,9 @@ async def end_one(db: UserDatabase, session_id: UUID, *, oldest: datetime, expir
     return await db.write(END_ONE, **end, oldest=oldest) is not None
 
 
-async def end_others(
-    database: Database, claims: Claims, now: datetime, *, oldest: datetime, expires_at: datetime
-) -> int:
+async def end_others(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> int:
     """End every session of the user but this one, if the token has the user's version; return how many."""
-    end = {"now": now, "expires_at": expires_at}
-    return len(await database.fetch_all(END_OTHERS, **caller(claims), **end, oldest=oldest))
+    return len(await database.fetch_all(END_OTHERS, **caller(claims), now=now, expires_at=expires_at))
 
 
 async def end_everywhere(database: Database, claims: Claims, now: datetime) -> bool:
@@ -182,7 +168,7 @@ async def end_everywhere(database: Database, claims: Claims, now: datetime) -> b
     return await database.fetch_value(END_EVERYWHERE, **caller(claims), now=now) is not None
 
 
-async def move_to_version(database: Database, principal: Principal, version: int) -> None:
+async def move_to_version(database: Statements, principal: Principal, version: int) -> None:
     """Note that a session has got tokens of another version."""
     await database.fetch_value(MOVE_TO_VERSION, **caller(principal), new_version=version)
 

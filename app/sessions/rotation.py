@@ -1,74 +1,185 @@
 """What refreshing means: each refresh token is exchanged once, by one statement that decides who was first."""
 
-from contextlib import suppress
-from datetime import datetime, timedelta
+import struct
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from math import ceil
+from typing import NamedTuple
 
 import msgspec
 
-from app.auth.auth import Auth, user_database
+from app.auth.auth import Auth
 from app.auth.errors import InvalidToken
 from app.auth.events import logger
+from app.auth.principal import Principal
 from app.auth.tokens import Claims, TokenPair, successor_id
-from app.core.database.pool import DatabaseUnavailable
-from app.sessions import denylist, lifetimes
-from app.sessions.errors import SupersededToken
-from app.sessions.service import end_session
+from app.core.config import Limit
+from app.core.errors import TooManyRequests
+from app.sessions import denylist, lifetimes, rotation_repository
+from app.sessions.errors import RefreshTokenReused, SupersededToken
+from app.sessions.rotation_repository import USE_LENGTH, SessionState, Use
 
-PRUNE_BATCH_ON_REFRESH = 40
+LATE = timedelta(minutes=5)
+"""How long after its use a duplicate from the same client is taken for one that was delayed."""
+
+_UNLIMITED = Limit(2**31 - 1, 60)
+_SECONDS = struct.Struct(">I")
 
 
-async def refresh(auth: Auth, refresh_token: str, *, key: str | None = None) -> TokenPair:
-    """Exchange a refresh token for its successor, once; with the same key again for the same successor.
+class Exchange(NamedTuple):
+    """A refresh token that is presented, with which key and by which client, where these are known."""
 
+    claims: Claims
+    now: datetime
+    key: str | None
+    client: str | None
+
+    @property
+    def number(self) -> int:
+        """Return the token's place in its session. One of 1.0 has none: it is the first that is counted."""
+        return self.claims.number or 1
+
+    @property
+    def key_hash(self) -> bytes | None:
+        """Return what is stored of the key."""
+        return sha256(self.key.encode()).digest() if self.key else None
+
+
+async def refresh(auth: Auth, refresh_token: str, *, client: str | None = None, key: str | None = None) -> TokenPair:
+    """Exchange a refresh token for its successor, once; for the same one again with the same key, or at once.
+
+    `client` is what stays the same while a client refreshes several times at once; None has no leeway.
     Raises: InvalidToken, TooManyRequests. Source: FR-011, FR-051, RFC 9700 4.14.2.
     """
     now = auth.clock()
     claims = auth.tokens.read(refresh_token, "refresh", now)
-    await auth.limiter.hit("refresh-session", str(claims.session_id), auth.settings.rate_limit_refresh_session)
-    # The row says when the session was last used, as long as the successor may be valid.
-    last_expiry = max(datetime.fromtimestamp(claims.expires_at, now.tzinfo), now + auth.lifetime)
-    expires_at = last_expiry + lifetimes.DENYLIST_GRACE
-    key_hash = sha256(key.encode()).digest() if key else None
-    if not await denylist.insert_used_token(auth.database, claims, now, expires_at=expires_at, key_hash=key_hash):
-        return await _answer_used_token(auth, claims, now, key_hash)
-    if claims.token_id.int % lifetimes.PRUNE_EVERY == 0:
-        with suppress(DatabaseUnavailable):  # the token is used: its successor must be sent all the same
-            await denylist.delete_expired_tokens_of(auth.database, claims.user_id, batch=PRUNE_BATCH_ON_REFRESH)
-    return _successor(auth, claims, now, now)
+    exchange = Exchange(claims, now, key, client)
+    use, expires_at = _use(auth, exchange), _kept_until(auth, exchange)
+    if await rotation_repository.rotate(auth.database, claims, use, expires_at=expires_at, limit=_limit(auth)):
+        return _successor(auth, exchange, exchange.number, now)
+    return await _answer_loser(auth, exchange)
 
 
-async def _answer_used_token(auth: Auth, claims: Claims, now: datetime, key_hash: bytes | None) -> TokenPair:
-    """Return the same successor again to whoever has the key, and within the leeway; otherwise raise InvalidToken.
+async def _answer_loser(auth: Auth, exchange: Exchange) -> TokenPair:
+    """Give the same successor again to whoever has the key, or is the same client at once; otherwise raise.
 
-    The session ends, durably, unless it was the one with the key who came too late.
+    Who presents a used token in any other way ends the session, durably.
     """
-    await user_database(auth, claims, now).require_active()
-    leeway = timedelta(seconds=auth.settings.refresh_reuse_leeway_seconds)
-    if key_hash or leeway:
-        used = await denylist.select_used_token(
-            auth.database, claims, successor_id=successor_id(claims.token_id), key_hash=key_hash
-        )
-        # Not with a leeway of zero: between requests at once `used_at` may lie ahead of this one's `now`.
-        in_leeway = leeway and used and now - used.used_at <= leeway
-        if used and not used.successor_used and (used.same_key or in_leeway):
-            return _successor(auth, claims, used.used_at, now)
-        if used and used.same_key:
-            raise SupersededToken
-    if await end_session(auth, claims, "reused", now):
+    claims, now = exchange.claims, exchange.now
+    number, state = await _read_state(auth, exchange)
+    if state.denied_up_to is None or number > state.denied_up_to:
+        raise _window_is_full(state, now)
+    if number == state.denied_up_to and (_has_key(exchange, state) or _is_in_leeway(auth, exchange, state)):
+        return await _give_again(auth, exchange, number, state)
+    if _is_late(auth, exchange, state.uses or b""):
+        raise SupersededToken
+    expires_at = now + lifetimes.ENDED_SESSION_KEPT
+    if await denylist.end_reused_session(auth.database, claims, now, expires_at=expires_at):
         logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
         auth.record_event("refresh_reuse_detected")
+        raise RefreshTokenReused
     raise InvalidToken
 
 
-def _successor(auth: Auth, claims: Claims, used_at: datetime, now: datetime) -> TokenPair:
-    """Issue the next pair; both tokens derive from the used one and the moment of its use."""
+async def _read_state(auth: Auth, exchange: Exchange) -> tuple[int, SessionState]:
+    """Return the token's number and what is known of its session. Raises: InvalidToken if that is not active.
+
+    A token that 1.0 exchanged is number 0, and while its successor is not used the last one; no client is known.
+    """
+    claims = exchange.claims
+    state = await rotation_repository.select_state(auth.database, claims)
+    if state is None:
+        raise InvalidToken
+    if claims.number is not None:
+        return claims.number, state
+    used = await rotation_repository.select_used_token(
+        auth.database, claims, successor_id=successor_id(claims.token_id)
+    )
+    if used is None:
+        return exchange.number, state
+    number = -1 if used.successor_used else 0
+    denied_up_to = state.denied_up_to or 0
+    return number, SessionState(denied_up_to, used.used_at, used.key_hash, None, None, state.window_ends)
+
+
+def _has_key(exchange: Exchange, state: SessionState) -> bool:
+    return exchange.key is not None and exchange.key_hash == state.key_hash
+
+
+def _is_in_leeway(auth: Auth, exchange: Exchange, state: SessionState) -> bool:
+    """Return whether the client that used the token comes again at once: tabs and libraries do."""
+    leeway = timedelta(seconds=auth.settings.refresh_reuse_leeway_seconds)
+    if not leeway or exchange.client is None or state.client is None or state.used_at is None:
+        return False
+    is_same = auth.fingerprints.match(state.client, exchange.claims.session_id, exchange.client)
+    return is_same and exchange.now - state.used_at <= leeway
+
+
+def _is_late(auth: Auth, exchange: Exchange, uses: bytes) -> bool:
+    """Return whether one of the last uses was of this token, with this key, by this client, and not long ago."""
+    if exchange.key is None or exchange.client is None:
+        return False
+    since = (exchange.now - LATE).timestamp()
+    return any(
+        _SECONDS.unpack_from(uses, place)[0] > since
+        and auth.fingerprints.match(uses[place + _SECONDS.size : place + USE_LENGTH], *_parts(exchange))
+        for place in range(0, len(uses), USE_LENGTH)
+    )
+
+
+def _use(auth: Auth, exchange: Exchange) -> Use:
+    """Return what is kept of this use."""
+    client = exchange.client
+    return Use(
+        exchange.number,
+        exchange.now,
+        exchange.key_hash,
+        auth.fingerprints.of(exchange.claims.session_id, client) if client is not None else None,
+        (_SECONDS.pack(int(exchange.now.timestamp())) + auth.fingerprints.of(*_parts(exchange)))[:USE_LENGTH],
+    )
+
+
+def _parts(exchange: Exchange) -> tuple[object, ...]:
+    return exchange.claims.session_id, exchange.number, exchange.key, exchange.client
+
+
+async def _give_again(auth: Auth, exchange: Exchange, number: int, state: SessionState) -> TokenPair:
+    """Return the pair that the token was exchanged for. Raises: TooManyRequests."""
+    claims, now = exchange.claims, exchange.now
+    expires_at = _kept_until(auth, exchange)
+    if not await rotation_repository.count_again(
+        auth.database, claims, number, now, expires_at=expires_at, limit=_limit(auth)
+    ):
+        raise _window_is_full(state, now)
+    logger.info("refresh_repeated", extra={"user_id": claims.user_id, "session_id": claims.session_id})
+    auth.record_event("refresh_repeated")
+    assert state.used_at is not None  # of a token that was used
+    return _successor(auth, exchange, number, state.used_at)
+
+
+def _kept_until(auth: Auth, exchange: Exchange) -> datetime:
+    """Return until when the row is needed: as long as the token or its successor may be valid."""
+    last_expiry = max(datetime.fromtimestamp(exchange.claims.expires_at, UTC), exchange.now + auth.lifetime)
+    return last_expiry + lifetimes.DENYLIST_GRACE
+
+
+def _window_is_full(state: SessionState, now: datetime) -> TooManyRequests:
+    wait = state.window_ends - now if state.window_ends else timedelta()
+    return TooManyRequests(retry_after_seconds=max(1, ceil(wait.total_seconds())))
+
+
+def _limit(auth: Auth) -> Limit:
+    return _UNLIMITED if auth.settings.rate_limits == "off" else auth.settings.rate_limit_refresh_session
+
+
+def _successor(auth: Auth, exchange: Exchange, number: int, used_at: datetime) -> TokenPair:
+    """Issue the next pair; both tokens derive from the used one, its number and the moment of its use."""
+    claims, now = exchange.claims, exchange.now
     pair = auth.tokens.issue(
-        claims.user_id,
-        claims.session_id,
-        claims.token_version,
+        Principal(claims.user_id, claims.session_id, claims.token_version, used_at),
         refresh_id=successor_id(claims.token_id),
-        now=used_at,
+        number=number + 1,
+        authenticated_at=claims.authenticated_at,
     )
     if used_at == now:
         return pair

@@ -11,8 +11,8 @@ from app.core.http.error_responses import error_responses
 from app.core.http.json import json_response
 from app.core.http.routing import make_router
 from app.sessions import rotation, service
-from app.sessions.dependencies import SET_COOKIE, Cookie, RefreshKey, SessionId
-from app.sessions.errors import OriginRefused, SessionNotFound
+from app.sessions.dependencies import SET_COOKIE, Cookie, RefreshClient, RefreshKey, SessionId
+from app.sessions.errors import OriginRefused, RefreshTokenReused, SessionNotFound
 from app.sessions.refresh_cookie import Presented, RefreshCookie
 from app.sessions.schemas import Detail, RefreshBody, SessionRead, SignOutBody, TokenRead
 
@@ -24,24 +24,26 @@ router = make_router(prefix="/api/auth", tag="auth", route_class=BearerRoute)
     "/refresh",
     summary="Refresh the tokens",
     response_model=TokenRead,
-    responses=error_responses(*BODY_ERRORS, InvalidToken, NotAuthenticated, TooManyRequests, OriginRefused)
+    responses=error_responses(
+        *BODY_ERRORS, InvalidToken, RefreshTokenReused, NotAuthenticated, TooManyRequests, OriginRefused
+    )
     | {200: SET_COOKIE},
 )
 async def refresh_tokens(
-    auth: AuthDep, cookie: Cookie, body: RefreshBody | None = None, keys: RefreshKey = None
+    auth: AuthDep, cookie: Cookie, client: RefreshClient, body: RefreshBody | None = None, keys: RefreshKey = None
 ) -> Response:
     """Exchanges a refresh token for a new pair. Each refresh token is good for one use.
 
     Store a random `Idempotency-Key` with each pair and send it when you refresh that pair: after a lost answer
-    you get the same one again. Without that key, a token that is presented a second time ends its session, because
-    somebody else may have it.
+    you get the same one again. Without that key you get it for a few seconds. Otherwise a token that is presented a
+    second time ends its session, because somebody else may have it: `REFRESH_TOKEN_REUSED`.
 
     Without `refresh_token` the one in the cookie is taken, and the new one is put there.
     """
     body = body or RefreshBody()
     presented = cookie.presented(body.refresh_token, wanted=body.cookie)
     with cookie.removed_if_refused(presented):
-        pair = await rotation.refresh(auth, presented.required(), key=keys[0] if keys else None)
+        pair = await rotation.refresh(auth, presented.required(), client=client, key=keys[0] if keys else None)
     return cookie.answer(pair, to_cookie=presented.to_cookie)
 
 

@@ -12,8 +12,9 @@ from app.auth.events import logger
 from app.auth.principal import Principal
 from app.auth.tokens import Claims, TokenPair, TokenType
 from app.auth.user_database import UserDatabase
+from app.core.database.connection import Transaction
 from app.core.database.pool import DatabaseUnavailable
-from app.sessions import denylist, lifetimes, repository
+from app.sessions import denylist, lifetimes, repository, rotation_repository
 from app.sessions.errors import SessionNotFound
 from app.sessions.repository import ListedSession
 
@@ -35,11 +36,23 @@ async def begin_session(auth: Auth, user: UserRow, version: int, device: str | N
         return None
     if principal.session_id.int % lifetimes.PRUNE_EVERY == 0:
         with suppress(DatabaseUnavailable):  # the session is written down, and its tokens must be sent
+            await denylist.delete_expired_tokens_of(auth.database, user.id)
             await repository.delete_old_sessions_of(
                 auth.database, user.id, kept=lifetimes.kept_after_use(auth.settings)
             )
-    pair = auth.tokens.issue(user.id, principal.session_id, version, refresh_id=uuid4(), now=principal.now)
+    pair = auth.tokens.issue(principal, refresh_id=uuid4(), number=1)
     return NewSession(user, pair)
+
+
+async def renew_session(auth: Auth, transaction: Transaction, principal: Principal, version: int) -> TokenPair:
+    """Issue tokens of another version for a session, which replace all that it has. Raises: InvalidToken."""
+    renewed = principal._replace(token_version=version, now=auth.clock())
+    expires_at = renewed.now + lifetimes.kept_after_use(auth.settings)
+    number = await rotation_repository.renew(transaction, renewed, expires_at=expires_at)
+    if number is None:
+        raise InvalidToken
+    await repository.move_to_version(transaction, principal, version)
+    return auth.tokens.issue(renewed, refresh_id=uuid4(), number=number + 1)
 
 
 async def list_sessions(auth: Auth, db: UserDatabase) -> list[ListedSession]:
@@ -83,20 +96,12 @@ async def sign_out(
     for claims in given_sessions.values():
         if everywhere:
             await repository.end_everywhere(auth.database, claims, now)
-        await end_session(auth, claims, "signed_out", now)
+        await denylist.end_session(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT)
     logger.info("signed_out", extra={"user_id": first.user_id, "everywhere": everywhere})
 
 
 async def _end_others(auth: Auth, claims: Claims, now: datetime) -> None:
-    ended = await repository.end_others(
-        auth.database, claims, now, oldest=now - auth.lifetime, expires_at=now + lifetimes.ENDED_SESSION_KEPT
-    )
+    ended = await repository.end_others(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT)
     if ended:
         logger.info("session_ended", extra={"user_id": claims.user_id, "others": ended})
         auth.record_event("session_ended")
-
-
-async def end_session(auth: Auth, claims: Claims, reason: denylist.Reason, now: datetime) -> bool:
-    """End the session of a token. Return False if it had ended already, or the user is gone."""
-    expires_at = now + lifetimes.ENDED_SESSION_KEPT
-    return await denylist.insert_ended_session(auth.database, claims, reason, now, expires_at=expires_at)

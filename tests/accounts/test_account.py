@@ -108,11 +108,16 @@ async def test_a_changed_password_ends_every_other_session(ada: Person) -> None:
 
 
 async def test_the_session_in_which_the_password_changed_stays_in_the_list(ada: Person) -> None:
-    """After a change of the password the list has this session, as it was, and no other. Source: FR-052, FR-054."""
+    """After a change of the password the list has this session, used just now, and no other.
+
+    Source: FR-052, FR-054.
+    """
     await ada.sign_in()
     (before,) = [it for it in (await ada.get("/api/auth/sessions")).json() if it["current"]]
     ada.keep(await change(ada))
-    assert (await ada.get("/api/auth/sessions")).json() == [before]
+    (after,) = (await ada.get("/api/auth/sessions")).json()
+    assert after == before | {"last_used_at": after["last_used_at"]}
+    assert after["last_used_at"] > before["last_used_at"]
 
 
 @pytest.mark.parametrize("send", [change, delete])
@@ -179,10 +184,10 @@ async def test_of_several_changes_at_once_one_wins(client: httpx.AsyncClient, co
         assert await is_signed_in(people[winner].keep(answers[winner]))
 
 
-async def test_a_change_in_the_moment_of_signing_out_leaves_nobody_signed_in(
+async def test_a_change_in_the_moment_of_signing_out_changes_nothing(
     ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever signs out while the password is changed is signed out: the new tokens are of the same session.
+    """Whoever signs out while the password is changed is signed out, and the password is what it was.
 
     Source: FR-054.
     """
@@ -190,16 +195,17 @@ async def test_a_change_in_the_moment_of_signing_out_leaves_nobody_signed_in(
     hash_password = hasher.hash
 
     async def meanwhile(password: str, **options: Any) -> str:
-        assert (await ada.send("POST", "/api/auth/signout")).status_code == 200
+        out = asyncio.create_task(ada.send("POST", "/api/auth/signout"))  # a task, for a request id of its own
+        assert (await out).status_code == 200
         made: str = await hash_password(password, **options)
         return made
 
     monkeypatch.setattr(hasher, "hash", meanwhile)
     answer = await change(ada)
-    assert answer.status_code == 200
+    assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_TOKEN")
     monkeypatch.undo()
-    assert not await is_signed_in(ada.keep(answer))
-    assert await can_sign_in(ada, NEW)
+    assert not await is_signed_in(ada)
+    assert await can_sign_in(ada, PASSWORD)
 
 
 @pytest.mark.parametrize("send", [change, delete])
@@ -213,15 +219,41 @@ async def test_a_session_that_is_over_neither_changes_nor_deletes(ada: Person, s
     assert await is_signed_in(other)
 
 
-async def test_a_change_is_made_though_its_session_cannot_be_listed(own_database_url: str) -> None:
-    """Whoever has changed the password gets the new tokens, whatever fails after that."""
+@pytest.mark.parametrize("table", ["sessions", "token_denylist"])
+async def test_a_change_is_made_as_a_whole_or_not_at_all(own_database_url: str, table: str) -> None:
+    """If the database fails in the middle of a change, the old password and the session are as they were."""
     async with running(make_settings(own_database_url)) as client:
         ada = await Person.sign_up(client)
         with psycopg.connect(own_database_url, autocommit=True) as admin:
-            admin.execute("ALTER TABLE sessions RENAME TO elsewhere")
+            admin.execute(
+                f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE disk_full; END'; "
+                f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW "
+                "EXECUTE FUNCTION refuse()".encode()
+            )
             answer = await change(ada)
-            admin.execute("ALTER TABLE elsewhere RENAME TO sessions")
-        assert await is_signed_in(ada.keep(answer))
+            assert (answer.status_code, answer.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+            admin.execute(f"DROP TRIGGER refuse ON {table}".encode())
+        assert await is_signed_in(ada)
+        assert await can_sign_in(ada, PASSWORD)
+        assert await is_signed_in(ada.keep(await change(ada)))
+
+
+async def test_the_pair_of_a_new_password_follows_all_others(ada: Person) -> None:
+    """The tokens that a session had before its password changed are worth nothing, and using one ends nothing.
+
+    Source: FR-051, FR-054.
+    """
+    before = [ada.refresh_token]
+    for _ in range(3):
+        before.append(ada.keep(await ada.refresh()).refresh_token)
+    before.append((await ada.refresh()).json()["refresh_token"])
+    assert (await change(ada)).status_code == 200
+    again = Person(ada.client, ada.email, NEW)
+    again = await again.sign_in()
+    for token in before:
+        answer = await ada.refresh(token)
+        assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_TOKEN")
+    assert await is_signed_in(again)
 
 
 TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"

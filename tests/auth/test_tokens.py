@@ -9,9 +9,10 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from jose import jwk, jwt
+from jose import JWTError, jwk, jwt
 
 from app.auth.errors import InvalidToken
+from app.auth.principal import Principal
 from app.auth.tokens import CACHED_TOKENS, MAX_TOKEN_LENGTH, TokenCodec
 from tests.support.clock import FrozenClock
 from tests.support.people import NOBODY, Person
@@ -27,7 +28,7 @@ def tokens() -> TokenCodec:
 
 @pytest.fixture
 def genuine(tokens: TokenCodec, clock: FrozenClock) -> str:
-    return tokens.issue(uuid4(), uuid4(), 0, refresh_id=uuid4(), now=clock()).access_token
+    return tokens.issue(Principal(uuid4(), uuid4(), 0, clock()), refresh_id=uuid4(), number=1).access_token
 
 
 def segment(data: bytes) -> str:
@@ -102,6 +103,45 @@ def test_a_token_for_somebody_is_refused(tokens: TokenCodec, genuine: str, clock
     """RFC 7519 4.1.3: who is not named must refuse it, and nobody is named in ours."""
     with pytest.raises(InvalidToken):
         tokens.read(changed(genuine, aud=audience), "access", clock())
+
+
+@pytest.fixture
+def refreshing(tokens: TokenCodec, clock: FrozenClock) -> str:
+    return tokens.issue(
+        Principal(uuid4(), uuid4(), 0, clock()), refresh_id=uuid4(), number=7, authenticated_at=5
+    ).refresh_token
+
+
+def test_a_refresh_token_names_its_place(tokens: TokenCodec, refreshing: str, clock: FrozenClock) -> None:
+    """Who verifies by the secret alone takes no refresh token for an access token; its number and sign-in are read."""
+    assert jwt.get_unverified_claims(refreshing)["aud"] == ["refresh"]
+    claims = tokens.read(refreshing, "refresh", clock())
+    assert (claims.number, claims.authenticated_at) == (7, 5)
+    with pytest.raises(JWTError):
+        jwt.decode(refreshing, SECRET, ["HS256"])
+
+
+def test_a_refresh_token_of_1_0_is_read(tokens: TokenCodec, refreshing: str, clock: FrozenClock) -> None:
+    """Tokens that 1.0 has issued are good as long as they live: without a number, and signed in when they were made."""
+    claims = tokens.read(changed(refreshing, aud=..., seq=..., auth_time=...), "refresh", clock())
+    assert (claims.number, claims.authenticated_at) == (None, claims.issued_at)
+
+
+@pytest.mark.parametrize(
+    ("claim", "values"),
+    [
+        ("aud", [..., None, "refresh", [], ["refresh", "refresh"], ["other"]]),
+        ("seq", [..., None, 0, -1, 1.0, True, "1", 2**31, 10**30]),
+        ("auth_time", [..., None, 1.5, True, "1"]),
+    ],
+)
+def test_a_refresh_token_of_another_form_is_refused(
+    tokens: TokenCodec, refreshing: str, clock: FrozenClock, claim: str, values: list[Any]
+) -> None:
+    """A refresh token has its number, its sign-in and its audience, or none of them."""
+    for value in values:
+        with pytest.raises(InvalidToken):
+            tokens.read(changed(refreshing, **{claim: value}), "refresh", clock())
 
 
 def test_a_token_for_later_is_refused_until_then(tokens: TokenCodec, genuine: str, clock: FrozenClock) -> None:
@@ -222,7 +262,7 @@ def test_a_secret_may_look_like_json(secret: str, clock: FrozenClock) -> None:
     """Operators may choose any text as the secret, though python-jose parses one that looks like JSON."""
     tokens = TokenCodec(secret, None, access_seconds=900, refresh_seconds=900)
     user_id = uuid4()
-    pair = tokens.issue(user_id, uuid4(), 3, refresh_id=uuid4(), now=clock())
+    pair = tokens.issue(Principal(user_id, uuid4(), 3, clock()), refresh_id=uuid4(), number=1)
     assert tokens.read(pair.access_token, "access", clock()).user_id == user_id
 
 
@@ -243,7 +283,7 @@ def test_a_token_that_was_read_before_is_asked_its_time_again(
 def test_what_is_kept_of_tokens_is_bounded_and_never_a_refusal(tokens: TokenCodec, clock: FrozenClock) -> None:
     """A flood of forged tokens takes no memory, and one of valid tokens a known amount."""
     for number in range(CACHED_TOKENS + 10):
-        pair = tokens.issue(UUID(int=number), UUID(int=1), 0, refresh_id=UUID(int=2), now=clock())
+        pair = tokens.issue(Principal(UUID(int=number), UUID(int=1), 0, clock()), refresh_id=UUID(int=2), number=1)
         assert tokens.read(pair.access_token, "access", clock()).user_id == UUID(int=number)
         said, signed = pair.access_token.rpartition(".")[0], pair.refresh_token.rpartition(".")[2]
         for forged in (f"{said}.{signed}", pair.refresh_token):

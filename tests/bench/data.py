@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import psycopg
 from passlib.hash import bcrypt_sha256
 
-from app.auth.tokens import TokenCodec
+from app.auth.principal import Principal
+from app.auth.tokens import TokenCodec, TokenPair
 
 STRANGERS = 1000
 _TASK_COLUMNS = "id, user_id, title, description, status, priority, version, created_at, updated_at"
@@ -72,13 +73,16 @@ def make_tokens(secret: str) -> TokenCodec:
 
 
 def access_token(tokens: TokenCodec, person: Person) -> str:
-    return tokens.issue(person.id, uuid4(), 0, refresh_id=uuid4(), now=datetime.now(UTC)).access_token
+    return _issue(tokens, person).access_token
+
+
+def _issue(tokens: TokenCodec, person: Person) -> TokenPair:
+    return tokens.issue(Principal(person.id, uuid4(), 0, datetime.now(UTC)), refresh_id=uuid4(), number=1)
 
 
 def refresh_requests(tokens: TokenCodec, people: list[Person], count: int, *, keys: bool = False) -> list[Request]:
     """Return refreshes of as many sessions, with valid tokens that nobody has used."""
-    now = datetime.now(UTC)
     owners = (people[number % len(people)] for number in range(count))
-    pairs = (tokens.issue(person.id, uuid4(), 0, refresh_id=uuid4(), now=now) for person in owners)
+    pairs = (_issue(tokens, person) for person in owners)
     bodies = (f'{{"refresh_token": "{pair.refresh_token}"}}' for pair in pairs)
     return [Request("POST", "/api/auth/refresh", "", body, uuid4().hex if keys else "") for body in bodies]

@@ -2,9 +2,7 @@
 
 import asyncio
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import uvloop
 
@@ -12,7 +10,7 @@ from app.core.database.dsn import parse_database_url
 from app.main import create_app
 from app.operations.embedded_postgres.server import EmbeddedPostgres
 from app.operations.migrations import upgrade
-from tests.bench.data import make_tokens, refresh_requests, seed
+from tests.bench.data import access_token, make_tokens, refresh_requests, seed
 from tests.bench.in_process import Ask, profile, sender
 from tests.support.settings import SECRET, make_settings
 
@@ -22,7 +20,7 @@ async def measure(url: str) -> None:
     app = create_app(make_settings(url, rate_limits="on", log_level="INFO"))
     tokens = make_tokens(SECRET)
     few = people.few[0]
-    token = tokens.issue(few.id, uuid4(), 0, refresh_id=uuid4(), now=datetime.now(UTC)).access_token
+    token = access_token(tokens, few)
     spare = iter(refresh_requests(tokens, people.few, 600))
     asks = {
         "get one": Ask("GET", f"/api/tasks/{few.task_ids[0]}", token),

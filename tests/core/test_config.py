@@ -31,7 +31,7 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
     )
     assert load(monkeypatch, ENVIRONMENT="production").frontend_url == ()
     assert settings.max_connections == 1000
-    assert (settings.password_hash_cost, settings.refresh_reuse_leeway_seconds) == (12, 0)
+    assert (settings.password_hash_cost, settings.refresh_reuse_leeway_seconds) == (12, 10)
     assert settings.rate_limit_signin_account == Limit(10, 900)
     assert settings.warnings() == []
 

@@ -187,7 +187,7 @@ async def test_a_thousand_failures_are_a_few_lines(own: httpx.AsyncClient, caplo
     database = app_of(own).state.database
     with pytest.MonkeyPatch.context() as patch:
 
-        async def fail(*_: object) -> None:
+        async def fail(*_: object, **__: object) -> None:
             raise psycopg.OperationalError
 
         patch.setattr(database, "_run", fail)

@@ -10,6 +10,7 @@ import httpx
 import psycopg
 import pytest
 
+from app import __version__
 from app.cli.serve import GRACE_SECONDS
 from app.core.clock import stopwatch
 from tests.support.people import PASSWORD, Person
@@ -24,7 +25,7 @@ def sessions(url: str) -> int:
     with psycopg.connect(url) as connection:
         found = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s",
-            ("auth-tasks-api",),
+            (f"auth-tasks-api {__version__}",),
         ).fetchone()
         assert found is not None
         return int(found[0])

@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from app.auth.principal import Principal
 from app.auth.tokens import TokenCodec
 from tests.support.pages import EXAMPLE
 from tests.support.people import PASSWORD, new_email
@@ -137,4 +138,4 @@ def test_lost_answers_sign_nobody_out(database_url: str, tmp_path: Path) -> None
 def expired_token() -> str:
     tokens = TokenCodec(SECRET, None, access_seconds=60, refresh_seconds=60)
     then = datetime.now(UTC) - timedelta(minutes=2)
-    return tokens.issue(uuid4(), uuid4(), 0, refresh_id=uuid4(), now=then).access_token
+    return tokens.issue(Principal(uuid4(), uuid4(), 0, then), refresh_id=uuid4(), number=1).access_token

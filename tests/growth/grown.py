@@ -12,7 +12,7 @@ from app.accounts import repository as accounts
 from app.auth import active_session
 from app.core.database.statement import Statement
 from app.core.rate_limits import database as rate_limits
-from app.sessions import denylist
+from app.sessions import denylist, rotation_repository
 from app.sessions import repository as sessions
 from app.tasks import changes_repository as changes
 from app.tasks import repository as tasks
@@ -44,10 +44,17 @@ def fill(connection: psycopg.Connection, *, users: int, tasks_each: int, denied:
             "FROM users"
         )
         connection.execute(
+            "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at, "
+            "key_hash, client, uses) SELECT id, id, user_id, 'active', 100, now(), now() + interval '8 days', "
+            "decode(repeat('00', 32), 'hex'), decode(repeat('00', 8), 'hex'), decode(repeat('00', 64), 'hex') "
+            "FROM sessions LIMIT %s",
+            (denied,),
+        )
+        connection.execute(
             "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
-            "SELECT gen_random_uuid(), id, user_id, 'used', now(), now() + interval '8 days' "
-            "FROM (SELECT id, user_id, generate_series(1, %s) FROM sessions) AS used LIMIT %s",
-            (-(-denied // users), denied),
+            "SELECT id, id, user_id, 'signed_out', now(), now() + interval '366 days' FROM (SELECT "
+            "gen_random_uuid() AS id, user_id, generate_series(1, %s) FROM sessions LIMIT %s) AS ended",
+            (-(-denied // users), max(0, denied - users)),
         )
     connection.execute("VACUUM ANALYZE")
 
@@ -93,7 +100,7 @@ STATEMENTS: dict[str, Statement[Any]] = {
     "first page": list_statement(ListShape(counted=True)).statement,
     "page by cursor": list_statement(ListShape(counted=True, after=True)).statement,
     "sign-in": accounts.SELECT_ACCOUNT,
-    "refresh": denylist.ROTATE,
+    "refresh": rotation_repository.ROTATE,
     "sign-out": denylist.END_SESSION,
     "session begun": sessions.BEGIN,
     "list sessions": sessions.LIST.statement,
@@ -114,7 +121,7 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
     sent = {"title": "x", "status": "pending", "priority": "low"}
     task = dict.fromkeys((*TaskUpdate.model_fields, "versions")) | sent
     session = {"session_id": uuid4(), "token_version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
-    session["key_hash"] = bytes(32)
+    session |= {"number": 101, "key_hash": bytes(32), "client": bytes(8), "use": bytes(8)}
     params = {
         **{
             "user_id": user_id,

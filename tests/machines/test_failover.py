@@ -23,7 +23,7 @@ from tests.support.settings import make_settings
 pytestmark = pytest.mark.slow
 
 SECONDS = 2
-CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'auth-tasks-api'"
+CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'auth-tasks-api %'"
 STANDBY_FOLLOWS = "EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')"
 
 

@@ -26,7 +26,8 @@ def test_a_healthy_service_is_called_so(
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
     commands.main(["doctor"])
     lines = capsys.readouterr().out.splitlines()
-    whats = ["settings", "hashing", "database", "migration", "clock", "durability", "nodes", "changes", "connections"]
+    whats = ["settings", "hashing", "database", "migration", "processes", "clock", "durability", "nodes", "changes"]
+    whats += ["connections"]
     assert [line.split()[1] for line in lines] == whats
     assert not any(line.startswith("fail") for line in lines)
 

@@ -1,6 +1,6 @@
 """Old and new processes over one database: the schema is ahead of some of them for a while.
 
-`statements-1.0.sql` is `docs/statements.sql` of the first release whose processes stay ready when a later one has
+`statements-1.1.sql` is `docs/statements.sql` of the first release whose processes stay ready when a later one has
 migrated. With each release it is written anew, from that release's own tree, and the older file goes:
 `cp docs/statements.sql tests/data/statements-X.Y.sql`.
 """
@@ -18,7 +18,7 @@ from tests.support.server import running, serving
 from tests.support.settings import ROOT, make_settings
 from tests.support.statements import documented, numbered
 
-RELEASE = ROOT / "tests" / "data" / "statements-1.0.sql"
+RELEASE = ROOT / "tests" / "data" / "statements-1.1.sql"
 INSERT = re.compile(r"INSERT INTO (\w+) \(([^)]+)\)")
 REQUIRED = """SELECT table_name, column_name FROM information_schema.columns
     WHERE table_schema = 'public' AND is_nullable = 'NO' AND column_default IS NULL"""

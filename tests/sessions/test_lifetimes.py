@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from jose import jwt
 
-from app.core.database.pool import Database
+from app.core.database.pool import Database, DatabaseUnavailable
 from app.sessions.denylist import delete_expired_tokens
 from tests.support.clock import FrozenClock
 from tests.support.people import Person
@@ -57,27 +57,40 @@ async def test_lowering_and_raising_the_refresh_lifetime_revives_no_session(
         assert (await ada.refresh()).status_code == 401
 
 
-async def test_rotation_keeps_the_denylist_small(
+async def test_the_denylist_stays_as_small_as_its_sessions(
     own_database_url: str, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Expired rows go with later refreshes, rows of valid tokens never, and a day is added."""
+    """A session is one row, however often it is refreshed, which goes a day after its last token has expired."""
     monkeypatch.setattr("app.sessions.lifetimes.PRUNE_EVERY", 1)
     settings = make_settings(own_database_url)
     count = "SELECT count(*) FROM token_denylist WHERE user_id = %s"
     with psycopg.connect(own_database_url, autocommit=True) as connection:
         async with running(settings, clock=clock) as client:
-            ada = await Person.sign_up(client)
+            ada, bob = await Person.sign_up(client), await Person.sign_up(client)
             for _ in range(6):
                 ada.keep(await ada.refresh())
+            bob.keep(await bob.refresh())
+            assert connection.execute(count, [ada.user["id"]]).fetchone() == (1,)
             old = ada.refresh_token
-            let_time_pass(connection, clock, days=7, hours=23)
-            ada.keep(await (await ada.sign_in()).refresh())
-            assert connection.execute(count, [ada.user["id"]]).fetchone() == (7,)
-            let_time_pass(connection, clock, hours=2)
-            for _ in range(2):
-                ada.keep(await ada.refresh())
-            assert connection.execute(count, [ada.user["id"]]).fetchone() == (3,), "the first six are gone"
+            for hours, rows in ((23, 1), (2, 0)):
+                let_time_pass(connection, clock, days=7 if rows else 0, hours=hours)
+                assert (await ada.refresh(old)).status_code == 401
+                again = await ada.sign_in()
+                assert connection.execute(count, [ada.user["id"]]).fetchone() == (rows,)
+            assert connection.execute(count, [bob.user["id"]]).fetchone() == (1,), "each prunes their own"
+            again.keep(await again.refresh())
             assert (await ada.refresh(old)).status_code == 401
+
+
+async def test_a_sign_in_succeeds_though_pruning_fails(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has signed in gets the tokens, though tidying up behind it fails."""
+    monkeypatch.setattr("app.sessions.lifetimes.PRUNE_EVERY", 1)
+
+    async def fail(*args: object, **options: object) -> int:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr("app.sessions.denylist.delete_expired_tokens_of", fail)
+    assert (await (await ada.sign_in()).get("/api/auth/me")).status_code == 200
 
 
 async def test_a_worker_whose_clock_runs_ahead_prunes_no_living_row(own_database_url: str, clock: FrozenClock) -> None:

@@ -234,8 +234,8 @@ async def test_no_session_begins_that_cannot_be_written_down(own_database_url: s
 
 OLD_SESSIONS = """INSERT INTO sessions (id, user_id, device, token_version, created_at)
     SELECT gen_random_uuid(), %(user)s, n::text, 0, now() - n * interval '1 day' FROM generate_series(6, 12) n"""
-USES = """INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
-    SELECT gen_random_uuid(), id, user_id, 'used', now() - %(age)s, now() + interval '1 day' FROM sessions
+USES = """INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at)
+    SELECT id, id, user_id, 'active', 9, now() - %(age)s, now() + interval '1 day' FROM sessions
     WHERE user_id = %(user)s AND device = %(device)s"""
 
 

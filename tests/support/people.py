@@ -59,10 +59,12 @@ class Person:
         task: dict[str, Any] = answer.json()
         return task
 
-    async def refresh(self, token: str | None = None, *, key: str | None = None) -> httpx.Response:
+    async def refresh(
+        self, token: str | None = None, *, key: str | None = None, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
         body = {"refresh_token": token or self.refresh_token}
-        headers = {"Idempotency-Key": key} if key else {}
-        return await self.client.post("/api/auth/refresh", json=body, headers=headers)
+        with_key = {"Idempotency-Key": key} if key else {}
+        return await self.client.post("/api/auth/refresh", json=body, headers=with_key | (headers or {}))
 
 
 def new_email() -> str:

@@ -14,13 +14,17 @@ SECRET = "Zk3w-9Qp_L7tVx2mYb8nRc5dHf1gJ4sA6uE0iO"
 
 
 def make_settings(database_url: str, **overrides: Any) -> Settings:
-    """Return settings for a test: nothing is read from a .env, hashing is cheap, limits are off."""
+    """Return settings for a test: nothing is read from a .env, hashing is cheap, limits are off.
+
+    There is no leeway, so that who presents a used token in a test is a thief.
+    """
     values: dict[str, Any] = {
         "environment": "test",
         "database_url": database_url,
         "better_auth_secret": SECRET,
         "password_hash_cost": 4,
         "rate_limits": "off",
+        "refresh_reuse_leeway_seconds": 0,
         "migrate_on_start": "off",
         "log_level": "DEBUG",
         "log_format": "json",

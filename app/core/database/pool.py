@@ -4,19 +4,18 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from datetime import UTC
-from functools import cached_property
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor, errors
-from psycopg.abc import AdaptContext
-from psycopg.types.datetime import TimestamptzBinaryLoader
+from psycopg import AsyncConnection, errors
 from psycopg_pool import AsyncConnectionPool
 
+from app import __version__
 from app.core.clock import stopwatch
+from app.core.database.connection import Connection, Statements, Transaction, fetch_all
 from app.core.database.dsn import Dsn
 from app.core.database.hosts import Hosts, only_reads
 from app.core.database.statement import RowT, Statement
@@ -25,6 +24,7 @@ from app.core.logging import get_logger
 
 logger = get_logger(__name__)
 
+T = TypeVar("T")
 
 # A request waits at most this long for a connection, then for its statement, waiting for locks included. A server that
 # does not even report the timeout is cut off a second later.
@@ -65,26 +65,7 @@ class DatabaseUnavailable(ServiceUnavailable):
     code = "DATABASE_UNAVAILABLE"
 
 
-class _UtcLoader(TimestamptzBinaryLoader):
-    """Reads timestamps in UTC where the connection has another time zone."""
-
-    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
-        super().__init__(oid, context)
-        self._timezone = UTC
-
-
-class Connection(AsyncConnection[Any]):
-    """A connection with one cursor for all of its statements: making a cursor takes as long as using it."""
-
-    @cached_property
-    def shared_cursor(self) -> AsyncCursor[Any]:
-        """Return the cursor, whose timestamps are in UTC."""
-        if self.info.parameter_status("TimeZone") != "UTC":  # a pooler refuses the option that would set it
-            self.adapters.register_loader("timestamptz", _UtcLoader)
-        return self.cursor(binary=True)
-
-
-class Database:
+class Database(Statements):
     """A bounded pool of connections in autocommit, and the ways to run a statement on it."""
 
     def __init__(self, dsn: Dsn, *, pool_min: int, pool_max: int) -> None:
@@ -127,20 +108,27 @@ class Database:
             await asyncio.sleep(RECONNECT_SECONDS)
             await self.pool.check()
 
-    async def fetch_one(self, statement: Statement[RowT], **params: Any) -> RowT | None:
-        """Return the first row, or None. Raises: DatabaseUnavailable."""
-        return next(iter(await self.fetch_all(statement, **params)), None)
-
-    async def fetch_value(self, statement: Statement[RowT], **params: Any) -> RowT | None:
-        """Return the first column of the first row, or None. Raises: DatabaseUnavailable."""
-        return await self.fetch_one(statement, **params)
-
-    async def fetch_all(self, statement: Statement[RowT], **params: Any) -> list[RowT]:
+    def fetch_all(self, statement: Statement[RowT], **params: Any) -> Coroutine[Any, Any, list[RowT]]:
         """Return every row. Raises: DatabaseUnavailable."""
+        return self._repeat(partial(fetch_all, statement, params), asks_only=statement.only_reads)
+
+    async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Do some work in one transaction, which an exception rolls back. Raises: DatabaseUnavailable.
+
+        What the server has rolled back is done again as a whole.
+        """
+
+        async def run(connection: Connection) -> T:
+            async with connection.transaction():
+                return await work(Transaction(connection))
+
+        return await self._repeat(run, asks_only=False)
+
+    async def _repeat(self, run: Callable[[Connection], Awaitable[T]], *, asks_only: bool) -> T:
         try:
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    return await self._run(statement, params)
+                    return await self._run(run, asks_only=asks_only)
                 except _ROLLED_BACK:
                     if attempt == ATTEMPTS:
                         raise
@@ -157,20 +145,17 @@ class Database:
             logger.warning("database_unavailable", extra=extra)
             self._warned_at, self._failures = stopwatch(), 0
 
-    async def _run(self, statement: Statement[RowT], values: Mapping[str, Any]) -> list[RowT]:
+    async def _run(self, run: Callable[[Connection], Awaitable[T]], *, asks_only: bool) -> T:
         connection = await self._checked_out()
         # For a server that does not answer at all: cancelling the task would take ten seconds more (psycopg 3.3.9).
         timer = asyncio.get_running_loop().call_later(ABORT_SECONDS, _abort, connection)
         try:
-            cursor = connection.shared_cursor
-            cursor.row_factory = statement.row_factory
-            await cursor.execute(statement.sql, values)
-            rows = await cursor.fetchall()
+            done = await run(connection)
             if self._hosts and only_reads(connection):
-                if statement.only_reads:  # another server may be newer; a write has succeeded
+                if asks_only:  # another server may be newer; a write has succeeded
                     raise errors.ReadOnlySqlTransaction
                 await self._leave(connection)
-            return rows
+            return done
         except psycopg.Error as error:
             await self._after(error, connection, hangs=timer.when() <= asyncio.get_running_loop().time())
             raise
@@ -216,7 +201,7 @@ def connection_arguments(dsn: Dsn) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "autocommit": True,
         "connect_timeout": CONNECT_SECONDS_PER_HOST if dsn.fails_over else CONNECT_SECONDS,
-        "application_name": "auth-tasks-api",
+        "application_name": f"auth-tasks-api {__version__}",
         "client_encoding": "UTF8",
         "keepalives_idle": 30,
         "keepalives_interval": 5,

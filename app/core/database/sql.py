@@ -33,7 +33,7 @@ def parameter(name: str, of: type[T] | TypeEngine[T]) -> BindParameter[T]:
 
 def constant(value: T) -> ColumnElement[T]:
     """Return a value that stands in the SQL, so that it is not sent."""
-    text = f"'{value}'" if isinstance(value, str) else str(value).lower()
+    text = f"'{value}'" if isinstance(value, str) else "''::bytea" if value == b"" else str(value).lower()
     return literal_column(text, _TYPES[type(value)])
 
 
@@ -57,12 +57,17 @@ def insert_from(
     values: Mapping[str, ColumnElement[Any]],
     *conditions: ColumnElement[bool],
     key_share: type[SQLModel] | None = None,
+    share: type[SQLModel] | None = None,
+    order_by: ColumnElement[Any] | None = None,
 ) -> Insert:
     """Return an INSERT of one row for each of the source that meets the conditions.
 
     With `key_share` the source's rows of this table are locked FOR KEY SHARE: they can be changed, but not deleted.
+    With `share` they are locked FOR SHARE: whoever is changing one is waited for, and the conditions asked again.
     """
     rows = select(*(value.label(name) for name, value in values.items())).select_from(source).where(*conditions)
-    if key_share:
-        rows = rows.with_for_update(key_share=True, read=True, of=key_share)
+    if order_by is not None:
+        rows = rows.order_by(order_by)
+    if locked := key_share or share:
+        rows = rows.with_for_update(key_share=locked is key_share, read=True, of=locked)
     return insert(into).from_select(list(values), rows)

@@ -40,6 +40,13 @@ def client_address(request: HTTPConnection, trusted_proxies: Iterable[Network]) 
     return _key(peer if any(address in network for network in trusted) else address)
 
 
+def is_behind_unknown_proxy(request: HTTPConnection, trusted_proxies: Iterable[Network]) -> bool:
+    """Return whether a proxy that is not trusted has passed a request on: it may come from anybody behind it."""
+    peer = _peer(request)
+    says_so = any(name in request.headers for name in ("forwarded", "x-forwarded-for", "via"))
+    return says_so and not any(peer in network for network in trusted_proxies)
+
+
 def _peer(request: HTTPConnection) -> Address:
     """Return the other end of the connection; a unix socket's counts as loopback.
 

@@ -1,0 +1,40 @@
+"""Processes of 1.0, which take the rows of sessions for their ends: all stop before the schema changes."""
+
+import psycopg
+
+from app.core.database.dsn import Dsn
+from app.core.operator_error import OperatorError
+
+# What 1.0 calls itself; later releases add their version.
+APPLICATION_NAME = "auth-tasks-api"
+FIRST_REVISION_WITHOUT = "0007"
+
+
+class OlderProcesses(OperatorError):
+    """Processes of 1.0 use the database that is to be migrated."""
+
+    def __init__(self, connections: int) -> None:
+        super().__init__(
+            f"Processes of 1.0 are still running ({connections} connections). They would end every session that is "
+            "refreshed: stop them all first, then migrate. `python -m app migrate --beside-1.0` does it all the same."
+        )
+
+
+def count_connections(connection: psycopg.Connection) -> int:
+    """Return how many connections to this database processes of 1.0 have."""
+    found = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s",
+        [APPLICATION_NAME],
+    ).fetchone()
+    assert found is not None
+    count: int = found[0]
+    return count
+
+
+def refuse_beside_older(dsn: Dsn, revision: str | None) -> None:
+    """Raise OlderProcesses if the database is one of 1.0, of this revision, and in use by it."""
+    if revision is None or revision >= FIRST_REVISION_WITHOUT:
+        return
+    with psycopg.connect(dsn.conninfo, prepare_threshold=None) as connection:
+        if connections := count_connections(connection):
+            raise OlderProcesses(connections)

@@ -1,0 +1,1190 @@
+-- Every statement as it is run, under the file and the name where it is made; `make sql` writes this anew.
+-- The list and the update of tasks have many shapes: here stands each filter, each order and each field once.
+
+-- app/accounts/repository.py INSERT_USER
+INSERT INTO users (id, email, name, password_hash, is_active, token_version, created_at, updated_at)
+VALUES (%(user_id)s::UUID, %(email)s::VARCHAR, %(name)s::VARCHAR, %(new_hash)s::VARCHAR, true, 0,
+    %(now)s::TIMESTAMP WITH TIME ZONE, %(now)s::TIMESTAMP WITH TIME ZONE)
+ON CONFLICT (email) DO NOTHING
+RETURNING users.id, users.email, users.name, users.created_at;
+
+-- app/accounts/repository.py SELECT_ACCOUNT
+SELECT true AS known, users.id, users.email, users.name, users.created_at, users.password_hash, users.is_active,
+    users.token_version
+FROM users
+WHERE users.email = %(email)s::VARCHAR
+UNION ALL
+SELECT false, %(dummy_id)s::UUID AS anon_1, %(email)s::VARCHAR AS anon_2, CAST(NULL AS VARCHAR) AS anon_3,
+    %(dummy_created_at)s::TIMESTAMP WITH TIME ZONE AS anon_4, %(dummy_hash)s::VARCHAR AS anon_5, true, 0
+LIMIT 1;
+
+-- app/accounts/repository.py SELECT_USERS
+SELECT users.email, users.name, users.is_active, users.created_at
+FROM users
+WHERE users.email > %(after)s::VARCHAR
+ORDER BY users.email
+LIMIT %(limit)s::INTEGER;
+
+-- app/accounts/repository.py UPDATE_PASSWORD_HASH
+UPDATE users
+SET password_hash=%(new_hash)s::VARCHAR
+WHERE users.id = %(user_id)s::UUID
+  AND users.password_hash = %(old_hash)s::VARCHAR
+RETURNING users.token_version;
+
+-- app/accounts/repository.py UPDATE_NAME
+UPDATE users
+SET name=%(name)s::VARCHAR, updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(token_version)s::INTEGER
+  AND users.is_active
+RETURNING users.id, users.email, users.name, users.created_at;
+
+-- app/accounts/repository.py CHANGE_PASSWORD
+UPDATE users
+SET password_hash=%(new_hash)s::VARCHAR, token_version=(users.token_version + 1), updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(token_version)s::INTEGER
+  AND users.is_active
+  AND users.password_hash = %(old_hash)s::VARCHAR
+RETURNING users.token_version;
+
+-- app/accounts/repository.py RESET_PASSWORD
+UPDATE users
+SET password_hash=%(new_hash)s::VARCHAR, token_version=(users.token_version + 1), updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(token_version)s::INTEGER
+  AND users.is_active
+RETURNING users.token_version;
+
+-- app/accounts/repository.py DELETE_MYSELF
+DELETE FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(token_version)s::INTEGER
+  AND users.is_active
+  AND users.password_hash = %(old_hash)s::VARCHAR
+RETURNING users.id;
+
+-- app/accounts/repository.py SELECT_EMAIL
+SELECT users.email
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(token_version)s::INTEGER
+  AND users.is_active;
+
+-- app/accounts/repository.py END_SESSIONS_OF
+UPDATE users
+SET token_version=(users.token_version + 1), updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.email = %(email)s::VARCHAR
+RETURNING users.token_version;
+
+-- app/accounts/repository.py UPDATE_ACTIVE
+UPDATE users
+SET is_active=%(is_active)s, token_version=(users.token_version + 1), updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.email = %(email)s::VARCHAR
+RETURNING users.token_version;
+
+-- app/accounts/repository.py DELETE_USER
+DELETE FROM users
+WHERE users.email = %(email)s::VARCHAR
+RETURNING users.id;
+
+-- app/accounts/repository.py END_EVERY_SESSION
+UPDATE users
+SET updated_at = statement_timestamp(),
+    token_version = greatest(token_version + 1,
+    floor(extract(epoch FROM statement_timestamp() - timestamptz '2020-01-01 00:00Z'))::int);
+
+-- app/auth/active_session.py SELECT_ACTIVE_USER
+SELECT users.id, users.email, users.name, users.created_at
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ));
+
+-- app/auth/active_session.py SELECT_CREDENTIALS
+SELECT users.id, users.email, users.password_hash
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ));
+
+-- app/core/rate_limits/database.py HIT
+INSERT INTO rate_limit_counters (key, count, expires_at)
+VALUES (%(key)s, 1, %(window_end)s::TIMESTAMP WITH TIME ZONE)
+ON CONFLICT (key) DO UPDATE SET count = CASE
+    WHEN (rate_limit_counters.expires_at <= %(now)s::TIMESTAMP WITH TIME ZONE) THEN 1
+    ELSE rate_limit_counters.count + 1 END, expires_at = CASE
+    WHEN (rate_limit_counters.expires_at <= %(now)s::TIMESTAMP WITH TIME ZONE) THEN %(window_end)s::TIMESTAMP WITH TIME ZONE
+    ELSE rate_limit_counters.expires_at END
+WHERE rate_limit_counters.expires_at <= %(now)s::TIMESTAMP WITH TIME ZONE
+  OR rate_limit_counters.count < %(amount)s::INTEGER
+RETURNING rate_limit_counters.expires_at;
+
+-- app/core/rate_limits/database.py SELECT_WINDOW_END
+SELECT rate_limit_counters.expires_at
+FROM rate_limit_counters
+WHERE rate_limit_counters.key = %(key)s;
+
+-- app/core/rate_limits/database.py GIVE_BACK
+UPDATE rate_limit_counters
+SET count=(rate_limit_counters.count - 1)
+WHERE rate_limit_counters.key = %(key)s
+  AND rate_limit_counters.count > 0
+RETURNING rate_limit_counters.count;
+
+-- app/core/rate_limits/database.py CLEAR
+DELETE FROM rate_limit_counters
+WHERE rate_limit_counters.key = %(key)s
+RETURNING rate_limit_counters.count;
+
+-- app/core/rate_limits/database.py PRUNE
+DELETE FROM rate_limit_counters
+WHERE rate_limit_counters.key >= %(first)s
+  AND rate_limit_counters.key < %(end)s
+  AND rate_limit_counters.expires_at <= %(now)s::TIMESTAMP WITH TIME ZONE
+RETURNING rate_limit_counters.count;
+
+-- app/sessions/denylist.py END_SESSION
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id,
+    'signed_out' AS reason, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+FOR KEY SHARE OF users
+ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
+WHERE token_denylist.reason = 'active'
+RETURNING token_denylist.id;
+
+-- app/sessions/denylist.py END_REUSED
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'reused' AS reason,
+    %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  )) FOR SHARE OF users
+ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
+WHERE token_denylist.reason = 'active'
+RETURNING token_denylist.id;
+
+-- app/sessions/denylist.py PRUNE_USER
+DELETE FROM token_denylist
+WHERE token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.expires_at <= now()
+RETURNING token_denylist.id;
+
+-- app/sessions/denylist.py SELECT_USER_IDS
+SELECT users.id
+FROM users
+WHERE users.id > %(after)s::UUID
+ORDER BY users.id
+LIMIT %(batch)s::INTEGER;
+
+-- app/sessions/denylist.py PRUNE
+DELETE FROM token_denylist
+WHERE token_denylist.user_id = ANY (%(user_ids)s::UUID[])
+  AND token_denylist.expires_at <= now()
+RETURNING token_denylist.id;
+
+-- app/sessions/denylist.py COUNT
+SELECT CASE
+    WHEN (
+        SELECT reltuples
+        FROM pg_class
+        WHERE oid = 'token_denylist'::regclass
+    ) < 100000 THEN (
+        SELECT count(*)
+        FROM token_denylist
+    ) ELSE (
+        SELECT reltuples::bigint
+        FROM pg_class
+        WHERE oid = 'token_denylist'::regclass
+    ) END AS rows;
+
+-- app/sessions/repository.py BEGIN
+INSERT INTO sessions (user_id, id, created_at, device, token_version)
+SELECT %(user_id)s::UUID AS user_id, %(session_id)s::UUID AS id, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at,
+    %(device)s::VARCHAR AS device, %(token_version)s::INTEGER AS token_version
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+FOR KEY SHARE OF users
+RETURNING sessions.id;
+
+-- app/sessions/repository.py LIST
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.device, work.created_at, work.last_used_at, work.current
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT sessions.id AS id, sessions.device AS device, sessions.created_at AS created_at,
+        coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
+        sessions.id = %(session_id)s::UUID AS current
+    FROM sessions
+    LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
+      AND token_denylist.id = sessions.id
+    WHERE sessions.user_id = %(user_id)s::UUID
+      AND sessions.token_version = %(token_version)s::INTEGER
+      AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
+      AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
+) AS work ON true;
+
+-- app/sessions/repository.py LIST_FOR_OPERATOR
+SELECT sessions.id, sessions.device, sessions.created_at,
+    coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
+    sessions.id = %(session_id)s::UUID AS current
+FROM sessions
+LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.id = sessions.id
+WHERE sessions.user_id = %(user_id)s::UUID
+  AND sessions.token_version = %(token_version)s::INTEGER
+  AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
+  AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE;
+
+-- app/sessions/repository.py END_ONE
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT alive.id AS id, alive.id AS session_id, %(user_id)s::UUID AS user_id, 'signed_out' AS reason,
+    %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+FROM users
+JOIN (
+    SELECT sessions.id AS id, sessions.device AS device, sessions.created_at AS created_at,
+        coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
+        sessions.id = %(session_id)s::UUID AS current
+    FROM sessions
+    LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
+      AND token_denylist.id = sessions.id
+    WHERE sessions.user_id = %(user_id)s::UUID
+      AND sessions.token_version = %(token_version)s::INTEGER
+      AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
+      AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
+) AS alive ON true
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+  AND alive.id = %(ended_id)s::UUID
+ORDER BY alive.id
+FOR KEY SHARE OF users
+ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
+WHERE token_denylist.reason = 'active'
+RETURNING token_denylist.id;
+
+-- app/sessions/repository.py END_OTHERS
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT others.id AS id, others.id AS session_id, %(user_id)s::UUID AS user_id, 'signed_out' AS reason,
+    %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+FROM users
+JOIN (
+    SELECT sessions.id AS id
+    FROM sessions
+    WHERE sessions.user_id = %(user_id)s::UUID
+      AND sessions.token_version = %(token_version)s::INTEGER
+      AND sessions.id != %(session_id)s::UUID
+    UNION
+    SELECT token_denylist.id AS id
+    FROM token_denylist
+    WHERE token_denylist.user_id = %(user_id)s::UUID
+      AND token_denylist.reason = 'active'
+      AND token_denylist.id != %(session_id)s::UUID
+) AS others ON true
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(token_version)s::INTEGER
+ORDER BY others.id
+FOR KEY SHARE OF users
+ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
+WHERE token_denylist.reason = 'active'
+RETURNING token_denylist.id;
+
+-- app/sessions/repository.py END_EVERYWHERE
+UPDATE users
+SET token_version=(users.token_version + 1), updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.id = %(user_id)s::UUID
+  AND users.token_version = %(token_version)s::INTEGER
+RETURNING users.id;
+
+-- app/sessions/repository.py MOVE_TO_VERSION
+UPDATE sessions
+SET token_version=%(new_version)s::INTEGER
+WHERE sessions.user_id = %(user_id)s::UUID
+  AND sessions.id = %(session_id)s::UUID
+RETURNING sessions.id;
+
+-- app/sessions/repository.py PRUNE_USER
+DELETE FROM sessions
+WHERE sessions.user_id = %(user_id)s::UUID
+  AND sessions.created_at <= now() - %(kept)s::INTERVAL
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = sessions.id
+        AND token_denylist.denied_at > now() - %(kept)s::INTERVAL
+  ))
+RETURNING sessions.id;
+
+-- app/sessions/repository.py PRUNE
+DELETE FROM sessions
+WHERE sessions.user_id = ANY (%(user_ids)s::UUID[])
+  AND sessions.created_at <= now() - %(kept)s::INTERVAL
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = sessions.user_id
+        AND token_denylist.id = sessions.id
+        AND token_denylist.denied_at > now() - %(kept)s::INTERVAL
+  ))
+RETURNING sessions.id;
+
+-- app/sessions/rotation_repository.py ROTATE
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at, key_hash, client, uses,
+    counted, window_ends)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+    %(number)s::INTEGER AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at, %(key_hash)s AS key_hash, %(client)s AS client,
+    %(use)s AS uses, 1 AS counted, %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+ON CONFLICT (user_id, id) DO UPDATE SET denied_up_to = excluded.denied_up_to, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at), key_hash = excluded.key_hash,
+    client = excluded.client, uses = substr(excluded.uses || coalesce(token_denylist.uses, ''::bytea), 1, 64),
+    counted = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.counted + 1
+    ELSE 1 END, window_ends = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.window_ends
+    ELSE %(window_end)s::TIMESTAMP WITH TIME ZONE END
+WHERE token_denylist.denied_up_to < excluded.denied_up_to
+  AND token_denylist.reason = 'active'
+  AND (NOT (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) OR token_denylist.counted < %(amount)s::INTEGER)
+RETURNING token_denylist.id;
+
+-- app/sessions/rotation_repository.py ROTATE_UNNUMBERED
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at, key_hash, client, uses,
+    counted, window_ends)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+    %(number)s::INTEGER AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at, %(key_hash)s AS key_hash, %(client)s AS client,
+    %(use)s AS uses, 1 AS counted, %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(token_id)s::UUID
+  ))
+ON CONFLICT (user_id, id) DO UPDATE SET denied_up_to = excluded.denied_up_to, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at), key_hash = excluded.key_hash,
+    client = excluded.client, uses = substr(excluded.uses || coalesce(token_denylist.uses, ''::bytea), 1, 64),
+    counted = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.counted + 1
+    ELSE 1 END, window_ends = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.window_ends
+    ELSE %(window_end)s::TIMESTAMP WITH TIME ZONE END
+WHERE token_denylist.denied_up_to < excluded.denied_up_to
+  AND token_denylist.reason = 'active'
+  AND (NOT (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) OR token_denylist.counted < %(amount)s::INTEGER)
+RETURNING token_denylist.id;
+
+-- app/sessions/rotation_repository.py COUNT_AGAIN
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at, counted, window_ends)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+    %(number)s::INTEGER AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at, 1 AS counted,
+    %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+ON CONFLICT (user_id, id) DO UPDATE SET counted = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.counted + 1
+    ELSE 1 END, window_ends = CASE
+    WHEN (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) THEN token_denylist.window_ends
+    ELSE %(window_end)s::TIMESTAMP WITH TIME ZONE END
+WHERE token_denylist.reason = 'active'
+  AND token_denylist.denied_up_to = %(number)s::INTEGER
+  AND (NOT (token_denylist.window_ends IS NOT NULL AND token_denylist.window_ends > %(now)s::TIMESTAMP WITH TIME ZONE) OR token_denylist.counted < %(amount)s::INTEGER)
+RETURNING token_denylist.id;
+
+-- app/sessions/rotation_repository.py SELECT_STATE
+SELECT token_denylist.denied_up_to, token_denylist.denied_at AS used_at, token_denylist.key_hash, token_denylist.client,
+    token_denylist.uses, token_denylist.window_ends
+FROM users
+LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.id = %(session_id)s::UUID
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ));
+
+-- app/sessions/rotation_repository.py SELECT_USED_TOKEN
+SELECT token_denylist.denied_at AS used_at, token_denylist.key_hash,
+    EXISTS (
+        SELECT *
+        FROM token_denylist AS successor
+        WHERE successor.user_id = %(user_id)s::UUID
+          AND successor.id = %(successor_id)s::UUID
+    ) AS successor_used
+FROM token_denylist
+WHERE token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.id = %(token_id)s::UUID;
+
+-- app/sessions/rotation_repository.py RENEW
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+    1 AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+ON CONFLICT (user_id, id) DO UPDATE SET denied_up_to = (token_denylist.denied_up_to + 1), denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at), key_hash = CAST(NULL AS BYTEA),
+    client = CAST(NULL AS BYTEA), uses = CAST(NULL AS BYTEA)
+WHERE token_denylist.reason = 'active'
+RETURNING token_denylist.denied_up_to;
+
+-- app/status/health.py SELECT_REVISION
+SELECT version_num
+FROM alembic_version;
+
+-- app/tasks/changes_repository.py SELECT_CHANGED
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS VARCHAR) AS BIGINT) AS xmin,
+    max(CAST(CAST(work.changed AS VARCHAR) AS BIGINT)) OVER () AS last_changed,
+    CAST(CAST((
+        SELECT task_tombstones.changed
+        FROM task_tombstones
+        WHERE task_tombstones.user_id = %(user_id)s::UUID
+          AND task_tombstones.changed >= CAST(%(since)s::VARCHAR AS xid8)
+          AND NOT (EXISTS (
+              SELECT *
+              FROM tasks
+              WHERE tasks.user_id = %(user_id)s::UUID
+                AND tasks.id = task_tombstones.id
+          ))
+        ORDER BY task_tombstones.changed DESC
+        LIMIT 1
+    ) AS VARCHAR) AS BIGINT) AS last_deleted, (
+        SELECT task_epoch.epoch
+        FROM task_epoch
+    ) AS epoch,
+    greatest((
+        SELECT timeline_id
+        FROM pg_control_checkpoint()
+    ), (
+        SELECT min_recovery_end_timeline
+        FROM pg_control_recovery()
+    )) AS timeline, statement_timestamp() AS now, current_setting('citus.shard_count', true) IS NOT NULL AS is_on_nodes,
+    work.id, work.user_id, work.title, work.description, work.completed, work.status, work.priority, work.version,
+    work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at,
+        tasks.changed AS changed
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.changed >= CAST(%(since)s::VARCHAR AS xid8)
+      AND tasks.id > %(after)s::UUID
+    ORDER BY tasks.id
+    LIMIT %(limit)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/changes_repository.py SELECT_DELETED
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, work.id
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT task_tombstones.id AS id
+    FROM task_tombstones
+    WHERE task_tombstones.user_id = %(user_id)s::UUID
+      AND task_tombstones.changed >= CAST(%(since)s::VARCHAR AS xid8)
+      AND NOT (EXISTS (
+          SELECT *
+          FROM tasks
+          WHERE tasks.user_id = %(user_id)s::UUID
+            AND tasks.id = task_tombstones.id
+      ))
+      AND task_tombstones.id > %(after)s::UUID
+    ORDER BY task_tombstones.id
+    LIMIT %(limit)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/changes_repository.py DRAW_EPOCH
+INSERT INTO task_epoch (id, epoch)
+VALUES (1, gen_random_uuid())
+ON CONFLICT DO NOTHING
+RETURNING task_epoch.epoch;
+
+-- app/tasks/changes_repository.py FORGET_CHANGES
+UPDATE tasks
+SET changed = '0'
+WHERE changed >= pg_snapshot_xmin(pg_current_snapshot());
+
+-- app/tasks/changes_repository.py END_EPOCH
+DELETE FROM task_epoch;
+
+-- app/tasks/changes_repository.py PRUNE_USER
+DELETE FROM task_tombstones
+WHERE task_tombstones.user_id = %(user_id)s::UUID
+  AND task_tombstones.id = ANY (array((
+      SELECT task_tombstones.id
+      FROM task_tombstones
+      WHERE task_tombstones.user_id = %(user_id)s::UUID
+        AND task_tombstones.deleted_at < now() - %(kept)s::INTERVAL
+      LIMIT %(limit)s::INTEGER
+  )))
+  AND task_tombstones.deleted_at < now() - %(kept)s::INTERVAL
+RETURNING task_tombstones.id;
+
+-- app/tasks/changes_repository.py PRUNE
+DELETE FROM task_tombstones
+WHERE task_tombstones.user_id = ANY (%(user_ids)s::UUID[])
+  AND task_tombstones.deleted_at < now() - %(kept)s::INTERVAL
+RETURNING task_tombstones.id;
+
+-- app/tasks/repository.py INSERT
+INSERT INTO tasks (id, user_id, title, description, status, priority, version, created_at, updated_at, changed)
+SELECT %(task_id)s::UUID AS id, %(user_id)s::UUID AS user_id, %(title)s::VARCHAR AS title,
+    %(description)s::VARCHAR AS description, %(status)s::VARCHAR AS status, %(priority)s::VARCHAR AS priority,
+    1 AS version, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at, %(now)s::TIMESTAMP WITH TIME ZONE AS updated_at,
+    pg_current_xact_id() AS changed
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+ON CONFLICT DO NOTHING
+RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed, tasks.status,
+    tasks.priority, tasks.version, tasks.created_at, tasks.updated_at;
+
+-- app/tasks/repository.py INSERT_AGAIN
+INSERT INTO tasks (id, user_id, title, description, status, priority, version, created_at, updated_at, changed)
+SELECT %(task_id)s::UUID AS id, %(user_id)s::UUID AS user_id, %(title)s::VARCHAR AS title,
+    %(description)s::VARCHAR AS description, %(status)s::VARCHAR AS status, %(priority)s::VARCHAR AS priority,
+    coalesce((
+        SELECT task_tombstones.version
+        FROM task_tombstones
+        WHERE task_tombstones.user_id = %(user_id)s::UUID
+          AND task_tombstones.id = %(task_id)s::UUID
+    ), 0) + 1 AS version, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at,
+    %(now)s::TIMESTAMP WITH TIME ZONE AS updated_at, pg_current_xact_id() AS changed
+FROM users
+WHERE users.id = %(user_id)s::UUID
+  AND users.is_active
+  AND users.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+  AND NOT (EXISTS (
+      SELECT *
+      FROM tasks
+      WHERE tasks.user_id = %(user_id)s::UUID
+        AND tasks.id = %(task_id)s::UUID
+  ))
+ON CONFLICT DO NOTHING
+RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed, tasks.status,
+    tasks.priority, tasks.version, tasks.created_at, tasks.updated_at;
+
+-- app/tasks/repository.py SELECT
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+) AS work ON true;
+
+-- app/tasks/repository.py TOGGLE
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+),
+work AS (
+    UPDATE tasks
+    SET status=CASE WHEN (tasks.status = 'completed') THEN 'pending' ELSE 'completed' END, version=(tasks.version + 1),
+        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE), changed=pg_current_xact_id()
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND (EXISTS (
+          SELECT *
+          FROM active_session
+      ))
+    RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
+        tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN work ON true;
+
+-- app/tasks/repository.py DELETE
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+),
+work AS (
+    DELETE FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND (EXISTS (
+          SELECT *
+          FROM active_session
+      ))
+    RETURNING tasks.id, tasks.version
+)
+INSERT INTO task_tombstones (id, user_id, version, changed, deleted_at)
+SELECT work.id AS id, %(user_id)s::UUID AS user_id, work.version AS version, pg_current_xact_id() AS changed,
+    statement_timestamp() AS deleted_at
+FROM work
+ON CONFLICT (id, user_id) DO UPDATE SET version = excluded.version, changed = excluded.changed,
+    deleted_at = excluded.deleted_at
+RETURNING task_tombstones.id;
+
+-- app/tasks/repository.py update_statement: description, priority, status, title
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+),
+work AS (
+    UPDATE tasks
+    SET title=%(title)s::VARCHAR, description=%(description)s::VARCHAR, status=%(status)s::VARCHAR,
+        priority=%(priority)s::VARCHAR, version=(tasks.version + 1),
+        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE), changed=pg_current_xact_id()
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND (EXISTS (
+          SELECT *
+          FROM active_session
+      ))
+    RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
+        tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN work ON true;
+
+-- app/tasks/repository.py update_statement: reopen
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+),
+work AS (
+    UPDATE tasks
+    SET status=CASE WHEN (tasks.status = 'completed') THEN 'pending' ELSE tasks.status END, version=(tasks.version + 1),
+        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE), changed=pg_current_xact_id()
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND (EXISTS (
+          SELECT *
+          FROM active_session
+      ))
+    RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
+        tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN work ON true;
+
+-- app/tasks/list_repository.py list_statement: by created_at desc
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, CAST(NULL AS INTEGER) AS total, work.id, work.user_id, work.title, work.description,
+    work.completed, work.status, work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+    ORDER BY tasks.created_at DESC, tasks.id DESC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/list_repository.py list_statement: completed, by created_at asc, counted, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found,
+    (
+        SELECT count(*) AS count_1
+        FROM tasks
+        WHERE tasks.user_id = %(user_id)s::UUID
+          AND tasks.status = 'completed'
+    ) AS total, work.id, work.user_id, work.title, work.description, work.completed, work.status, work.priority,
+    work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status = 'completed'
+      AND (tasks.created_at, tasks.id) > (%(after_value)s::TIMESTAMP WITH TIME ZONE, %(after_id)s::UUID)
+    ORDER BY tasks.created_at ASC, tasks.id ASC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/list_repository.py list_statement: not completed, by created_at desc, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, CAST(NULL AS INTEGER) AS total, work.id, work.user_id, work.title, work.description,
+    work.completed, work.status, work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status != 'completed'
+      AND (tasks.created_at, tasks.id) < (%(after_value)s::TIMESTAMP WITH TIME ZONE, %(after_id)s::UUID)
+    ORDER BY tasks.created_at DESC, tasks.id DESC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/list_repository.py list_statement: status, by updated_at asc, counted, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found,
+    (
+        SELECT count(*) AS count_1
+        FROM tasks
+        WHERE tasks.user_id = %(user_id)s::UUID
+          AND tasks.status = %(status)s::VARCHAR
+    ) AS total, work.id, work.user_id, work.title, work.description, work.completed, work.status, work.priority,
+    work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status = %(status)s::VARCHAR
+      AND (tasks.updated_at, tasks.id) > (%(after_value)s::TIMESTAMP WITH TIME ZONE, %(after_id)s::UUID)
+    ORDER BY tasks.updated_at ASC, tasks.id ASC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/list_repository.py list_statement: priority, by updated_at desc, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, CAST(NULL AS INTEGER) AS total, work.id, work.user_id, work.title, work.description,
+    work.completed, work.status, work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.priority = %(priority)s::VARCHAR
+      AND (tasks.updated_at, tasks.id) < (%(after_value)s::TIMESTAMP WITH TIME ZONE, %(after_id)s::UUID)
+    ORDER BY tasks.updated_at DESC, tasks.id DESC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/list_repository.py list_statement: q, by priority asc, counted, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found,
+    (
+        SELECT count(*) AS count_1
+        FROM tasks
+        WHERE tasks.user_id = %(user_id)s::UUID
+          AND strpos(lower(tasks.title), lower(%(q)s::VARCHAR)) > 0
+    ) AS total, work.id, work.user_id, work.title, work.description, work.completed, work.status, work.priority,
+    work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND strpos(lower(tasks.title), lower(%(q)s::VARCHAR)) > 0
+      AND (CASE WHEN (tasks.priority = 'high') THEN 3 WHEN (tasks.priority = 'medium') THEN 2 ELSE 1 END, tasks.id) > (CASE
+        WHEN (%(after_value)s::VARCHAR = 'high') THEN 3 WHEN (%(after_value)s::VARCHAR = 'medium') THEN 2 ELSE 1 END,
+        %(after_id)s::UUID)
+    ORDER BY CASE WHEN (tasks.priority = 'high') THEN 3 WHEN (tasks.priority = 'medium') THEN 2 ELSE 1 END ASC,
+        tasks.id ASC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/list_repository.py list_statement: completed, by priority desc, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, CAST(NULL AS INTEGER) AS total, work.id, work.user_id, work.title, work.description,
+    work.completed, work.status, work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status = 'completed'
+      AND (CASE WHEN (tasks.priority = 'high') THEN 3 WHEN (tasks.priority = 'medium') THEN 2 ELSE 1 END, tasks.id) < (CASE
+        WHEN (%(after_value)s::VARCHAR = 'high') THEN 3 WHEN (%(after_value)s::VARCHAR = 'medium') THEN 2 ELSE 1 END,
+        %(after_id)s::UUID)
+    ORDER BY CASE WHEN (tasks.priority = 'high') THEN 3 WHEN (tasks.priority = 'medium') THEN 2 ELSE 1 END DESC,
+        tasks.id DESC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/list_repository.py list_statement: not completed, by title asc, counted, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found,
+    (
+        SELECT count(*) AS count_1
+        FROM tasks
+        WHERE tasks.user_id = %(user_id)s::UUID
+          AND tasks.status != 'completed'
+    ) AS total, work.id, work.user_id, work.title, work.description, work.completed, work.status, work.priority,
+    work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status != 'completed'
+      AND (lower(tasks.title), tasks.id) > (lower(%(after_value)s::VARCHAR), %(after_id)s::UUID)
+    ORDER BY lower(tasks.title) ASC, tasks.id ASC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS work ON true;
+
+-- app/tasks/list_repository.py list_statement: status, by title desc, after a cursor
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, CAST(NULL AS INTEGER) AS total, work.id, work.user_id, work.title, work.description,
+    work.completed, work.status, work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
+        tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
+        tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
+    FROM tasks
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.status = %(status)s::VARCHAR
+      AND (lower(tasks.title), tasks.id) < (lower(%(after_value)s::VARCHAR), %(after_id)s::UUID)
+    ORDER BY lower(tasks.title) DESC, tasks.id DESC
+    LIMIT %(limit)s::INTEGER OFFSET %(offset)s::INTEGER
+) AS work ON true;
