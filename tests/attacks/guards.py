@@ -25,7 +25,6 @@ GUARDS = [
         "tests/sessions/test_refresh.py",
         ("refresh", "limit=_limit(auth)):", "limit=_limit(auth)) or True:"),
         ("_read_state", "if state is None: raise InvalidToken", "assert state"),
-        ("_answer_loser", "if number == state.denied_up_to and (", "if ("),
         ("_answer_loser", "if await denylist.end_reused_session(", "if False and await denylist.end_reused_session("),
         ("_successor", "authenticated_at=claims.authenticated_at,", ""),
         ("_rotate", "and_(col(DeniedToken.denied_up_to) < rotated.excluded.denied_up_to, is_active", "and_(is_active"),
@@ -34,6 +33,7 @@ GUARDS = [
     *_guards(
         "tests/sessions/test_same_client.py",
         ("_answer_loser", "if state.denied_up_to is None or number > state.denied_up_to:", "if False:"),
+        ("_answer_loser", "if number == state.denied_up_to and (", "if ("),
         (
             "_answer_loser",
             "_has_key(exchange, state) or _is_in_leeway(auth, exchange, state)",

@@ -87,6 +87,21 @@ async def test_of_many_at_once_one_wins_and_the_sign_in_is_over(
     assert sum(a.json().get("code") == "REFRESH_TOKEN_REUSED" for a in answers) == 1
 
 
+async def test_tokens_say_when_somebody_last_signed_in(clocked: httpx.AsyncClient, clock: FrozenClock) -> None:
+    """However often a session is refreshed, its tokens say when its password was given; a new password is a new time."""
+    ada = await Person.sign_up(clocked)
+    began = int(clock().timestamp())
+    for number in (1, 2, 3):
+        said = jwt.get_unverified_claims(ada.refresh_token)
+        assert (said["seq"], said["auth_time"], said["aud"]) == (number, began, ["refresh"])
+        clock.advance(hours=1)
+        ada.keep(await ada.refresh())
+    body = {"current_password": ada.password, "new_password": "another battery staple 5"}
+    ada.keep(await ada.send("POST", "/api/auth/password", json=body))
+    said = jwt.get_unverified_claims(ada.refresh_token)
+    assert (said["seq"], said["auth_time"]) == (5, int(clock().timestamp()))
+
+
 async def test_an_expired_token_is_refused_without_consequence(
     clocked: httpx.AsyncClient, clock: FrozenClock, connection: psycopg.Connection
 ) -> None:
