@@ -13,6 +13,7 @@ from app.auth.auth import Auth
 from app.auth.fingerprints import make_fingerprints
 from app.auth.passwords import PasswordHasher
 from app.auth.tokens import make_codec
+from app.belongings import BELONGINGS
 from app.core.config import Settings
 from app.core.logging import configure_logging, get_logger
 from app.core.rate_limits.database import DatabaseRateLimiter
@@ -66,6 +67,7 @@ def _make_auth(app: FastAPI) -> Auth:
         fingerprints=make_fingerprints(settings),
         passwords=PasswordHasher(cost=settings.password_hash_cost, queue_seconds=settings.hash_queue_seconds),
         limiter=_make_limiter(app),
+        belongings=BELONGINGS,
         clock=app.state.clock,
         record_event=app.state.metrics.count_event if app.state.metrics else lambda event: None,
     )

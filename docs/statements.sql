@@ -2,24 +2,24 @@
 -- The list and the update of tasks have many shapes: here stands each filter, each order and each field once.
 
 -- app/accounts/repository.py INSERT_USER
-INSERT INTO users (id, email, name, password_hash, is_active, token_version, created_at, updated_at)
-VALUES (%(user_id)s::UUID, %(email)s::VARCHAR, %(name)s::VARCHAR, %(new_hash)s::VARCHAR, true, 0,
-    %(now)s::TIMESTAMP WITH TIME ZONE, %(now)s::TIMESTAMP WITH TIME ZONE)
-ON CONFLICT (email) DO NOTHING
-RETURNING users.id, users.email, users.name, users.created_at;
+WITH made AS (INSERT INTO users (id, email, name, password_hash, created_at, updated_at) VALUES (%(user_id)s::UUID,
+    %(email)s::VARCHAR, %(name)s::VARCHAR, %(new_hash)s::VARCHAR, %(now)s::TIMESTAMP WITH TIME ZONE,
+    %(now)s::TIMESTAMP WITH TIME ZONE) ON CONFLICT (email) DO NOTHING RETURNING users.id, users.email, users.name,
+    users.created_at), state AS (INSERT INTO user_state (user_id) SELECT made.id AS id FROM made)
+SELECT made.id, made.email, made.name, made.created_at
+FROM made;
 
 -- app/accounts/repository.py SELECT_ACCOUNT
-SELECT true AS known, users.id, users.email, users.name, users.created_at, users.password_hash, users.is_active,
-    users.token_version
+SELECT true AS known, users.id, users.email, users.name, users.created_at, users.password_hash, users.password_version
 FROM users
 WHERE users.email = %(email)s::VARCHAR
 UNION ALL
 SELECT false, %(dummy_id)s::UUID AS anon_1, %(email)s::VARCHAR AS anon_2, CAST(NULL AS VARCHAR) AS anon_3,
-    %(dummy_created_at)s::TIMESTAMP WITH TIME ZONE AS anon_4, %(dummy_hash)s::VARCHAR AS anon_5, true, 0
+    %(dummy_created_at)s::TIMESTAMP WITH TIME ZONE AS anon_4, %(dummy_hash)s::VARCHAR AS anon_5, 0
 LIMIT 1;
 
 -- app/accounts/repository.py SELECT_USERS
-SELECT users.email, users.name, users.is_active, users.created_at
+SELECT users.id, users.email, users.name, users.created_at
 FROM users
 WHERE users.email > %(after)s::VARCHAR
 ORDER BY users.email
@@ -30,82 +30,132 @@ UPDATE users
 SET password_hash=%(new_hash)s::VARCHAR
 WHERE users.id = %(user_id)s::UUID
   AND users.password_hash = %(old_hash)s::VARCHAR
-RETURNING users.token_version;
+RETURNING users.id;
 
 -- app/accounts/repository.py UPDATE_NAME
 UPDATE users
 SET name=%(name)s::VARCHAR, updated_at=%(now)s::TIMESTAMP
 WITH TIME ZONE
 WHERE users.id = %(user_id)s::UUID
-  AND users.token_version = %(token_version)s::INTEGER
-  AND users.is_active
+  AND users.password_version = %(password_version)s::INTEGER
 RETURNING users.id, users.email, users.name, users.created_at;
 
--- app/accounts/repository.py CHANGE_PASSWORD
+-- app/accounts/repository.py CHANGE_STATE
+UPDATE user_state
+SET token_version=(user_state.token_version + 1), password_version=(user_state.password_version + 1)
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+  AND user_state.password_version = %(password_version)s::INTEGER
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
+
+-- app/accounts/repository.py RESET_STATE
+UPDATE user_state
+SET token_version=(user_state.token_version + 1), password_version=(user_state.password_version + 1)
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
+  AND user_state.password_version = %(password_version)s::INTEGER
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
+
+-- app/accounts/repository.py UPDATE_PASSWORD
 UPDATE users
-SET password_hash=%(new_hash)s::VARCHAR, token_version=(users.token_version + 1), updated_at=%(now)s::TIMESTAMP
+SET password_hash=%(new_hash)s::VARCHAR, password_version=(%(password_version)s::INTEGER + 1),
+    updated_at=%(now)s::TIMESTAMP
 WITH TIME ZONE
 WHERE users.id = %(user_id)s::UUID
-  AND users.token_version = %(token_version)s::INTEGER
-  AND users.is_active
-  AND users.password_hash = %(old_hash)s::VARCHAR
-RETURNING users.token_version;
-
--- app/accounts/repository.py RESET_PASSWORD
-UPDATE users
-SET password_hash=%(new_hash)s::VARCHAR, token_version=(users.token_version + 1), updated_at=%(now)s::TIMESTAMP
-WITH TIME ZONE
-WHERE users.id = %(user_id)s::UUID
-  AND users.token_version = %(token_version)s::INTEGER
-  AND users.is_active
-RETURNING users.token_version;
-
--- app/accounts/repository.py DELETE_MYSELF
-DELETE FROM users
-WHERE users.id = %(user_id)s::UUID
-  AND users.token_version = %(token_version)s::INTEGER
-  AND users.is_active
-  AND users.password_hash = %(old_hash)s::VARCHAR
+  AND users.password_version = %(password_version)s::INTEGER
 RETURNING users.id;
 
 -- app/accounts/repository.py SELECT_EMAIL
-SELECT users.email
-FROM users
+SELECT users.email, users.password_version
+FROM users, user_state
 WHERE users.id = %(user_id)s::UUID
-  AND users.token_version = %(token_version)s::INTEGER
-  AND users.is_active;
+  AND user_state.user_id = %(user_id)s::UUID
+  AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active;
 
--- app/accounts/repository.py END_SESSIONS_OF
-UPDATE users
-SET token_version=(users.token_version + 1), updated_at=%(now)s::TIMESTAMP
-WITH TIME ZONE
-WHERE users.email = %(email)s::VARCHAR
-RETURNING users.token_version;
+-- app/accounts/repository.py LEAVE
+UPDATE user_state
+SET is_active=false, token_version=(user_state.token_version + 1), leaving=true
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+  AND user_state.password_version = %(password_version)s::INTEGER
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
 
--- app/accounts/repository.py UPDATE_ACTIVE
-UPDATE users
-SET is_active=%(is_active)s, token_version=(users.token_version + 1), updated_at=%(now)s::TIMESTAMP
-WITH TIME ZONE
-WHERE users.email = %(email)s::VARCHAR
-RETURNING users.token_version;
+-- app/accounts/repository.py DELETE_STATE
+DELETE FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.leaving
+RETURNING user_state.user_id;
 
 -- app/accounts/repository.py DELETE_USER
 DELETE FROM users
-WHERE users.email = %(email)s::VARCHAR
+WHERE users.id = %(user_id)s::UUID
 RETURNING users.id;
 
+-- app/accounts/repository.py SELECT_LEAVING
+SELECT user_state.user_id
+FROM user_state
+WHERE user_state.leaving
+LIMIT %(limit)s::INTEGER;
+
+-- app/accounts/repository.py SELECT_STATE
+SELECT user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID;
+
+-- app/accounts/repository.py SELECT_STATES
+SELECT user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving
+FROM user_state
+WHERE user_state.user_id = ANY (%(user_ids)s::UUID[]);
+
+-- app/accounts/repository.py END_SESSIONS_OF
+UPDATE user_state
+SET token_version=(user_state.token_version + 1)
+WHERE user_state.user_id = %(user_id)s::UUID
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
+
+-- app/accounts/repository.py UPDATE_ACTIVE
+UPDATE user_state
+SET is_active=%(is_active)s, token_version=(user_state.token_version + 1)
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND NOT user_state.leaving
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
+
+-- app/accounts/repository.py LEAVE_FOR_OPERATOR
+UPDATE user_state
+SET is_active=false, token_version=(user_state.token_version + 1), leaving=true
+WHERE user_state.user_id = %(user_id)s::UUID
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
+
 -- app/accounts/repository.py END_EVERY_SESSION
-UPDATE users
-SET updated_at = statement_timestamp(),
-    token_version = greatest(token_version + 1,
+UPDATE user_state
+SET token_version = greatest(token_version + 1,
     floor(extract(epoch FROM statement_timestamp() - timestamptz '2020-01-01 00:00Z'))::int);
 
 -- app/auth/active_session.py SELECT_ACTIVE_USER
 SELECT users.id, users.email, users.name, users.created_at
-FROM users
+FROM users, user_state
 WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
+  AND user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -115,11 +165,12 @@ WHERE users.id = %(user_id)s::UUID
   ));
 
 -- app/auth/active_session.py SELECT_CREDENTIALS
-SELECT users.id, users.email, users.password_hash
-FROM users
+SELECT users.id, users.email, users.password_hash, users.password_version
+FROM users, user_state
 WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
+  AND user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -166,19 +217,12 @@ RETURNING rate_limit_counters.count;
 
 -- app/sessions/denylist.py END_SESSION
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
-SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id,
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_state.user_id AS user_id,
     'signed_out' AS reason, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
     %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
-FROM users
-WHERE users.id = %(user_id)s::UUID
-  AND NOT (EXISTS (
-      SELECT *
-      FROM token_denylist
-      WHERE token_denylist.user_id = %(user_id)s::UUID
-        AND token_denylist.id = %(session_id)s::UUID
-        AND token_denylist.reason != 'active'
-  ))
-FOR KEY SHARE OF users
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+FOR KEY SHARE OF user_state
 ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
     expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
 WHERE token_denylist.reason = 'active'
@@ -186,22 +230,33 @@ RETURNING token_denylist.id;
 
 -- app/sessions/denylist.py END_REUSED
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
-SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'reused' AS reason,
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_state.user_id AS user_id, 'reused' AS reason,
     %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
-FROM users
-WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = %(session_id)s::UUID
         AND token_denylist.reason != 'active'
-  )) FOR SHARE OF users
+  )) FOR SHARE OF user_state
 ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
     expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
 WHERE token_denylist.reason = 'active'
+RETURNING token_denylist.id;
+
+-- app/sessions/denylist.py DELETE_SOME
+DELETE FROM token_denylist
+WHERE token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.id = ANY (array((
+      SELECT token_denylist.id
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+      LIMIT %(batch)s::INTEGER
+  )))
 RETURNING token_denylist.id;
 
 -- app/sessions/denylist.py PRUNE_USER
@@ -240,29 +295,22 @@ SELECT CASE
 
 -- app/sessions/repository.py BEGIN
 INSERT INTO sessions (user_id, id, created_at, device, token_version)
-SELECT %(user_id)s::UUID AS user_id, %(session_id)s::UUID AS id, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at,
-    %(device)s::VARCHAR AS device, %(token_version)s::INTEGER AS token_version
-FROM users
-WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
-  AND NOT (EXISTS (
-      SELECT *
-      FROM token_denylist
-      WHERE token_denylist.user_id = %(user_id)s::UUID
-        AND token_denylist.id = %(session_id)s::UUID
-        AND token_denylist.reason != 'active'
-  ))
-FOR KEY SHARE OF users
-RETURNING sessions.id;
+SELECT user_state.user_id AS user_id, %(session_id)s::UUID AS id, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at,
+    %(device)s::VARCHAR AS device, user_state.token_version AS token_version
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.password_version = %(password_version)s::INTEGER
+FOR KEY SHARE OF user_state
+RETURNING sessions.token_version;
 
 -- app/sessions/repository.py LIST
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -300,9 +348,9 @@ WHERE sessions.user_id = %(user_id)s::UUID
 
 -- app/sessions/repository.py END_ONE
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
-SELECT alive.id AS id, alive.id AS session_id, %(user_id)s::UUID AS user_id, 'signed_out' AS reason,
+SELECT alive.id AS id, alive.id AS session_id, user_state.user_id AS user_id, 'signed_out' AS reason,
     %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
-FROM users
+FROM user_state
 JOIN (
     SELECT sessions.id AS id, sessions.device AS device, sessions.created_at AS created_at,
         coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
@@ -315,9 +363,9 @@ JOIN (
       AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
       AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
 ) AS alive ON true
-WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -327,7 +375,7 @@ WHERE users.id = %(user_id)s::UUID
   ))
   AND alive.id = %(ended_id)s::UUID
 ORDER BY alive.id
-FOR KEY SHARE OF users
+FOR KEY SHARE OF user_state
 ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
     expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
 WHERE token_denylist.reason = 'active'
@@ -335,9 +383,9 @@ RETURNING token_denylist.id;
 
 -- app/sessions/repository.py END_OTHERS
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
-SELECT others.id AS id, others.id AS session_id, %(user_id)s::UUID AS user_id, 'signed_out' AS reason,
+SELECT others.id AS id, others.id AS session_id, user_state.user_id AS user_id, 'signed_out' AS reason,
     %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
-FROM users
+FROM user_state
 JOIN (
     SELECT sessions.id AS id
     FROM sessions
@@ -351,28 +399,38 @@ JOIN (
       AND token_denylist.reason = 'active'
       AND token_denylist.id != %(session_id)s::UUID
 ) AS others ON true
-WHERE users.id = %(user_id)s::UUID
-  AND users.token_version = %(token_version)s::INTEGER
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.token_version = %(token_version)s::INTEGER
 ORDER BY others.id
-FOR KEY SHARE OF users
+FOR KEY SHARE OF user_state
 ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
     expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
 WHERE token_denylist.reason = 'active'
 RETURNING token_denylist.id;
 
 -- app/sessions/repository.py END_EVERYWHERE
-UPDATE users
-SET token_version=(users.token_version + 1), updated_at=%(now)s::TIMESTAMP
-WITH TIME ZONE
-WHERE users.id = %(user_id)s::UUID
-  AND users.token_version = %(token_version)s::INTEGER
-RETURNING users.id;
+UPDATE user_state
+SET token_version=(user_state.token_version + 1)
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.token_version = %(token_version)s::INTEGER
+RETURNING user_state.user_id;
 
 -- app/sessions/repository.py MOVE_TO_VERSION
 UPDATE sessions
 SET token_version=%(new_version)s::INTEGER
 WHERE sessions.user_id = %(user_id)s::UUID
   AND sessions.id = %(session_id)s::UUID
+RETURNING sessions.id;
+
+-- app/sessions/repository.py DELETE_SOME
+DELETE FROM sessions
+WHERE sessions.user_id = %(user_id)s::UUID
+  AND sessions.id = ANY (array((
+      SELECT sessions.id
+      FROM sessions
+      WHERE sessions.user_id = %(user_id)s::UUID
+      LIMIT %(batch)s::INTEGER
+  )))
 RETURNING sessions.id;
 
 -- app/sessions/repository.py PRUNE_USER
@@ -404,14 +462,14 @@ RETURNING sessions.id;
 -- app/sessions/rotation_repository.py ROTATE
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at, key_hash, client, uses,
     counted, window_ends)
-SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_state.user_id AS user_id, 'active' AS reason,
     %(number)s::INTEGER AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
     %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at, %(key_hash)s AS key_hash, %(client)s AS client,
     %(use)s AS uses, 1 AS counted, %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
-FROM users
-WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -435,14 +493,14 @@ RETURNING token_denylist.id;
 -- app/sessions/rotation_repository.py ROTATE_UNNUMBERED
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at, key_hash, client, uses,
     counted, window_ends)
-SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_state.user_id AS user_id, 'active' AS reason,
     %(number)s::INTEGER AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
     %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at, %(key_hash)s AS key_hash, %(client)s AS client,
     %(use)s AS uses, 1 AS counted, %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
-FROM users
-WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -471,14 +529,14 @@ RETURNING token_denylist.id;
 
 -- app/sessions/rotation_repository.py COUNT_AGAIN
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at, counted, window_ends)
-SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_state.user_id AS user_id, 'active' AS reason,
     %(number)s::INTEGER AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
     %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at, 1 AS counted,
     %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
-FROM users
-WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -499,12 +557,12 @@ RETURNING token_denylist.id;
 -- app/sessions/rotation_repository.py SELECT_STATE
 SELECT token_denylist.denied_up_to, token_denylist.denied_at AS used_at, token_denylist.key_hash, token_denylist.client,
     token_denylist.uses, token_denylist.window_ends
-FROM users
+FROM user_state
 LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
   AND token_denylist.id = %(session_id)s::UUID
-WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -527,13 +585,13 @@ WHERE token_denylist.user_id = %(user_id)s::UUID
 
 -- app/sessions/rotation_repository.py RENEW
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_up_to, denied_at, expires_at)
-SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, %(user_id)s::UUID AS user_id, 'active' AS reason,
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_state.user_id AS user_id, 'active' AS reason,
     1 AS denied_up_to, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
     %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
-FROM users
-WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -554,10 +612,10 @@ FROM alembic_version;
 -- app/tasks/changes_repository.py SELECT_CHANGED
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -611,10 +669,10 @@ LEFT OUTER JOIN (
 -- app/tasks/changes_repository.py SELECT_DELETED
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -674,16 +732,27 @@ WHERE task_tombstones.user_id = ANY (%(user_ids)s::UUID[])
   AND task_tombstones.deleted_at < now() - %(kept)s::INTERVAL
 RETURNING task_tombstones.id;
 
+-- app/tasks/changes_repository.py DELETE_SOME
+DELETE FROM task_tombstones
+WHERE task_tombstones.user_id = %(user_id)s::UUID
+  AND task_tombstones.id = ANY (array((
+      SELECT task_tombstones.id
+      FROM task_tombstones
+      WHERE task_tombstones.user_id = %(user_id)s::UUID
+      LIMIT %(batch)s::INTEGER
+  )))
+RETURNING task_tombstones.id;
+
 -- app/tasks/repository.py INSERT
 INSERT INTO tasks (id, user_id, title, description, status, priority, version, created_at, updated_at, changed)
-SELECT %(task_id)s::UUID AS id, %(user_id)s::UUID AS user_id, %(title)s::VARCHAR AS title,
+SELECT %(task_id)s::UUID AS id, user_state.user_id AS user_id, %(title)s::VARCHAR AS title,
     %(description)s::VARCHAR AS description, %(status)s::VARCHAR AS status, %(priority)s::VARCHAR AS priority,
     1 AS version, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at, %(now)s::TIMESTAMP WITH TIME ZONE AS updated_at,
     pg_current_xact_id() AS changed
-FROM users
-WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -697,7 +766,7 @@ RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status 
 
 -- app/tasks/repository.py INSERT_AGAIN
 INSERT INTO tasks (id, user_id, title, description, status, priority, version, created_at, updated_at, changed)
-SELECT %(task_id)s::UUID AS id, %(user_id)s::UUID AS user_id, %(title)s::VARCHAR AS title,
+SELECT %(task_id)s::UUID AS id, user_state.user_id AS user_id, %(title)s::VARCHAR AS title,
     %(description)s::VARCHAR AS description, %(status)s::VARCHAR AS status, %(priority)s::VARCHAR AS priority,
     coalesce((
         SELECT task_tombstones.version
@@ -706,10 +775,10 @@ SELECT %(task_id)s::UUID AS id, %(user_id)s::UUID AS user_id, %(title)s::VARCHAR
           AND task_tombstones.id = %(task_id)s::UUID
     ), 0) + 1 AS version, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at,
     %(now)s::TIMESTAMP WITH TIME ZONE AS updated_at, pg_current_xact_id() AS changed
-FROM users
-WHERE users.id = %(user_id)s::UUID
-  AND users.is_active
-  AND users.token_version = %(token_version)s::INTEGER
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -730,10 +799,10 @@ RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status 
 -- app/tasks/repository.py SELECT
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -757,10 +826,10 @@ LEFT OUTER JOIN (
 -- app/tasks/repository.py TOGGLE
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -791,10 +860,10 @@ LEFT OUTER JOIN work ON true;
 -- app/tasks/repository.py DELETE
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -822,13 +891,24 @@ ON CONFLICT (id, user_id) DO UPDATE SET version = excluded.version, changed = ex
     deleted_at = excluded.deleted_at
 RETURNING task_tombstones.id;
 
+-- app/tasks/repository.py DELETE_SOME
+DELETE FROM tasks
+WHERE tasks.user_id = %(user_id)s::UUID
+  AND tasks.id = ANY (array((
+      SELECT tasks.id
+      FROM tasks
+      WHERE tasks.user_id = %(user_id)s::UUID
+      LIMIT %(batch)s::INTEGER
+  )))
+RETURNING tasks.id;
+
 -- app/tasks/repository.py update_statement: description, priority, status, title
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -860,10 +940,10 @@ LEFT OUTER JOIN work ON true;
 -- app/tasks/repository.py update_statement: reopen
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -894,10 +974,10 @@ LEFT OUTER JOIN work ON true;
 -- app/tasks/list_repository.py list_statement: by created_at desc
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -922,10 +1002,10 @@ LEFT OUTER JOIN (
 -- app/tasks/list_repository.py list_statement: completed, by created_at asc, counted, after a cursor
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -958,10 +1038,10 @@ LEFT OUTER JOIN (
 -- app/tasks/list_repository.py list_statement: not completed, by created_at desc, after a cursor
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -988,10 +1068,10 @@ LEFT OUTER JOIN (
 -- app/tasks/list_repository.py list_statement: status, by updated_at asc, counted, after a cursor
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1024,10 +1104,10 @@ LEFT OUTER JOIN (
 -- app/tasks/list_repository.py list_statement: priority, by updated_at desc, after a cursor
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1054,10 +1134,10 @@ LEFT OUTER JOIN (
 -- app/tasks/list_repository.py list_statement: q, by priority asc, counted, after a cursor
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1093,10 +1173,10 @@ LEFT OUTER JOIN (
 -- app/tasks/list_repository.py list_statement: completed, by priority desc, after a cursor
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1126,10 +1206,10 @@ LEFT OUTER JOIN (
 -- app/tasks/list_repository.py list_statement: not completed, by title asc, counted, after a cursor
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1162,10 +1242,10 @@ LEFT OUTER JOIN (
 -- app/tasks/list_repository.py list_statement: status, by title desc, after a cursor
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist

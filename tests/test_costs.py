@@ -44,8 +44,8 @@ ROUND_TRIPS = {
     "PATCH /api/auth/me": 2,  # the session, the name
     "GET /api/auth/sessions": 1,
     "DELETE /api/auth/sessions/{id}": 2,  # of none: that this session is active is asked then
-    "POST /api/auth/password": 6,  # the session, the limit and given back, the change, the row, the list
-    "POST /api/auth/me/delete": 5,  # the session, the limit and given back, the deletion, the address's limit
+    "POST /api/auth/password": 7,  # the session, the limit and given back, who may, the account, the row, the list
+    "POST /api/auth/me/delete": 11,  # the session, the limit and given back, who may, four tables, both rows, a limit
 }
 BODIES: dict[str, Any] = {
     "POST /api/tasks": {"title": "x"},
@@ -180,7 +180,7 @@ def grown(postgres_url: str) -> Iterator[str]:
 
 # Pages of 8 KiB: what an index makes of it, with room for a tree one level deeper.
 PAGES = {
-    "who is calling": 8,
+    "who is calling": 11,
     "get": 12,
     "create": 30,
     "change": 40,

@@ -1,13 +1,16 @@
 """What an operator does with accounts: list, look at the sessions of one, deactivate, activate, sign out, delete."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from app.accounts import repository
 from app.accounts.emails import normalise_email
-from app.accounts.repository import Account, ListedUser
+from app.accounts.leaving import finish
+from app.accounts.repository import ListedUser, State
 from app.auth.tokens import TokenCodec
 from app.core.database.pool import Database
+from app.core.database.statement import Statement
 from app.core.operator_error import OperatorError
 from app.sessions.repository import ListedSession, select_living_of
 from app.sessions.service import newest_first
@@ -29,20 +32,27 @@ class UserInactive(OperatorError):
         super().__init__(f"The account {email} is deactivated: activate it first.")
 
 
-async def list_users(database: Database) -> AsyncIterator[ListedUser]:
-    """Yield every account in order of its e-mail address, however many there are."""
+class UserLeaving(OperatorError):
+    """The account was closed for good."""
+
+    def __init__(self, email: str) -> None:
+        super().__init__(f"The account {email} is being deleted: `users delete` finishes that.")
+
+
+async def list_users(database: Database) -> AsyncIterator[tuple[ListedUser, bool]]:
+    """Yield every account in order of its e-mail address, however many there are, and whether it is active."""
     last = ""
     while batch := await repository.select_users(database, after=last, limit=BATCH):
-        for user in batch:
-            yield user
-        last = batch[-1].email
+        for listed in batch:
+            yield listed
+        last = batch[-1][0].email
 
 
 async def list_sessions(database: Database, *, email: str, oldest: datetime) -> list[ListedSession]:
     """Return the living sessions of an account, those used since `oldest`, newest first. Raises: UserNotFound."""
-    account = await _account(database, email)
+    state = await _state(database, email)
     return newest_first(
-        await select_living_of(database, account.id, token_version=account.token_version, oldest=oldest)
+        await select_living_of(database, state.user_id, token_version=state.token_version, oldest=oldest)
     )
 
 
@@ -51,36 +61,51 @@ async def make_reset_token(database: Database, *, tokens: TokenCodec, email: str
 
     Nothing is stored: it is good as long as the account's version is what it names.
     """
-    account = await _account(database, email)
-    if not account.is_active:
+    state = await _state(database, email)
+    if not state.is_active:
         raise UserInactive(email)
-    return tokens.issue_reset(account.id, account.token_version, now)
+    return tokens.issue_reset(state.user_id, state.token_version, now)
 
 
-async def deactivate(database: Database, email: str, now: datetime) -> None:
-    """Close an account and end its sessions for good. Raises: UserNotFound."""
-    _found(await repository.update_active(database, _address(email), is_active=False, now=now), email)
+async def deactivate(database: Database, email: str) -> None:
+    """Close an account and end its sessions for good. Raises: UserNotFound, UserLeaving."""
+    await _open_or_close(database, email, is_active=False)
 
 
-async def activate(database: Database, email: str, now: datetime) -> None:
-    """Let its owner sign in again. Raises: UserNotFound."""
-    _found(await repository.update_active(database, _address(email), is_active=True, now=now), email)
+async def activate(database: Database, email: str) -> None:
+    """Let its owner sign in again. Raises: UserNotFound, UserLeaving."""
+    await _open_or_close(database, email, is_active=True)
 
 
-async def sign_out(database: Database, email: str, now: datetime) -> None:
+async def _open_or_close(database: Database, email: str, *, is_active: bool) -> None:
+    user_id = await _find(database, email)
+    if not await repository.update_active(database, user_id, is_active=is_active):
+        raise UserLeaving(email)
+
+
+async def sign_out(database: Database, email: str) -> None:
     """End every session of an account; its owner can sign in again. Raises: UserNotFound."""
-    _found(await repository.end_sessions_of(database, _address(email), now=now), email)
+    _found(await repository.end_sessions_of(database, await _find(database, email)), email)
 
 
-async def delete(database: Database, email: str, now: datetime) -> None:
-    """Delete an account with all of its tasks. Raises: UserNotFound."""
-    _found(await repository.delete_user(database, _address(email)), email)
+async def delete(database: Database, email: str, *, belongings: Sequence[Statement[UUID]]) -> None:
+    """Delete an account with all that belongs to it, also one that was interrupted. Raises: UserNotFound."""
+    user_id = await _find(database, email)
+    _found(await repository.leave_for_operator(database, user_id), email)
+    await finish(database, belongings, user_id)
 
 
-async def _account(database: Database, email: str) -> Account:
+async def _find(database: Database, email: str) -> UUID:
     account = await repository.select_account(database, _address(email), dummy_hash="")
     _found(account.known, email)
-    return account
+    return account.id
+
+
+async def _state(database: Database, email: str) -> State:
+    state = await repository.select_state(database, await _find(database, email))
+    if state is None:
+        raise UserNotFound(email)
+    return state
 
 
 def _address(email: str) -> str:

@@ -6,6 +6,7 @@ from uuid import UUID
 from app.accounts import repository as account_repository
 from app.accounts.common_passwords import is_common
 from app.accounts.errors import CommonPassword, WrongPassword
+from app.accounts.leaving import finish
 from app.auth.active_session import Credentials, UserRow
 from app.auth.auth import Auth
 from app.auth.errors import InvalidToken
@@ -23,8 +24,10 @@ OWN_PASSWORD, RESET = "own-password", "password-reset"
 
 async def change_name(auth: Auth, db: UserDatabase, name: str | None) -> UserRow:
     """Rename the user. Raises: InvalidToken. Source: FR-053."""
-    await db.require_active()
-    user = await account_repository.update_name(auth.database, db.principal, name)
+    version = (await db.get_credentials()).password_version
+    user = await account_repository.update_name(
+        auth.database, db.principal.user_id, password_version=version, name=name, now=db.principal.now
+    )
     if user is None:
         raise InvalidToken
     return user
@@ -45,7 +48,7 @@ async def change_password(auth: Auth, db: UserDatabase, address: str, *, current
 
     async def change(transaction: Transaction) -> TokenPair:
         version = await account_repository.change_password(
-            transaction, principal, old_hash=credentials.password_hash, new_hash=new_hash
+            transaction, principal, password_version=credentials.password_version, new_hash=new_hash
         )
         if version is None:
             raise InvalidToken
@@ -59,12 +62,14 @@ async def change_password(auth: Auth, db: UserDatabase, address: str, *, current
 async def delete_account(auth: Auth, db: UserDatabase, address: str, *, current: str) -> None:
     """Delete the account and all that belongs to it. Raises: InvalidToken, TooManyRequests, WrongPassword.
 
-    Source: FR-055.
+    It is closed at once. If the rest is interrupted, `prune` finishes it. Source: FR-055.
     """
     credentials, principal = await db.get_credentials(), db.principal
     await _check_password(auth, credentials, current, address)
-    if not await account_repository.delete_myself(auth.database, principal, old_hash=credentials.password_hash):
+    version = credentials.password_version
+    if not await account_repository.leave(auth.database, principal, password_version=version):
         raise InvalidToken
+    await finish(auth.database, auth.belongings, principal.user_id)
     _record(auth, "account_deleted", principal.user_id)
     with suppress(ServiceUnavailable):  # the account is deleted, and nobody can ask for it again
         await auth.limiter.clear("signin-account", credentials.email)
@@ -79,12 +84,18 @@ async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> N
     claims = auth.tokens.read(token, "reset", now)
     attempt = _attempt(auth, RESET, claims.user_id)
     await attempt.begin()
-    email = await account_repository.select_email(auth.database, claims)
-    if email and auth.settings.common_passwords == "refuse" and is_common(new, email):
+    found = await account_repository.select_addressee(auth.database, claims)
+    if found and auth.settings.common_passwords == "refuse" and is_common(new, found.email):
         raise CommonPassword("new_password")
     new_hash = await auth.passwords.hash(new, client=address)
-    if not await account_repository.reset_password(auth.database, claims, new_hash=new_hash, now=now):
-        raise InvalidToken
+
+    async def change(transaction: Transaction) -> None:
+        if not found or not await account_repository.reset_password(
+            transaction, claims, password_version=found.password_version, new_hash=new_hash, now=now
+        ):
+            raise InvalidToken
+
+    await auth.database.transact(change)
     _record(auth, "password_reset", claims.user_id)
     with suppress(ServiceUnavailable):  # the link is used
         await attempt.succeed()

@@ -8,15 +8,15 @@ from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.auth.active_session import UserRow, caller, user_columns, user_id
-from app.auth.models import User
+from app.auth.active_session import UserRow, caller, in_active_session, user_columns, user_id, user_ids
+from app.auth.models import User, UserState
 from app.auth.principal import Principal
 from app.auth.tokens import Claims
-from app.core.database.connection import Statements
+from app.core.database.connection import Transaction
 from app.core.database.pool import Database
 from app.core.database.sql import constant, now, null, parameter
 from app.core.database.statement import Row, Statement
-from app.sessions.repository import END_ALL, is_of_version
+from app.sessions.repository import is_of_version
 
 _NOBODY = UUID(int=0)
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -31,40 +31,46 @@ class Account(Row):
     name: str | None
     created_at: datetime
     password_hash: str
+    password_version: int
+
+
+class State(Row):
+    user_id: UUID
     is_active: bool
     token_version: int
+    leaving: bool
+
+
+class Addressee(Row):
+    email: str
+    password_version: int
 
 
 class ListedUser(Row):
+    id: UUID
     email: str
     name: str | None
-    is_active: bool
     created_at: datetime
 
 
 _email, _name = parameter("email", str), parameter("name", str)
 _old_hash, _new_hash = parameter("old_hash", str), parameter("new_hash", str)
+_password_version = parameter("password_version", int)
+_is_the_user = col(User.id) == user_id
 _has_email = col(User.email) == _email
-_has_password = col(User.password_hash) == _old_hash
-_NEW_PASSWORD = {"password_hash": _new_hash, **END_ALL}
 
-INSERT_USER = Statement(
+_made = (
     insert(User)
-    .values(
-        id=user_id,
-        email=_email,
-        name=_name,
-        password_hash=_new_hash,
-        is_active=constant(True),
-        token_version=constant(0),
-        created_at=now,
-        updated_at=now,
-    )
+    .values(id=user_id, email=_email, name=_name, password_hash=_new_hash, created_at=now, updated_at=now)
     .on_conflict_do_nothing(index_elements=[col(User.email)])
-    .returning(*user_columns),
-    UserRow,
+    .returning(*user_columns)
+    .cte("made")
 )
-_account_columns = (*user_columns, col(User.password_hash), col(User.is_active), col(User.token_version))
+# Both rows of an account in one statement.
+INSERT_USER = Statement(
+    select(*_made.c).add_cte(insert(UserState).from_select(["user_id"], select(_made.c.id)).cte("state")), UserRow
+)
+_account_columns = (*user_columns, col(User.password_hash), col(User.password_version))
 # An unknown e-mail fetches and reads as many columns as an account: the 9 µs that a row takes could be measured.
 _dummy_account = (
     parameter("dummy_id", UUID),
@@ -72,7 +78,6 @@ _dummy_account = (
     null(str),
     parameter("dummy_created_at", datetime),
     parameter("dummy_hash", str),
-    constant(True),
     constant(0),
 )
 SELECT_ACCOUNT = Statement(
@@ -83,42 +88,81 @@ SELECT_ACCOUNT = Statement(
     Account,
 )
 SELECT_USERS = Statement(
-    select(col(User.email), col(User.name), col(User.is_active), col(User.created_at))
+    select(col(User.id), col(User.email), col(User.name), col(User.created_at))
     .where(col(User.email) > parameter("after", str))
     .order_by(col(User.email))
     .limit(parameter("limit", int)),
     ListedUser,
 )
-
-
-def _update(values: dict[str, Any], *conditions: ColumnElement[bool]) -> Statement[int]:
-    """Return the UPDATE of an account, which tells its version."""
-    updated = update(User).where(*conditions).values(**values)
-    return Statement(updated.returning(col(User.token_version)), int)
-
-
-UPDATE_PASSWORD_HASH = _update({"password_hash": _new_hash}, col(User.id) == user_id, _has_password)
-
-# Changes of one's own account. Whether the session is active is asked before: no statement can read the denylist, which
-# may be divided among nodes, and change what each has a copy of. These name the version, so that of several at once one
-# wins; a session that ends in the same moment stays ended, because its new tokens are of the same session.
-_is_mine = and_(is_of_version, col(User.is_active))
-UPDATE_NAME = Statement(
-    update(User).where(_is_mine).values(name=_name, updated_at=now).returning(*user_columns), UserRow
+UPDATE_PASSWORD_HASH = Statement(
+    update(User)
+    .where(_is_the_user, col(User.password_hash) == _old_hash)
+    .values(password_hash=_new_hash)
+    .returning(col(User.id)),
+    UUID,
 )
-CHANGE_PASSWORD = _update(_NEW_PASSWORD, _is_mine, _has_password)
-RESET_PASSWORD = _update(_NEW_PASSWORD, _is_mine)
-DELETE_MYSELF = Statement(delete(User).where(_is_mine, _has_password).returning(col(User.id)), UUID)
-SELECT_EMAIL = Statement(select(col(User.email)).where(_is_mine), str)
+
+# Changes of one's own account. Whether the session is active is asked before, with the version of the password that
+# these name: of several at once one wins.
+_is_as_read = col(UserState.password_version) == _password_version
+UPDATE_NAME = Statement(
+    update(User)
+    .where(_is_the_user, col(User.password_version) == _password_version)
+    .values(name=_name, updated_at=now)
+    .returning(*user_columns),
+    UserRow,
+)
+
+
+def _update_state(*conditions: ColumnElement[bool], **values: Any) -> Statement[State]:
+    """Return the UPDATE of who may, which ends every session."""
+    ended = col(UserState.token_version) + constant(1)
+    updated = update(UserState).where(*conditions).values(token_version=ended, **values)
+    return Statement(updated.returning(*_state_columns), State)
+
+
+_state_columns = (
+    *(col(UserState.user_id), col(UserState.is_active)),
+    *(col(UserState.token_version), col(UserState.leaving)),
+)
+_new_version = {"password_version": col(UserState.password_version) + constant(1)}
+CHANGE_STATE = _update_state(in_active_session, _is_as_read, **_new_version)
+RESET_STATE = _update_state(and_(is_of_version, col(UserState.is_active)), _is_as_read, **_new_version)
+# After that of who may, in the same transaction.
+UPDATE_PASSWORD = Statement(
+    update(User)
+    .where(_is_the_user, col(User.password_version) == _password_version)
+    .values(password_hash=_new_hash, password_version=_password_version + constant(1), updated_at=now)
+    .returning(col(User.id)),
+    UUID,
+)
+SELECT_EMAIL = Statement(
+    select(col(User.email), col(User.password_version)).where(_is_the_user, is_of_version, col(UserState.is_active)),
+    Addressee,
+)
+
+# Leaving: an account is closed for good, what belongs to it is deleted, and then the account.
+_left: dict[str, Any] = {"is_active": constant(False), "leaving": constant(True)}
+LEAVE = _update_state(in_active_session, _is_as_read, **_left)
+_is_of_user = col(UserState.user_id) == user_id
+DELETE_STATE = Statement(
+    delete(UserState).where(_is_of_user, col(UserState.leaving)).returning(col(UserState.user_id)), UUID
+)
+DELETE_USER = Statement(delete(User).where(_is_the_user).returning(col(User.id)), UUID)
+SELECT_LEAVING = Statement(
+    select(col(UserState.user_id)).where(col(UserState.leaving)).limit(parameter("limit", int)), UUID
+)
 
 # What operators do.
-END_SESSIONS_OF = _update(END_ALL, _has_email)
-UPDATE_ACTIVE = _update({"is_active": parameter("is_active", bool), **END_ALL}, _has_email)
-DELETE_USER = Statement(delete(User).where(_has_email).returning(col(User.id)), UUID)
+SELECT_STATE = Statement(select(*_state_columns).where(_is_of_user), State)
+SELECT_STATES = Statement(select(*_state_columns).where(col(UserState.user_id) == user_ids.any_()), State)
+END_SESSIONS_OF = _update_state(_is_of_user)
+UPDATE_ACTIVE = _update_state(_is_of_user, ~col(UserState.leaving), is_active=parameter("is_active", bool))
+LEAVE_FOR_OPERATOR = _update_state(_is_of_user, **_left)
 # A version that no earlier token has, even if the rows are older (from a dump or a standby): other versions grow by one
 # when somebody signs out everywhere, this one counts the seconds since 2020. The column holds it until 2088.
 # Text, because psql runs it too.
-END_EVERY_SESSION = b"""UPDATE users SET updated_at = statement_timestamp(), token_version = greatest(
+END_EVERY_SESSION = b"""UPDATE user_state SET token_version = greatest(
     token_version + 1, floor(extract(epoch FROM statement_timestamp() - timestamptz '2020-01-01 00:00Z'))::int)"""
 
 
@@ -146,48 +190,80 @@ async def update_password_hash(database: Database, user_id: UUID, *, old_hash: s
     return await database.fetch_value(UPDATE_PASSWORD_HASH, **parameters) is not None
 
 
-async def update_name(database: Database, principal: Principal, name: str | None) -> UserRow | None:
-    """Rename a user; None if all of the user's sessions have ended."""
-    return await database.fetch_one(UPDATE_NAME, **caller(principal), name=name, now=principal.now)
+async def update_name(
+    database: Database, user_id: UUID, *, password_version: int, name: str | None, now: datetime
+) -> UserRow | None:
+    """Rename a user; None if the password has changed since that version of it was read."""
+    values = {"user_id": user_id, "password_version": password_version, "name": name, "now": now}
+    return await database.fetch_one(UPDATE_NAME, **values)
 
 
-async def change_password(database: Statements, principal: Principal, *, old_hash: str, new_hash: str) -> int | None:
-    """Change the password and end every session; return the new version, None if somebody was here before."""
-    return await database.fetch_value(
-        CHANGE_PASSWORD, **caller(principal), old_hash=old_hash, new_hash=new_hash, now=principal.now
-    )
+async def change_password(
+    transaction: Transaction, principal: Principal, *, password_version: int, new_hash: str
+) -> int | None:
+    """Change the password and end every session; return the new version of tokens, None if somebody was here before."""
+    state = await transaction.fetch_one(CHANGE_STATE, **caller(principal), password_version=password_version)
+    values = {"password_version": password_version, "new_hash": new_hash, "now": principal.now}
+    if state is None or not await transaction.fetch_value(UPDATE_PASSWORD, user_id=principal.user_id, **values):
+        return None
+    return state.token_version
 
 
-async def delete_myself(database: Database, principal: Principal, *, old_hash: str) -> bool:
-    """Delete an account and all that belongs to it; False if it or its password has changed meanwhile."""
-    return await database.fetch_value(DELETE_MYSELF, **caller(principal), old_hash=old_hash) is not None
-
-
-async def select_email(database: Database, claims: Claims) -> str | None:
-    """Return the address of an active account that has the token's version."""
-    return await database.fetch_value(SELECT_EMAIL, **caller(claims))
-
-
-async def reset_password(database: Database, claims: Claims, *, new_hash: str, now: datetime) -> bool:
+async def reset_password(
+    transaction: Transaction, claims: Claims, *, password_version: int, new_hash: str, now: datetime
+) -> bool:
     """Change the password and end every session, unless the account is not active or of another version."""
-    return await database.fetch_value(RESET_PASSWORD, **caller(claims), new_hash=new_hash, now=now) is not None
+    state = await transaction.fetch_one(RESET_STATE, **caller(claims), password_version=password_version)
+    values = {"password_version": password_version, "new_hash": new_hash, "now": now}
+    if state is None:
+        return False
+    return await transaction.fetch_value(UPDATE_PASSWORD, user_id=claims.user_id, **values) is not None
 
 
-async def end_sessions_of(database: Database, email: str, *, now: datetime) -> bool:
+async def leave(database: Database, principal: Principal, *, password_version: int) -> bool:
+    """Close one's account for good; False if it or its password has changed meanwhile."""
+    return await database.fetch_one(LEAVE, **caller(principal), password_version=password_version) is not None
+
+
+async def select_addressee(database: Database, claims: Claims) -> Addressee | None:
+    """Return the address of an active account that has the token's version, and the version of its password."""
+    return await database.fetch_one(SELECT_EMAIL, **caller(claims))
+
+
+async def select_state(database: Database, user_id: UUID) -> State | None:
+    """Return what a user may."""
+    return await database.fetch_one(SELECT_STATE, user_id=user_id)
+
+
+async def end_sessions_of(database: Database, user_id: UUID) -> bool:
     """End every session of one account; False if there is no account."""
-    return await database.fetch_value(END_SESSIONS_OF, email=email, now=now) is not None
+    return await database.fetch_one(END_SESSIONS_OF, user_id=user_id) is not None
 
 
-async def update_active(database: Database, email: str, *, is_active: bool, now: datetime) -> bool:
-    """Open or close an account and end its sessions; False if there is no account."""
-    return await database.fetch_value(UPDATE_ACTIVE, email=email, is_active=is_active, now=now) is not None
+async def update_active(database: Database, user_id: UUID, *, is_active: bool) -> bool:
+    """Open or close an account and end its sessions; False if there is none, or it is being deleted."""
+    return await database.fetch_one(UPDATE_ACTIVE, user_id=user_id, is_active=is_active) is not None
 
 
-async def delete_user(database: Database, email: str) -> bool:
-    """Delete an account and all that belongs to it; False if there is no account."""
-    return await database.fetch_value(DELETE_USER, email=email) is not None
+async def leave_for_operator(database: Database, user_id: UUID) -> bool:
+    """Close an account for good; False if there is none."""
+    return await database.fetch_one(LEAVE_FOR_OPERATOR, user_id=user_id) is not None
 
 
-async def select_users(database: Database, *, after: str, limit: int) -> list[ListedUser]:
-    """Return the next accounts in order of their e-mail addresses."""
-    return await database.fetch_all(SELECT_USERS, after=after, limit=limit)
+async def select_leaving(database: Database, *, limit: int) -> list[UUID]:
+    """Return accounts that were closed for good and are still there."""
+    return await database.fetch_all(SELECT_LEAVING, limit=limit)
+
+
+async def delete_user(transaction: Transaction, user_id: UUID) -> None:
+    """Delete an account that was closed for good: first who may, which waits for whoever is writing for it."""
+    if await transaction.fetch_value(DELETE_STATE, user_id=user_id):
+        await transaction.fetch_value(DELETE_USER, user_id=user_id)
+
+
+async def select_users(database: Database, *, after: str, limit: int) -> list[tuple[ListedUser, bool]]:
+    """Return the next accounts in order of their e-mail addresses, each with whether it is active."""
+    users = await database.fetch_all(SELECT_USERS, after=after, limit=limit)
+    states = await database.fetch_all(SELECT_STATES, user_ids=[user.id for user in users])
+    active = {state.user_id for state in states if state.is_active}
+    return [(user, user.id in active) for user in users]

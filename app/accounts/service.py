@@ -7,6 +7,7 @@ from app.accounts import repository
 from app.accounts.common_passwords import is_common
 from app.accounts.emails import normalise_email
 from app.accounts.errors import CommonPassword, EmailTaken, InvalidCredentials
+from app.accounts.repository import Account
 from app.auth.active_session import UserRow
 from app.auth.auth import Auth, read_expired_too
 from app.auth.events import logger
@@ -34,7 +35,10 @@ async def sign_up(
     if user is None:
         raise EmailTaken
     logger.info("signed_up", extra={"user_id": user.id})
-    return await _begin(auth, user, 0, device)
+    session = await begin_session(auth, user, password_version=0, device=device)
+    if session is None:  # an operator has closed it already
+        raise InvalidCredentials
+    return session
 
 
 async def sign_in(
@@ -58,7 +62,8 @@ async def sign_in(
         auth.record_event("sign_in_locked")
         raise
     verified = await auth.passwords.verify(password, account.password_hash, client=address)
-    if not account.known or not account.is_active or not verified.correct:
+    session = await _begin(auth, account, device) if account.known and verified.correct else None
+    if session is None:
         logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
         auth.record_event("sign_in_failed")
         raise InvalidCredentials
@@ -70,8 +75,7 @@ async def sign_in(
                 auth.database, account.id, old_hash=account.password_hash, new_hash=verified.new_hash
             )
     logger.info("signed_in", extra={"user_id": account.id, "address": address})
-    user = UserRow(account.id, account.email, account.name, account.created_at)
-    return await _begin(auth, user, account.token_version, device)
+    return session
 
 
 def _attempt_on(auth: Auth, account_id: UUID, email: str, refresh_token: str | None) -> Attempt:
@@ -82,9 +86,7 @@ def _attempt_on(auth: Auth, account_id: UUID, email: str, refresh_token: str | N
     return Attempt(auth.limiter, name, key, auth.settings.rate_limit_signin_account)
 
 
-async def _begin(auth: Auth, user: UserRow, version: int, device: str | None) -> NewSession:
-    """Open a session. Raises: InvalidCredentials if the account was changed while the password was verified."""
-    session = await begin_session(auth, user, version, device)
-    if session is None:
-        raise InvalidCredentials
-    return session
+async def _begin(auth: Auth, account: Account, device: str | None) -> NewSession | None:
+    """Open a session; None if the account is closed, or was changed while the password was verified."""
+    user = UserRow(account.id, account.email, account.name, account.created_at)
+    return await begin_session(auth, user, password_version=account.password_version, device=device)

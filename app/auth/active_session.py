@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Delete, FromClause, Select, Update, and_, 
 from sqlalchemy.dialects.postgresql import Insert
 from sqlmodel import col
 
-from app.auth.models import DeniedToken, User
+from app.auth.models import DeniedToken, User, UserState
 from app.auth.principal import Principal
 from app.auth.tokens import Claims
 from app.core.database.sql import constant, insert_from, parameter
@@ -27,6 +27,7 @@ class Credentials(Row):
     id: UUID
     email: str
     password_hash: str
+    password_version: int
 
 
 user_columns = (col(User.id), col(User.email), col(User.name), col(User.created_at))
@@ -35,6 +36,8 @@ user_columns = (col(User.id), col(User.email), col(User.name), col(User.created_
 user_id, session_id = parameter("user_id", UUID), parameter("session_id", UUID)
 token_version = parameter("token_version", int)
 user_ids = parameter("user_ids", list[UUID])
+own_id: Any = col(UserState.user_id)
+"""The user's id in a row that is inserted: of a parameter Citus could not tell on which node the row will be."""
 
 
 def caller(who: Principal | Claims) -> dict[str, Any]:
@@ -46,15 +49,15 @@ is_active = col(DeniedToken.reason) == constant("active")
 """Whether a session of the denylist has not ended."""
 session_has_ended = exists().where(col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == session_id, ~is_active)
 in_active_session = and_(
-    col(User.id) == user_id,
-    col(User.is_active),
-    col(User.token_version) == token_version,
+    col(UserState.user_id) == user_id,
+    col(UserState.is_active),
+    col(UserState.token_version) == token_version,
     ~session_has_ended,
 )
-"""Whether a valid token speaks for this row of `users`."""
+"""Whether a valid token speaks for this row of `user_state`."""
 
 Work: TypeAlias = Select[*tuple[Any, ...]] | Update | Delete
-_active_session = select(constant(1).label("one")).select_from(User).where(in_active_session).cte("active_session")
+_active_session = select(constant(1).label("one")).select_from(UserState).where(in_active_session).cte("active_session")
 
 
 def work(statement: Work) -> FromClause:
@@ -66,7 +69,7 @@ def work(statement: Work) -> FromClause:
 
 def insert_in_session(into: Any, values: dict[str, ColumnElement[Any]], *conditions: ColumnElement[bool]) -> Insert:
     """Return the INSERT of one row, or without an active session of none."""
-    return insert_from(User, into, values, in_active_session, *conditions)
+    return insert_from(UserState, into, values, in_active_session, *conditions)
 
 
 class UserStatement(Generic[RowT]):
@@ -95,7 +98,9 @@ class UserStatement(Generic[RowT]):
         return [self._make(*values[self.width :]) for values in answer if values[0]]
 
 
-SELECT_ACTIVE_USER = Statement(select(*user_columns).where(in_active_session), UserRow)
+_account = and_(col(User.id) == user_id, in_active_session)
+SELECT_ACTIVE_USER = Statement(select(*user_columns).where(_account), UserRow)
 SELECT_CREDENTIALS = Statement(
-    select(col(User.id), col(User.email), col(User.password_hash)).where(in_active_session), Credentials
+    select(col(User.id), col(User.email), col(User.password_hash), col(User.password_version)).where(_account),
+    Credentials,
 )

@@ -1,8 +1,9 @@
 """What the operations of accounts and sessions work with, and how they read tokens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from app.auth.errors import InvalidToken
 from app.auth.fingerprints import Fingerprints
@@ -13,12 +14,16 @@ from app.auth.user_database import UserDatabase
 from app.core.clock import Clock
 from app.core.config import Settings
 from app.core.database.pool import Database
+from app.core.database.statement import Statement
 from app.core.rate_limits.limiter import RateLimiter
 
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """What the operations work with; `record_event` counts an event in the metrics."""
+    """What the operations work with; `record_event` counts an event in the metrics.
+
+    `belongings` delete what belongs to a user, some rows at a time.
+    """
 
     database: Database
     settings: Settings
@@ -26,6 +31,7 @@ class Auth:
     fingerprints: Fingerprints
     passwords: PasswordHasher
     limiter: RateLimiter
+    belongings: Sequence[Statement[UUID]]
     clock: Clock
     record_event: Callable[[str], None]
 

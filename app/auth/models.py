@@ -1,4 +1,4 @@
-"""The tables that say who is asking: users and denied tokens."""
+"""The tables that say who is asking: users, what they may, and denied tokens."""
 
 from datetime import datetime
 from uuid import UUID
@@ -22,7 +22,10 @@ NAME_LENGTH = 100
 
 
 class User(SQLModel, table=True):
-    """An account. `email` is stored in the one form that `emails.normalise_email` returns."""
+    """An account. `email` is stored in the one form that `emails.normalise_email` returns.
+
+    `password_version` counts the passwords that its owner has chosen.
+    """
 
     __tablename__ = "users"
 
@@ -30,14 +33,29 @@ class User(SQLModel, table=True):
     email: str = Field(sa_column=Column(String(EMAIL_LENGTH), nullable=False, unique=True))
     name: str | None = Field(sa_column=Column(String(NAME_LENGTH), nullable=True))
     password_hash: str = Field(sa_column=Column(String(255), nullable=False))
-    is_active: bool = Field(nullable=False, sa_column_kwargs={"server_default": text("true")})
-    token_version: int = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
+    password_version: int = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
     created_at: datetime = Field(
         sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
     )
     updated_at: datetime = Field(
         sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
     )
+
+
+class UserState(SQLModel, table=True):
+    """Who may: what every statement asks of its user, in a row that lies beside the user's others.
+
+    `token_version` is that of the tokens which are good, `password_version` that of the password. Who is `leaving` has
+    been closed for good, and is being deleted.
+    """
+
+    __tablename__ = "user_state"
+
+    user_id: UUID = Field(sa_column=Column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True))
+    is_active: bool = Field(nullable=False, sa_column_kwargs={"server_default": text("true")})
+    token_version: int = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
+    password_version: int = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
+    leaving: bool = Field(nullable=False, sa_column_kwargs={"server_default": text("false")})
 
 
 class DeniedToken(SQLModel, table=True):

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from app.accounts.leaving import finish_interrupted
 from app.accounts.repository import END_EVERY_SESSION
+from app.belongings import BELONGINGS
 from app.cli.progress import megabytes, progress
 from app.cli.serve import database_running, echo
 from app.core.clock import system_clock
@@ -29,6 +31,11 @@ from app.tasks.changes_repository import FORGET_CHANGES, HISTORY, PRUNE
 
 T = TypeVar("T")
 
+# The versions of tokens stand in another table in a dump of 1.0.
+END_EVERY_SESSION_OF_DUMP = b"DO $$ BEGIN IF to_regclass('user_state') IS NULL THEN %s; ELSE %s; END IF; END $$" % (
+    END_EVERY_SESSION.replace(b"user_state", b"users"),
+    END_EVERY_SESSION,
+)
 PRUNE_BATCH = 200  # users: each may have hundreds of rows
 
 
@@ -89,16 +96,17 @@ def prune(settings: Settings) -> None:
 
 async def _prune(database: Database, kept: timedelta) -> None:
     for what, deletions in (
-        ("denylist rows", delete_expired_tokens(database, batch=PRUNE_BATCH)),
-        ("sessions", delete_old_sessions(database, kept=kept, batch=PRUNE_BATCH)),
-        ("tombstones", delete_of_all_users(database, PRUNE, batch=PRUNE_BATCH, kept=TOMBSTONES_KEPT)),
-        ("counters", prune_counters(database, system_clock())),
+        ("accounts that were left", finish_interrupted(database, BELONGINGS)),
+        ("expired denylist rows", delete_expired_tokens(database, batch=PRUNE_BATCH)),
+        ("expired sessions", delete_old_sessions(database, kept=kept, batch=PRUNE_BATCH)),
+        ("expired tombstones", delete_of_all_users(database, PRUNE, batch=PRUNE_BATCH, kept=TOMBSTONES_KEPT)),
+        ("expired counters", prune_counters(database, system_clock())),
     ):
         total = batches = 0
-        with progress(lambda what=what: f"Deleted {total:,} expired {what} in {batches:,} steps"):  # type: ignore[misc]  # noqa: B023  # it ends with the loop
+        with progress(lambda what=what: f"Deleted {total:,} {what} in {batches:,} steps"):  # type: ignore[misc]  # noqa: B023  # it ends with the loop
             async for deleted in deletions:
                 total, batches = total + deleted, batches + 1
-        echo(f"Deleted {total:,} expired {what}.")
+        echo(f"Deleted {total:,} {what}.")
 
 
 def dump(settings: Settings, file: Path) -> None:
@@ -122,7 +130,7 @@ def restore(settings: Settings, file: Path) -> None:
                 *(ready.dsn, file),
                 tables=metadata.tables,
                 emptied=HISTORY,
-                then=END_EVERY_SESSION,
+                then=END_EVERY_SESSION_OF_DUMP,
                 sent=sent.append,
             )
             upgrade(ready.dsn)

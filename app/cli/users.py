@@ -1,13 +1,14 @@
 """`users`: list, deactivate, activate, sign out or delete accounts, and look at one."""
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from app.accounts import admin as accounts_admin
 from app.accounts.repository import END_EVERY_SESSION
 from app.auth.tokens import RESET_SECONDS, make_codec
+from app.belongings import BELONGINGS
 from app.cli.database import reachable_database, run_with_pool
 from app.cli.serve import echo
 from app.core.clock import system_clock
@@ -25,8 +26,8 @@ def list_users(settings: Settings) -> None:
 
 
 async def _list_users(database: Database) -> None:
-    async for user in accounts_admin.list_users(database):
-        state = "active" if user.is_active else "inactive"
+    async for user, is_active in accounts_admin.list_users(database):
+        state = "active" if is_active else "inactive"
         line = f"{user.created_at:%Y-%m-%d}  {state:<8}  {user.email}" + (f"  ({user.name})" if user.name else "")
         print(plain(line))
 
@@ -53,18 +54,18 @@ def make_reset_link(settings: Settings, email: str) -> None:
         echo(f"Good for {RESET_SECONDS // 60} minutes and one use. Hand it over so that nobody else can read it.")
 
 
-Change = Callable[[Database, str, datetime], Coroutine[Any, Any, None]]
+Change = Callable[[Database, str], Coroutine[Any, Any, None]]
 
 
 def _change(name: str, change: Change, settings: Settings, email: str) -> None:
     with reachable_database(settings) as ready:
-        run_with_pool(ready, lambda database: change(database, email, system_clock()))
+        run_with_pool(ready, lambda database: change(database, email))
         echo(f"Done: {name} {email}.")
 
 
 deactivate = partial(_change, "deactivate", accounts_admin.deactivate)
 activate = partial(_change, "activate", accounts_admin.activate)
-delete = partial(_change, "delete", accounts_admin.delete)
+delete = partial(_change, "delete", partial(accounts_admin.delete, belongings=BELONGINGS))
 
 
 def sign_out(settings: Settings, email: str, *, everybody: bool) -> None:

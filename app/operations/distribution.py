@@ -9,11 +9,12 @@ from app.core.database.dsn import Dsn
 from app.core.operator_error import OperatorError
 from app.operations.migration_lock import migration_lock
 
-# Copied to each node: every statement reads `users`, `/health/ready` reads `alembic_version`.
+# Copied to each node: signing in reads `users` by the e-mail, `/health/ready` reads `alembic_version`.
 COPIED = ("users", "alembic_version", "task_epoch")
 # Divided among the nodes, by the column whose value decides on which node a row is stored; what others refer to first.
 DISTRIBUTED = {
     "tasks": "user_id",
+    "user_state": "user_id",
     "task_tombstones": "user_id",
     "token_denylist": "user_id",
     "sessions": "user_id",

@@ -7,7 +7,6 @@ from app.core.operator_error import OperatorError
 
 # What 1.0 calls itself; later releases add their version.
 APPLICATION_NAME = "auth-tasks-api"
-FIRST_REVISION_WITHOUT = "0007"
 
 
 class OlderProcesses(OperatorError):
@@ -32,8 +31,8 @@ def count_connections(connection: psycopg.Connection) -> int:
 
 
 def refuse_beside_older(dsn: Dsn, revision: str | None) -> None:
-    """Raise OlderProcesses if the database is one of 1.0, of this revision, and in use by it."""
-    if revision is None or revision >= FIRST_REVISION_WITHOUT:
+    """Raise OlderProcesses if the database, which is at this revision, is in use by processes of 1.0."""
+    if revision is None:
         return
     with psycopg.connect(dsn.conninfo, prepare_threshold=None) as connection:
         if connections := count_connections(connection):

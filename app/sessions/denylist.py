@@ -16,15 +16,15 @@ from app.auth.active_session import (
     caller,
     in_active_session,
     is_active,
-    session_has_ended,
+    own_id,
     session_id,
     user_id,
     user_ids,
 )
-from app.auth.models import DeniedToken, User
+from app.auth.models import DeniedToken, User, UserState
 from app.auth.tokens import Claims
 from app.core.database.pool import Database
-from app.core.database.sql import constant, insert_from, now, parameter, plain
+from app.core.database.sql import constant, delete_some, insert_from, now, parameter, plain
 from app.core.database.statement import Statement
 
 _FIRST = UUID(int=0)
@@ -49,11 +49,9 @@ def deny(
 ) -> Statement[UUID]:
     """Return what ends sessions that have not ended yet; its rows are their ids. `how` is that of `insert_from`.
 
-    The user's row, which the source has, is share-locked: a deletion at the same moment waits or comes first, and the
-    foreign key never fails. Each reads the denylist, if only for this: a statement that also reads a divided table
-    locks the user on one node only (Citus).
+    The source has the user's row of `user_state`.
     """
-    values: dict[str, ColumnElement[Any]] = {"id": id, "session_id": id, "user_id": user_id, "reason": reason}
+    values: dict[str, Any] = {"id": id, "session_id": id, "user_id": own_id, "reason": reason}
     values |= {"denied_at": now, "expires_at": EXPIRES_AT}
     ended = insert_from(source, DeniedToken, values, *conditions, **how)
     changed = {name: ended.excluded[name] for name in ("reason", "denied_at")} | {"expires_at": outliving(ended)}
@@ -64,20 +62,16 @@ def deny(
 
 
 END_SESSION = deny(
-    User,
-    col(User.id) == user_id,
-    ~session_has_ended,
-    id=session_id,
-    reason=constant("signed_out"),
-    key_share=User,
+    UserState, col(UserState.user_id) == user_id, id=session_id, reason=constant("signed_out"), key_share=UserState
 )
 # A new password that comes at the same moment is waited for: it renews the session, which must not end by an old token.
-END_REUSED = deny(User, in_active_session, id=session_id, reason=constant("reused"), share=User)
+END_REUSED = deny(UserState, in_active_session, id=session_id, reason=constant("reused"), share=UserState)
 
 # By the database's clock, which is one for all workers: one whose own runs ahead would delete rows of valid tokens.
 _has_expired = col(DeniedToken.expires_at) <= func.now()
 _batch = parameter("batch", int)
 
+DELETE_SOME = Statement(delete_some(DeniedToken, _is_mine), UUID)
 PRUNE_USER = Statement(delete(DeniedToken).where(_is_mine, _has_expired).returning(col(DeniedToken.id)), UUID)
 # To delete everybody's expired rows, some users at a time: several nodes could not share a LIMIT of rows.
 SELECT_USER_IDS = Statement(

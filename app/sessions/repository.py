@@ -13,18 +13,19 @@ from app.auth.active_session import (
     caller,
     in_active_session,
     is_active,
+    own_id,
     session_id,
     token_version,
     user_id,
     user_ids,
 )
-from app.auth.models import DeniedToken, User
+from app.auth.models import DeniedToken, UserState
 from app.auth.principal import Principal
 from app.auth.tokens import Claims
 from app.auth.user_database import UserDatabase
 from app.core.database.connection import Statements
 from app.core.database.pool import Database
-from app.core.database.sql import constant, insert_from, now, parameter
+from app.core.database.sql import constant, delete_some, insert_from, now, parameter
 from app.core.database.statement import Row, Statement
 from app.sessions.denylist import delete_of_all_users, deny
 from app.sessions.models import Session
@@ -42,15 +43,25 @@ class ListedSession(Row):
 
 _is_mine = col(Session.user_id) == user_id
 _is_of_this_version = col(Session.token_version) == token_version
-is_of_version = and_(col(User.id) == user_id, col(User.token_version) == token_version)
+is_of_version = and_(col(UserState.user_id) == user_id, col(UserState.token_version) == token_version)
 _is_denied_to_me = col(DeniedToken.user_id) == user_id
 
-# It asks whether the account is still what it was when the password was verified. The session, which is new, is not in
-# the denylist. Asked anyway: a statement that also reads a divided table locks the user on one node only (Citus).
-_begun: dict[str, ColumnElement[Any]] = {"user_id": user_id, "id": session_id, "created_at": now}
-_begun |= {"device": parameter("device", str), "token_version": token_version}
+# It asks whether the password is still that which was verified.
+_begun: dict[str, Any] = {"user_id": own_id, "id": session_id, "created_at": now}
+_begun |= {"device": parameter("device", str), "token_version": col(UserState.token_version)}
 BEGIN = Statement(
-    insert_from(User, Session, _begun, in_active_session, key_share=User).returning(col(Session.id)), UUID
+    insert_from(
+        UserState,
+        Session,
+        _begun,
+        and_(
+            col(UserState.user_id) == user_id,
+            col(UserState.is_active),
+            col(UserState.password_version) == parameter("password_version", int),
+        ),
+        key_share=UserState,
+    ).returning(col(Session.token_version)),
+    int,
 )
 
 # The denylist's row of a session tells whether it has ended, and otherwise when its tokens were last refreshed.
@@ -78,11 +89,11 @@ LIST_FOR_OPERATOR = Statement(_living, ListedSession)
 def _sign_out(sessions: FromClause, *conditions: ColumnElement[bool]) -> Statement[UUID]:
     # In the order of their ids, as every statement that ends several: otherwise two could wait for each other.
     return deny(
-        join(User, sessions, true()),
+        join(UserState, sessions, true()),
         *conditions,
         id=sessions.c.id,
         reason=constant("signed_out"),
-        key_share=User,
+        key_share=UserState,
         order_by=sessions.c.id,
     )
 
@@ -99,12 +110,14 @@ _others = union(
 # As with signing out everywhere, the token's own session may have ended.
 END_OTHERS = _sign_out(_others, is_of_version)
 
-END_ALL: dict[str, Any] = {"token_version": col(User.token_version) + constant(1), "updated_at": now}
-"""What ends every session of a user, in an UPDATE of the user's row."""
-
 # The token's own session may have ended: after a reuse has ended it, its owner may still sign out everywhere with it.
-# (Nor could one statement read the denylist, which may be divided among nodes, and change what each has a copy of.)
-END_EVERYWHERE = Statement(update(User).where(is_of_version).values(**END_ALL).returning(col(User.id)), UUID)
+END_EVERYWHERE = Statement(
+    update(UserState)
+    .where(is_of_version)
+    .values(token_version=col(UserState.token_version) + constant(1))
+    .returning(col(UserState.user_id)),
+    UUID,
+)
 MOVE_TO_VERSION = Statement(
     update(Session)
     .where(_is_mine, col(Session.id) == session_id)
@@ -112,6 +125,8 @@ MOVE_TO_VERSION = Statement(
     .returning(col(Session.id)),
     UUID,
 )
+
+DELETE_SOME = Statement(delete_some(Session, _is_mine), UUID)
 
 # By the database's clock, as in the denylist. A row goes by its age alone, however its session has ended. Not by
 # version: while a password changes, a session has the old one for a moment.
@@ -134,9 +149,15 @@ PRUNE = Statement(
 )
 
 
-async def insert_session(database: Database, principal: Principal, *, device: str | None) -> bool:
-    """Write down a session that begins; False if its account has changed since, so that it must not begin."""
-    return await database.fetch_value(BEGIN, **caller(principal), device=device, now=principal.now) is not None
+async def insert_session(
+    database: Database, user_id: UUID, session_id: UUID, *, password_version: int, device: str | None, now: datetime
+) -> int | None:
+    """Write down a session that begins, and return the version of its tokens.
+
+    None if the account is closed, or its password another than the one that was verified: the session must not begin.
+    """
+    session = {"user_id": user_id, "session_id": session_id, "device": device, "now": now}
+    return await database.fetch_value(BEGIN, **session, password_version=password_version)
 
 
 async def select_living(db: UserDatabase, *, oldest: datetime) -> list[ListedSession]:
@@ -163,9 +184,9 @@ async def end_others(database: Database, claims: Claims, now: datetime, *, expir
     return len(await database.fetch_all(END_OTHERS, **caller(claims), now=now, expires_at=expires_at))
 
 
-async def end_everywhere(database: Database, claims: Claims, now: datetime) -> bool:
+async def end_everywhere(database: Database, claims: Claims) -> bool:
     """End every session of the user, if the token has the user's version."""
-    return await database.fetch_value(END_EVERYWHERE, **caller(claims), now=now) is not None
+    return await database.fetch_value(END_EVERYWHERE, **caller(claims)) is not None
 
 
 async def move_to_version(database: Statements, principal: Principal, version: int) -> None:

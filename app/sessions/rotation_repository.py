@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from app.auth.active_session import caller, in_active_session, is_active, session_id, user_id
-from app.auth.models import DeniedToken, User
+from app.auth.active_session import caller, in_active_session, is_active, own_id, session_id, user_id
+from app.auth.models import DeniedToken, UserState
 from app.auth.principal import Principal
 from app.auth.tokens import Claims
 from app.core.config import Limit
@@ -66,7 +66,7 @@ _counted: dict[str, ColumnElement[Any]] = {
 }
 _has_room = or_(~_window_is_open, col(DeniedToken.counted) < parameter("amount", int))
 
-_row: dict[str, ColumnElement[Any]] = {"id": session_id, "session_id": session_id, "user_id": user_id}
+_row: dict[str, Any] = {"id": session_id, "session_id": session_id, "user_id": own_id}
 _row |= {"reason": constant("active"), "denied_up_to": _number, "denied_at": now, "expires_at": EXPIRES_AT}
 _used = {
     **_row,
@@ -83,7 +83,7 @@ def _rotate(*conditions: ColumnElement[bool]) -> Statement[UUID]:
 
     The row is rewritten where it stands; only a first one makes its foreign key lock the user.
     """
-    rotated = insert_from(User, DeniedToken, _used, in_active_session, *conditions)
+    rotated = insert_from(UserState, DeniedToken, _used, in_active_session, *conditions)
     uses = rotated.excluded.uses.op("||")(func.coalesce(col(DeniedToken.uses), constant(b"")))
     changed: dict[str, ColumnElement[Any]] = {
         name: rotated.excluded[name] for name in ("denied_up_to", "denied_at", "key_hash", "client")
@@ -103,7 +103,7 @@ ROTATE = _rotate()
 ROTATE_UNNUMBERED = _rotate(~exists().where(_is_mine, col(DeniedToken.id) == _token_id))
 # There is a row to count in, but for a session whose tokens 1.0 alone has exchanged.
 COUNT_AGAIN = Statement(
-    insert_from(User, DeniedToken, {**_row, "counted": constant(1), "window_ends": _window_end}, in_active_session)
+    insert_from(UserState, DeniedToken, {**_row, "counted": constant(1), "window_ends": _window_end}, in_active_session)
     .on_conflict_do_update(
         index_elements=KEY, set_=_counted, where=and_(is_active, col(DeniedToken.denied_up_to) == _number, _has_room)
     )
@@ -117,7 +117,7 @@ SELECT_STATE = Statement(
         *(col(DeniedToken.key_hash), col(DeniedToken.client), col(DeniedToken.uses)),
         col(DeniedToken.window_ends),
     )
-    .select_from(User)
+    .select_from(UserState)
     .outerjoin(DeniedToken, and_(_is_mine, col(DeniedToken.id) == session_id))
     .where(in_active_session),
     SessionState,
@@ -133,7 +133,7 @@ SELECT_USED_TOKEN = Statement(
     ).where(_is_mine, col(DeniedToken.id) == _token_id),
     UsedToken,
 )
-_renewed = insert_from(User, DeniedToken, _row | {"denied_up_to": constant(1)}, in_active_session)
+_renewed = insert_from(UserState, DeniedToken, _row | {"denied_up_to": constant(1)}, in_active_session)
 # A pair that replaces others without one of them being used: what has been issued is denied.
 RENEW = Statement(
     _renewed.on_conflict_do_update(

@@ -26,14 +26,18 @@ class NewSession(NamedTuple):
     tokens: TokenPair
 
 
-async def begin_session(auth: Auth, user: UserRow, version: int, device: str | None) -> NewSession | None:
+async def begin_session(auth: Auth, user: UserRow, *, password_version: int, device: str | None) -> NewSession | None:
     """Write a session down and issue its tokens, in this order: what its owner cannot see and end must not be.
 
-    None if the account is not of this version any more.
+    None if the account is closed, or has another password by now.
     """
-    principal = Principal(user.id, uuid4(), version, auth.clock())
-    if not await repository.insert_session(auth.database, principal, device=device):
+    now, session_id = auth.clock(), uuid4()
+    version = await repository.insert_session(
+        auth.database, user.id, session_id, password_version=password_version, device=device, now=now
+    )
+    if version is None:
         return None
+    principal = Principal(user.id, session_id, version, now)
     if principal.session_id.int % lifetimes.PRUNE_EVERY == 0:
         with suppress(DatabaseUnavailable):  # the session is written down, and its tokens must be sent
             await denylist.delete_expired_tokens_of(auth.database, user.id)
@@ -95,7 +99,7 @@ async def sign_out(
     given_sessions = {claims.session_id: claims for claims in valid if claims.user_id == first.user_id}
     for claims in given_sessions.values():
         if everywhere:
-            await repository.end_everywhere(auth.database, claims, now)
+            await repository.end_everywhere(auth.database, claims)
         await denylist.end_session(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT)
     logger.info("signed_out", extra={"user_id": first.user_id, "everywhere": everywhere})
 

@@ -18,7 +18,7 @@ from sqlmodel import col
 
 from app.auth.active_session import UserStatement, user_id, user_ids, work
 from app.auth.user_database import UserDatabase
-from app.core.database.sql import constant, parameter
+from app.core.database.sql import constant, delete_some, parameter
 from app.core.database.statement import Statement
 from app.tasks.models import Task, TaskEpoch, TaskRow, TaskTombstone, TransactionId
 from app.tasks.repository import is_mine, task_columns
@@ -121,6 +121,9 @@ PRUNE = Statement(
     .returning(col(TaskTombstone.id)),
     UUID,
 )
+
+
+DELETE_SOME = Statement(delete_some(TaskTombstone, _is_my_tombstone), UUID)
 
 
 async def select_changed(db: UserDatabase, since: int, *, after: UUID, limit: int) -> tuple[list[TaskRow], Moment]:

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, case, delete, exists, func, or_, select, update
 from sqlmodel import col
 
-from app.auth.active_session import UserStatement, insert_in_session, user_id, work
+from app.auth.active_session import UserStatement, insert_in_session, own_id, user_id, work
 from app.auth.user_database import UserDatabase
-from app.core.database.sql import constant, insert_from, now, parameter
+from app.core.database.sql import constant, delete_some, insert_from, now, parameter
 from app.core.database.statement import Statement
 from app.tasks.models import Task, TaskRow, TaskTombstone
 
@@ -32,9 +32,9 @@ _is_unchanged = or_(_versions.is_(None), col(Task.version) == _versions.any_())
 _this_transaction = func.pg_current_xact_id()
 
 # What the service decides; the other fields are written as they are sent.
-_NEW: dict[str, ColumnElement[Any]] = {
+_NEW: dict[str, Any] = {
     "id": _task_id,
-    "user_id": user_id,
+    "user_id": own_id,
     "version": constant(1),
     "created_at": now,
     "updated_at": now,
@@ -103,6 +103,9 @@ DELETE = Statement(
     ).returning(col(TaskTombstone.id)),
     UUID,
 )
+
+
+DELETE_SOME = Statement(delete_some(Task, is_mine), UUID)
 
 
 async def insert_task(db: UserDatabase, task_id: UUID, values: Mapping[str, Any], *, again: bool) -> TaskRow | None:

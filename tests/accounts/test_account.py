@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from jose import jwt
 
+from app.auth.active_session import Credentials
+from app.auth.user_database import UserDatabase
 from app.core.database.pool import DatabaseUnavailable
 from app.core.rate_limits.limiter import limit_key
 from tests.support.clock import FrozenClock
@@ -73,18 +75,20 @@ async def test_whoever_is_signed_out_renames_nobody(ada: Person) -> None:
     assert (await other.get("/api/auth/me")).json()["name"] == "Ada"
 
 
-async def test_a_rename_meets_signing_out_everywhere(
-    ada: Person, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A rename that overlaps with signing out everywhere is refused, and changes nothing. Source: FR-053."""
+async def test_a_rename_meets_a_new_password(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename that overlaps with a new password is refused, and changes nothing. Source: FR-053."""
+    other, read = await ada.sign_in(), UserDatabase.get_credentials
 
-    async def meanwhile(*_: object) -> None:
-        connection.execute("UPDATE users SET token_version = token_version + 1 WHERE id = %s", [ada.user["id"]])
+    async def meanwhile(db: UserDatabase) -> Credentials:
+        credentials = await read(db)
+        monkeypatch.undo()
+        assert (await asyncio.create_task(change(other))).status_code == 200
+        return credentials
 
-    monkeypatch.setattr("app.auth.user_database.UserDatabase.require_active", meanwhile)
+    monkeypatch.setattr(UserDatabase, "get_credentials", meanwhile)
     assert (await ada.send("PATCH", "/api/auth/me", json={"name": "Eve"})).status_code == 401
-    monkeypatch.undo()
-    assert (await (await ada.sign_in()).get("/api/auth/me")).json()["name"] == "Ada"
+    again = await Person(ada.client, ada.email, NEW).sign_in()
+    assert (await again.get("/api/auth/me")).json()["name"] == "Ada"
 
 
 async def test_a_changed_password_ends_every_other_session(ada: Person) -> None:
@@ -292,7 +296,7 @@ async def test_a_deleted_account_leaves_no_row_that_names_it(own_database_url: s
         with psycopg.connect(own_database_url, autocommit=True) as connection:
             before = rows_that_name(connection, *names)
             assert {row.partition(":")[0] for row in before} == {
-                *("users", "tasks", "sessions", "token_denylist", "rate_limit_counters")
+                *("users", "user_state", "tasks", "sessions", "token_denylist", "rate_limit_counters")
             }
             answer = await delete(ada)
             assert (answer.status_code, list(answer.json())) == (200, ["detail"])
@@ -306,26 +310,24 @@ async def test_a_deleted_account_leaves_no_row_that_names_it(own_database_url: s
         assert again.user["id"] != user_id
 
 
-async def test_an_account_whose_password_changes_meanwhile_is_not_deleted(
-    ada: Person, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("send", [change, delete])
+async def test_of_two_at_once_the_first_new_password_wins(
+    ada: Person, send: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deletion with a password that is changed in that moment deletes nothing. Source: FR-055."""
-    hasher = app_of(ada.client).state.auth.passwords
+    """A change or a deletion with a password that is changed in that moment does nothing. Source: FR-054, FR-055."""
+    hasher, other = app_of(ada.client).state.auth.passwords, await ada.sign_in()
     verify = hasher.verify
 
     async def meanwhile(password: str, *rest: Any, **options: Any) -> Any:
         verified = await verify(password, *rest, **options)
-        connection.execute("UPDATE users SET password_hash = 'another' WHERE id = %s", [ada.user["id"]])
+        monkeypatch.undo()
+        other.keep(await asyncio.create_task(change(other)))
         return verified
 
     monkeypatch.setattr(hasher, "verify", meanwhile)
-    for send in (delete, change):
-        connection.execute(
-            "UPDATE users SET password_hash = %s WHERE id = %s",
-            [await hasher.hash(PASSWORD, client=""), ada.user["id"]],
-        )
-        assert (await send(ada)).status_code == 401
-    assert (await ada.get("/api/auth/me")).status_code == 200
+    assert (await send(ada)).status_code == 401
+    assert await is_signed_in(other)
+    assert await can_sign_in(ada, NEW)
 
 
 async def test_guesses_of_the_current_password_are_limited_apart_from_sign_ins(

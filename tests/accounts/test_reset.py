@@ -130,11 +130,11 @@ async def test_a_link_dies_with_whatever_ends_every_session(ada: Person, what: A
 async def test_a_link_dies_with_the_account(ada: Person, bob: Person, connection: psycopg.Connection) -> None:
     """A closed account cannot be opened by a link, nor a deleted one."""
     tokens = [token_for(ada), token_for(bob)]
-    connection.execute("UPDATE users SET is_active = false WHERE id = %s", [ada.user["id"]])
+    connection.execute("UPDATE user_state SET is_active = false WHERE user_id = %s", [ada.user["id"]])
     connection.execute("DELETE FROM users WHERE id = %s", [bob.user["id"]])
     answers = [await reset(ada.client, token) for token in tokens]
     assert [answer.status_code for answer in answers] == [401, 401]
-    connection.execute("UPDATE users SET is_active = true WHERE id = %s", [ada.user["id"]])
+    connection.execute("UPDATE user_state SET is_active = true WHERE user_id = %s", [ada.user["id"]])
     assert await can_sign_in(ada, PASSWORD)
 
 

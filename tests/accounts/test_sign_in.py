@@ -34,7 +34,7 @@ async def test_whoever_cannot_sign_in_gets_one_answer(
 ) -> None:
     """No byte and no header of the answer tells whether an account exists or is deactivated, and each is a failure."""
     caplog.set_level("INFO")
-    connection.execute("UPDATE users SET is_active = false WHERE id = %s", [bob.user["id"]])
+    connection.execute("UPDATE user_state SET is_active = false WHERE user_id = %s", [bob.user["id"]])
     same = {"X-Request-ID": "one"}
     wrong = await sign_in(client, ada.email, "wrong password", headers=same)
     unknown = await sign_in(client, new_email(), headers=same)

@@ -194,7 +194,8 @@ async def test_what_the_server_owns_cannot_be_set(client: httpx.AsyncClient, con
     forced = {"id": "5" * 8, "is_active": False, "token_version": 7, "password_hash": "x", "created_at": "1999-01-01"}
     user = (await sign_up(client, **forced)).json()["user"]
     row = connection.execute(
-        "SELECT is_active, token_version, password_hash FROM users WHERE id = %s", [user["id"]]
+        "SELECT is_active, token_version, password_hash FROM users JOIN user_state ON user_id = id WHERE id = %s",
+        [user["id"]],
     ).fetchone()
     assert row is not None
     assert row[:2] == (True, 0)

@@ -19,7 +19,7 @@ Run = Callable[..., str]
 
 SLOW_UPDATE = """
     CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END';
-    CREATE TRIGGER slowly BEFORE UPDATE ON users EXECUTE FUNCTION slowly()"""
+    CREATE TRIGGER slowly BEFORE UPDATE ON user_state EXECUTE FUNCTION slowly()"""
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def test_an_operator_signs_everybody_out(own_client: httpx.AsyncClient, ru
     again = await ada.sign_in()
     name = own_database_url.partition("?")[0].rpartition("/")[2]
     with psycopg.connect(make_conninfo(own_database_url), autocommit=True) as connection:
-        connection.execute("UPDATE users SET token_version = 0")
+        connection.execute("UPDATE user_state SET token_version = 0")
         connection.execute(SLOW_UPDATE)
         connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '1s'".encode())
     assert (await lost.get("/api/tasks")).status_code == 200
@@ -101,11 +101,13 @@ async def test_everybody_is_signed_out_twice_in_one_second(
     Source: FR-050.
     """
     await Person.sign_up(own_client)
-    keep = b"CREATE TEMP TABLE first ON COMMIT DROP AS SELECT token_version FROM users"
+    keep = b"CREATE TEMP TABLE first ON COMMIT DROP AS SELECT token_version FROM user_state"
     with psycopg.connect(make_conninfo(own_database_url)) as connection:
         # One message to the server, so that its statement_timestamp() is the same for both.
         connection.execute(b"; ".join((END_EVERY_SESSION, keep, END_EVERY_SESSION)))
-        found = connection.execute("SELECT users.token_version - first.token_version FROM users, first").fetchall()
+        found = connection.execute(
+            "SELECT user_state.token_version - first.token_version FROM user_state, first"
+        ).fetchall()
     assert found == [(1,)]
 
 

@@ -44,9 +44,10 @@ def seed(url: str, cost: int) -> People:
     password_hash = bcrypt_sha256.using(rounds=cost).hash(PASSWORD)  # type: ignore[no-untyped-call]  # passlib has none
     *few, many = everybody = [Person(uuid4(), f"{number}@example.test", []) for number in range(STRANGERS + 1)]
     moment = datetime.now(UTC) - timedelta(days=30)
-    users = ((p.id, p.email, password_hash, True, 0, moment, moment) for p in everybody)
+    users = ((p.id, p.email, password_hash, moment, moment) for p in everybody)
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
-        _copy(cursor, "users (id, email, password_hash, is_active, token_version, created_at, updated_at)", users)
+        _copy(cursor, "users (id, email, password_hash, created_at, updated_at)", users)
+        _copy(cursor, "user_state (user_id)", ((p.id,) for p in everybody))
         _copy(cursor, f"tasks ({_TASK_COLUMNS})", _tasks([(many, 1000), *((p, 20) for p in few)], moment))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")

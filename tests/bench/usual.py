@@ -34,8 +34,6 @@ class User(SQLModel, table=True):
     email: str = Field(unique=True)
     name: str | None = None
     password_hash: str
-    is_active: bool = True
-    token_version: int = 0
     created_at: datetime = Field(default_factory=now, sa_column=Column(DateTime(timezone=True)))
     updated_at: datetime = Field(default_factory=now, sa_column=Column(DateTime(timezone=True)))
 
@@ -116,7 +114,7 @@ def decode(token: str, kind: str) -> dict[str, Any]:
 def get_current_user(session: SessionDep, bearer: Bearer) -> User:
     payload = decode(bearer.credentials, "access")
     user = session.get(User, UUID(payload["sub"]))
-    if not user or not user.is_active:
+    if not user:
         raise HTTPException(401, "Could not validate credentials")
     return user
 
@@ -148,7 +146,7 @@ def refresh(body: RefreshBody, session: SessionDep) -> TokenPair:
     if session.get(DeniedToken, UUID(payload["jti"])):
         raise HTTPException(401, "Token has been used")
     user = session.get(User, UUID(payload["sub"]))
-    if not user or not user.is_active:
+    if not user:
         raise HTTPException(401, "Could not validate credentials")
     denied = DeniedToken(
         id=UUID(payload["jti"]),

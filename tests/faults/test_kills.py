@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -177,3 +177,43 @@ def number(connection: psycopg.Connection) -> int:
     row = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
     assert row
     return int(row[0])
+
+
+SLOWLY = """
+    CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END';
+    CREATE TRIGGER slowly {} ON {} FOR EACH ROW EXECUTE FUNCTION slowly()"""
+
+
+@pytest.mark.parametrize("table", ["user_state", "users", "token_denylist", "sessions"])
+@pytest.mark.parametrize("killed", ["the server", "the database"])
+async def test_a_kill_in_a_new_password_locks_nobody_out(folder: Path, tmp_path: Path, table: str, killed: str) -> None:
+    """Whatever is killed between the statements of a new password, the owner signs in, and with one of the two.
+
+    Source: FR-054.
+    """
+    new = "another battery staple 5"
+    with embedded(folder) as postgres:
+        with serving(tmp_path, DATABASE_URL=postgres.url) as server:
+            async with httpx.AsyncClient(base_url=server.url, timeout=10) as client:
+                ada = await Person.sign_up(client)
+                ada.keep(await ada.refresh())
+                with psycopg.connect(postgres.url, autocommit=True) as connection:
+                    connection.execute(SLOWLY.format("AFTER UPDATE", table).encode())
+                body = {"current_password": ada.password, "new_password": new}
+                changing = asyncio.create_task(ada.send("POST", "/api/auth/password", json=body))
+                await asyncio.sleep(0.25)  # in the middle of the statement that takes half a second
+                if killed == "the server":
+                    await asyncio.to_thread(server.kill)
+                else:
+                    await asyncio.to_thread(crash, postgres)
+                with suppress(httpx.HTTPError):
+                    assert (await changing).status_code == 503
+        if killed == "the database":
+            postgres.start()
+        with serving(tmp_path, DATABASE_URL=postgres.url) as server:
+            async with httpx.AsyncClient(base_url=server.url, timeout=10) as client:
+                bodies = [{"email": ada.email, "password": password} for password in (ada.password, new)]
+                answers = [await client.post("/api/auth/signin", json=body) for body in bodies]
+                assert [answer.status_code for answer in answers] == [200, 401]
+                ada.client = client
+                assert (await ada.get("/api/auth/me")).status_code == 200

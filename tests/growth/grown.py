@@ -27,11 +27,11 @@ def fill(connection: psycopg.Connection, *, users: int, tasks_each: int, denied:
     connection.execute("SET synchronous_commit = on")
     with _nothing_but_keys(connection):
         connection.execute(
-            "INSERT INTO users (id, email, password_hash, is_active, token_version, created_at, updated_at) "
-            "SELECT gen_random_uuid(), n || '@example.test', repeat('x', 75), true, 0, now(), now() "
-            "FROM generate_series(1, %s) AS n",
+            "INSERT INTO users (id, email, password_hash) "
+            "SELECT gen_random_uuid(), n || '@example.test', repeat('x', 75) FROM generate_series(1, %s) AS n",
             (users,),
         )
+        connection.execute("INSERT INTO user_state (user_id) SELECT id FROM users")
         connection.execute(
             "INSERT INTO tasks (id, user_id, title, description, status, priority, version, created_at, updated_at) "
             "SELECT gen_random_uuid(), users.id, 'Water the plants ' || n, 'The fern first', 'pending', 'medium', 1, "
@@ -121,7 +121,7 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
     sent = {"title": "x", "status": "pending", "priority": "low"}
     task = dict.fromkeys((*TaskUpdate.model_fields, "versions")) | sent
     session = {"session_id": uuid4(), "token_version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
-    session |= {"number": 101, "key_hash": bytes(32), "client": bytes(8), "use": bytes(8)}
+    session |= {"number": 101, "key_hash": bytes(32), "client": bytes(8), "use": bytes(8), "password_version": 0}
     params = {
         **{
             "user_id": user_id,

@@ -91,6 +91,7 @@ def _add_somebody_with_many_tasks(connection: psycopg.Connection) -> UUID:
         "INSERT INTO users (id, email, password_hash) VALUES (gen_random_uuid(), 'many@example.test', 'x') RETURNING id"
     ).fetchone()
     assert found is not None
+    connection.execute("INSERT INTO user_state (user_id) VALUES (%s)", found)
     connection.execute(
         "INSERT INTO tasks (id, user_id, title, created_at) "
         "SELECT gen_random_uuid(), %s, 'Task ' || n, now() - n * interval '1 s' FROM generate_series(1, %s) AS n",
@@ -134,7 +135,7 @@ def _cost(connection: psycopg.Connection, users: int, name: str, asked: list[Ask
 
 
 def _print_sizes(connection: psycopg.Connection) -> None:
-    for table in ("users", "tasks", "sessions", "token_denylist"):
+    for table in ("users", "user_state", "tasks", "sessions", "token_denylist"):
         query = f"SELECT count(*), pg_total_relation_size('{table}') FROM {table}"
         rows, size = connection.execute(query.encode()).fetchone() or (0, 0)
         print(f"{table}: {rows:,} rows, {size / rows:.0f} bytes each with their indexes", flush=True)

@@ -89,6 +89,8 @@ def prepare(url: str, revision: str, rows: str, *params: int) -> None:
         command.upgrade(alembic_config(dsn), revision)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(USERS.encode(), [SESSIONS])
+        if revision == "head":
+            connection.execute("INSERT INTO user_state (user_id) SELECT id FROM users")
         connection.execute(rows.encode(), params)
         connection.execute("VACUUM ANALYZE")
 

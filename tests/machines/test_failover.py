@@ -107,7 +107,9 @@ async def test_idle_connections_leave_a_server_that_only_reads(folder: Path) -> 
             await asyncio.to_thread(pair.primary.set, "default_transaction_read_only", "on")
             await asyncio.to_thread(pair.standby.promote)
             with psycopg.connect(pair.standby.url) as elsewhere:
-                elsewhere.execute("UPDATE users SET token_version = token_version + 1 WHERE email = %s", [ada.email])
+                elsewhere.execute(
+                    "UPDATE user_state SET token_version = token_version + 1 WHERE user_id = %s", [ada.user["id"]]
+                )
             began = stopwatch()
             assert {a.status_code for a in await several(ada)} == {401}
             await bob.add_task()

@@ -17,6 +17,7 @@ from alembic import command
 from psycopg.conninfo import make_conninfo
 
 from app.accounts.repository import END_EVERY_SESSION
+from app.cli.database import END_EVERY_SESSION_OF_DUMP
 from app.core.database.dsn import parse_database_url
 from app.operations.backup import BackupFailed, dump, restore
 from app.operations.embedded_postgres.paths import reachable_binaries, server_user
@@ -48,7 +49,7 @@ def connected(url: str) -> psycopg.Connection:
 
 
 def restore_and_end_sessions(url: str, file: Path) -> None:
-    restore(parse_database_url(url), file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION)
+    restore(parse_database_url(url), file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION_OF_DUMP)
 
 
 @pytest.fixture
@@ -143,9 +144,9 @@ async def test_a_dump_that_breaks_off_changes_nothing(own_database_url: str, tmp
         ada = await Person.sign_up(client)
         with connected(own_database_url) as connection:
             connection.execute(
-                "INSERT INTO users (id, email, password_hash, is_active, token_version, created_at, updated_at) "
-                "SELECT gen_random_uuid(), gen_random_uuid() || '@example.test', gen_random_uuid(), true, 0, now(), "
-                "now() FROM generate_series(1, 5000)"
+                "INSERT INTO users (id, email, password_hash) "
+                "SELECT gen_random_uuid(), gen_random_uuid() || '@example.test', gen_random_uuid() "
+                "FROM generate_series(1, 5000)"
             )
             dump(parse_database_url(own_database_url), file)
             await ada.add_task("after")
@@ -215,9 +216,10 @@ def test_a_dump_of_an_older_schema_is_restored_migrated_and_signed_out(own_datab
     """An older dump can be restored, also when a newer table refers to one that was there then."""
     dsn, file = parse_database_url(own_database_url), tmp_path / "backup.dump"
     insert = b"INSERT INTO users (id, email, password_hash) VALUES (gen_random_uuid(), 'a@b.co', 'x')"
-    versions = b"SELECT token_version > 200000000, (SELECT version_num FROM alembic_version) FROM users"
+    versions = b"SELECT token_version > 200000000, (SELECT version_num FROM alembic_version) FROM user_state"
     with connected(own_database_url) as connection:
         connection.execute(insert)
+        connection.execute("INSERT INTO user_state (user_id) SELECT id FROM users")
     command.downgrade(alembic_config(dsn), "0001")
     dump(dsn, file)
     upgrade(dsn)
@@ -287,7 +289,7 @@ def test_no_secret_is_among_the_arguments_of_a_program(
     wrapped_programs(tmp_path, monkeypatch, pg_dump=record, psql=record, pg_restore=record)
     monkeypatch.setenv("PGSERVICEFILE", "/dev/null")  # for pg_restore, which needs none
     dump(dsn, tmp_path / "backup.dump")
-    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION)
+    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION_OF_DUMP)
     lines = seen.read_text().splitlines()
     arguments = [line for line in lines if line.startswith("arguments:")]
     assert len(arguments) == 4
@@ -310,7 +312,7 @@ def test_what_belongs_to_citus_is_left_alone(
     dsn = parse_database_url(own_database_url)
     dump(dsn, tmp_path / "backup.dump")
     wrapped_programs(tmp_path, monkeypatch, pg_restore=listing)
-    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION)
+    restore(dsn, tmp_path / "backup.dump", tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION_OF_DUMP)
     assert "citus" not in chosen.read_text()
     assert "TABLE DATA public users" in chosen.read_text()
 
@@ -330,7 +332,7 @@ def test_tls_is_spoken_by_programs_that_can(
         with pytest.raises(BackupFailed, match="the system pg_dump"):
             dump(over_tls, tmp_path / "new.dump")
         with pytest.raises(BackupFailed, match="psql too"):
-            restore(over_tls, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION)
+            restore(over_tls, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION_OF_DUMP)
     assert {path.name for path in tmp_path.iterdir()} == {"bin", file.name}
 
 
@@ -391,7 +393,7 @@ def test_what_cannot_be_done_is_said(
         dump(dsn, file)
     assert file.read_text() == "mine"
     with pytest.raises(BackupFailed, match="pg_restore failed"):
-        restore(dsn, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION)
+        restore(dsn, file, tables=metadata.tables, emptied=HISTORY, then=END_EVERY_SESSION_OF_DUMP)
     with pytest.raises(BackupFailed, match="cannot be written: No such file"):
         dump(dsn, tmp_path / "nowhere" / "backup.dump")
     assert run("restore", str(tmp_path / "none"), DATABASE_URL=own_database_url).returncode == 1

@@ -82,6 +82,19 @@ async def test_the_denylist_stays_as_small_as_its_sessions(
             assert (await ada.refresh(old)).status_code == 401
 
 
+async def test_a_row_is_never_needed_for_shorter_than_before(ada: Person, connection: psycopg.Connection) -> None:
+    """Whatever a session does under a lower lifetime, its row outlives the tokens that it gave under a higher one."""
+    needed = "SELECT expires_at FROM token_denylist WHERE user_id = %s"
+    ada.keep(await ada.refresh())
+    later = "UPDATE token_denylist SET expires_at = now() + interval '2 years' WHERE user_id = %s RETURNING expires_at"
+    before = connection.execute(later, [ada.user["id"]]).fetchall()
+    ada.keep(await ada.refresh())
+    body = {"current_password": ada.password, "new_password": "another battery staple 5"}
+    ada.keep(await ada.send("POST", "/api/auth/password", json=body))
+    assert (await ada.send("POST", "/api/auth/signout")).status_code == 200
+    assert connection.execute(needed, [ada.user["id"]]).fetchall() == before
+
+
 async def test_a_sign_in_succeeds_though_pruning_fails(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has signed in gets the tokens, though tidying up behind it fails."""
     monkeypatch.setattr("app.sessions.lifetimes.PRUNE_EVERY", 1)

@@ -88,7 +88,7 @@ async def test_of_many_at_once_one_wins_and_the_sign_in_is_over(
 
 
 async def test_tokens_say_when_somebody_last_signed_in(clocked: httpx.AsyncClient, clock: FrozenClock) -> None:
-    """However often a session is refreshed, its tokens say when its password was given; a new password is a new time."""
+    """However often a session is refreshed, its tokens say when a password was given; a new one is a new time."""
     ada = await Person.sign_up(clocked)
     began = int(clock().timestamp())
     for number in (1, 2, 3):
@@ -120,8 +120,8 @@ async def test_an_expired_token_is_refused_without_consequence(
     "change",
     [
         "DELETE FROM users WHERE id = %s",
-        "UPDATE users SET is_active = false WHERE id = %s",
-        "UPDATE users SET token_version = token_version + 1 WHERE id = %s",
+        "UPDATE user_state SET is_active = false WHERE user_id = %s",
+        "UPDATE user_state SET token_version = token_version + 1 WHERE user_id = %s",
     ],
 )
 async def test_a_user_who_is_gone_keeps_no_token(

@@ -13,7 +13,7 @@ from app.core.database.pool import Database
 from app.sessions.repository import delete_old_sessions
 from tests.support.clock import FrozenClock
 from tests.support.people import PASSWORD, Person, new_email
-from tests.support.server import Service, running
+from tests.support.server import Service, app_of, running
 from tests.support.settings import make_settings
 
 SESSIONS = "/api/auth/sessions"
@@ -201,20 +201,22 @@ async def test_without_a_session_there_is_nothing_to_see_or_end(client: httpx.As
     assert (await other.get("/api/tasks")).status_code == 200
 
 
+@pytest.mark.parametrize("meanwhile", ["password_version = password_version + 1", "is_active = false"])
 async def test_an_account_that_changes_while_the_password_is_verified_opens_no_session(
-    service: Service, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    ada: Person, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
-    """A sign-in that overlaps with signing out everywhere is refused, and gives no tokens that are dead already."""
-    async with service() as client:
-        ada = await Person.sign_up(client)
-        clear = "app.core.rate_limits.limiter.NoRateLimiter.clear"
+    """A sign-in that overlaps with a new password, or with the closing of the account, is refused as a wrong one."""
+    hasher = app_of(ada.client).state.auth.passwords
+    verify = hasher.verify
 
-        async def meanwhile(*_: object) -> None:
-            connection.execute("UPDATE users SET token_version = token_version + 1 WHERE id = %s", [ada.user["id"]])
+    async def verify_late(*values: Any, **options: Any) -> Any:
+        verified = await verify(*values, **options)
+        connection.execute(f"UPDATE user_state SET {meanwhile} WHERE user_id = %s".encode(), [ada.user["id"]])
+        return verified
 
-        monkeypatch.setattr(clear, meanwhile)
-        answer = await client.post("/api/auth/signin", json={"email": ada.email, "password": PASSWORD})
-        assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_CREDENTIALS")
+    monkeypatch.setattr(hasher, "verify", verify_late)
+    answer = await ada.client.post("/api/auth/signin", json={"email": ada.email, "password": PASSWORD})
+    assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_CREDENTIALS")
     rows = "SELECT count(*) FROM sessions WHERE user_id = %s"
     assert connection.execute(rows, [ada.user["id"]]).fetchone() == (1,)
 

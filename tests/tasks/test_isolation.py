@@ -73,7 +73,7 @@ async def test_the_user_comes_from_the_token_and_nowhere_else(ada: Person, bob: 
 
 
 @pytest.mark.parametrize(
-    "change", ["DELETE FROM users WHERE id = %s", "UPDATE users SET is_active = false WHERE id = %s"]
+    "change", ["DELETE FROM users WHERE id = %s", "UPDATE user_state SET is_active = false WHERE user_id = %s"]
 )
 async def test_a_user_who_is_gone_is_refused_on_every_verb(
     ada: Person, connection: psycopg.Connection, change: str

@@ -120,7 +120,9 @@ async def test_a_sign_in_that_ends_while_its_list_is_read_stops_the_list(ada: Pe
         calls += 1
         if calls == 2:
             with psycopg.connect(configured.dsn.conninfo) as connection:
-                connection.execute("UPDATE users SET is_active = false WHERE id = %s", (UUID(ada.user["id"]),))
+                connection.execute(
+                    "UPDATE user_state SET is_active = false WHERE user_id = %s", (UUID(ada.user["id"]),)
+                )
         return await select_tasks(*args, **values)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy
-from sqlalchemy import BindParameter, ColumnElement, FromClause, TextualSelect, literal_column, select
+from sqlalchemy import BindParameter, ColumnElement, FromClause, TextualSelect, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import INTERVAL, Insert, insert
+from sqlalchemy.sql.dml import ReturningDelete
 from sqlalchemy.types import ARRAY, Boolean, DateTime, Integer, LargeBinary, String, TypeEngine, Uuid
 from sqlmodel import SQLModel
 
@@ -54,7 +55,7 @@ now = parameter("now", datetime)
 def insert_from(
     source: type[SQLModel] | FromClause,
     into: type[SQLModel],
-    values: Mapping[str, ColumnElement[Any]],
+    values: Mapping[str, Any],
     *conditions: ColumnElement[bool],
     key_share: type[SQLModel] | None = None,
     share: type[SQLModel] | None = None,
@@ -71,3 +72,10 @@ def insert_from(
     if locked := key_share or share:
         rows = rows.with_for_update(key_share=locked is key_share, read=True, of=locked)
     return insert(into).from_select(list(values), rows)
+
+
+def delete_some(table: Any, *conditions: ColumnElement[bool]) -> ReturningDelete[tuple[UUID]]:
+    """Return a DELETE of at most `batch` rows that meet the conditions, with their ids."""
+    # An array, not IN: a plan that was made while the table was small would scan it.
+    some = select(table.id).where(*conditions).limit(parameter("batch", int)).scalar_subquery()
+    return delete(table).where(*conditions, table.id == func.array(some).any_()).returning(table.id)
