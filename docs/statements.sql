@@ -857,6 +857,43 @@ SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.des
 FROM active_session
 LEFT OUTER JOIN work ON true;
 
+-- app/tasks/repository.py SET_COMPLETED
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+),
+work AS (
+    UPDATE tasks
+    SET status=CASE WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.status ELSE CASE
+        WHEN (tasks.status = 'completed') THEN 'pending' ELSE 'completed' END END, version=CASE
+        WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.version ELSE tasks.version + 1 END,
+        updated_at=CASE WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.updated_at
+        ELSE greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE) END, changed=CASE
+        WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.changed ELSE pg_current_xact_id() END
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND (EXISTS (
+          SELECT *
+          FROM active_session
+      ))
+    RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
+        tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN work ON true;
+
 -- app/tasks/repository.py DELETE
 WITH active_session AS (
     SELECT 1 AS one

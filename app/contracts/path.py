@@ -19,7 +19,7 @@ from app.core.http.routing import put_and_patch
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.models import TaskRow
-from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
+from app.tasks.schemas import TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
 
 
 class PathTask(BaseModel):
@@ -80,10 +80,12 @@ async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMat
 put_and_patch(router, "task", _update, response_model=PathTask, responses=errors.with_body)
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=PathTask, responses=errors.no_body)
-async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
-    """Marks a task completed, or pending again if it was completed."""
-    task = await service.toggle_task(db, task_id, versions=versions)
+@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=PathTask, responses=errors.with_body)
+async def toggle_task(
+    task_id: TaskId, db: UserDb, body: TaskCompletion | None = None, versions: IfMatch = None
+) -> Response:
+    """Marks a task completed, or pending again if it was completed; with `completed` it gets that state."""
+    task = await service.tick_task(db, task_id, body, versions=versions)
     return task_response(task, writer.shape(task))
 
 

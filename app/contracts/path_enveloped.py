@@ -19,7 +19,7 @@ from app.core.logging import current_request_id
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.models import TaskRow
-from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
+from app.tasks.schemas import TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
 
 
 class EnvelopedMeta(BaseModel):
@@ -131,11 +131,13 @@ put_and_patch(router, "task", _update, response_model=EnvelopedTaskAnswer, respo
 
 
 @router.patch(
-    "/{task_id}/complete", summary="Toggle completion", response_model=EnvelopedTaskAnswer, responses=errors.no_body
+    "/{task_id}/complete", summary="Toggle completion", response_model=EnvelopedTaskAnswer, responses=errors.with_body
 )
-async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
-    """Marks a task completed, or pending again if it was completed."""
-    return _one(await service.toggle_task(db, task_id, versions=versions), db)
+async def toggle_task(
+    task_id: TaskId, db: UserDb, body: TaskCompletion | None = None, versions: IfMatch = None
+) -> Response:
+    """Marks a task completed, or pending again if it was completed; with `completed` it gets that state."""
+    return _one(await service.tick_task(db, task_id, body, versions=versions), db)
 
 
 @router.delete("/{task_id}", summary="Delete a task", response_model=EnvelopedNothing, responses=errors.no_body)

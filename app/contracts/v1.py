@@ -17,7 +17,7 @@ from app.core.http.problems import ErrorContext
 from app.tasks import service
 from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
 from app.tasks.models import Order, Priority, Status, TaskRow
-from app.tasks.schemas import Digits, TaskCreate, TaskQuery, TaskUpdate
+from app.tasks.schemas import Digits, TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
 
 
 class V1Task(BaseModel):
@@ -138,10 +138,14 @@ async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> 
     return json_response({"success": True, "message": "Task deleted successfully", "data": {}})
 
 
-@router.patch("/{task_id}/complete", summary="Toggle completion", response_model=V1TaskAnswer, responses=errors.no_body)
-async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
-    """Marks a task completed, or pending again if it was completed."""
-    return _one(await service.toggle_task(db, task_id, versions=versions), "Task completion toggled successfully")
+@router.patch(
+    "/{task_id}/complete", summary="Toggle completion", response_model=V1TaskAnswer, responses=errors.with_body
+)
+async def toggle_task(
+    task_id: TaskId, db: UserDb, body: TaskCompletion | None = None, versions: IfMatch = None
+) -> Response:
+    """Marks a task completed, or pending again if it was completed; with `completed` it gets that state."""
+    return _one(await service.tick_task(db, task_id, body, versions=versions), "Task completion toggled successfully")
 
 
 contract = Contract("v1", router.routes, re.compile(r"/api/v1(/|$)"), render)

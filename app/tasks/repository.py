@@ -77,12 +77,18 @@ SELECT = UserStatement(select(*task_columns).where(*_is_asked_for), TaskRow)
 
 
 def _change(values: Mapping[str, Any]) -> UserStatement[TaskRow]:
-    change = update(Task).where(*_is_asked_for, _is_unchanged).values(**values, **_TOUCHED)
+    change = update(Task).where(*_is_asked_for, _is_unchanged).values(_TOUCHED | dict(values))
     return UserStatement(change.returning(*task_columns), TaskRow)
 
 
 _pending = constant("pending")
-TOGGLE = _change({"status": case((is_completed, _pending), else_=constant("completed"))})
+_toggled: dict[str, Any] = {"status": case((is_completed, _pending), else_=constant("completed"))}
+TOGGLE = _change(_toggled)
+# Writes the row as it is if it has this state already: only a statement that holds the row's lock knows.
+_is_so = is_completed == parameter("completed", bool)
+SET_COMPLETED = _change(
+    {name: case((_is_so, getattr(Task, name)), else_=value) for name, value in (_toggled | _TOUCHED).items()}
+)
 
 
 @cache
@@ -133,6 +139,15 @@ async def update_task(
 async def toggle_task(db: UserDatabase, task_id: UUID, *, versions: Sequence[int] | None) -> TaskRow | None:
     """Return the changed task, or None as for an update."""
     return await db.fetch_one(TOGGLE, task_id=task_id, versions=versions, now=db.principal.now)
+
+
+async def set_completed(
+    db: UserDatabase, task_id: UUID, *, completed: bool, versions: Sequence[int] | None
+) -> TaskRow | None:
+    """Return the task in this state, or None as for an update. One that is in it already is not changed."""
+    return await db.fetch_one(
+        SET_COMPLETED, task_id=task_id, completed=completed, versions=versions, now=db.principal.now
+    )
 
 
 async def delete_task(db: UserDatabase, task_id: UUID, *, versions: Sequence[int] | None) -> bool:

@@ -19,7 +19,7 @@ from app.tasks.errors import SyncExpired, TaskChanged, TaskNotFound
 from app.tasks.etags import etag, is_unchanged
 from app.tasks.models import TaskRow
 from app.tasks.pages import Page
-from app.tasks.schemas import TaskChanges, TaskCreate, TaskQuery, TaskRead, TaskUpdate
+from app.tasks.schemas import TaskChanges, TaskCompletion, TaskCreate, TaskQuery, TaskRead, TaskUpdate
 
 router = make_router(prefix="/api/tasks", tag="tasks", route_class=BearerRoute)
 writer = RowWriter(TaskRead, TaskRow)
@@ -51,7 +51,6 @@ _READ = error_responses(*BEARER_ERRORS, TaskNotFound) | {
     304: {"description": "You have the current version already.", "headers": _ETAG},
 }
 _DELETE = error_responses(*BEARER_ERRORS, TaskNotFound, TaskChanged)
-_TOGGLE = _DELETE | {200: {"headers": _ETAG}}
 _UPDATE = error_responses(*BEARER_ERRORS, *BODY_ERRORS, TaskNotFound, TaskChanged) | {200: {"headers": _ETAG}}
 
 
@@ -120,13 +119,16 @@ put_and_patch(
 )
 
 
-@router.patch("/{task_id}/toggle", summary="Toggle completion", response_model=TaskRead, responses=_TOGGLE)
-async def toggle_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
+@router.patch("/{task_id}/toggle", summary="Toggle completion", response_model=TaskRead, responses=_UPDATE)
+async def toggle_task(
+    task_id: TaskId, db: UserDb, body: TaskCompletion | None = None, versions: IfMatch = None
+) -> Response:
     """Marks a task completed, or pending again if it was completed.
 
-    Sent twice it undoes itself: after a lost answer, and while offline, send the state that you want instead.
+    With `{"completed": true}` or `{"completed": false}` it gets that state, and one that has it already is not changed:
+    send it so after a lost answer, and while offline. Without it, sending twice undoes what was done.
     """
-    return _task_response(await service.toggle_task(db, task_id, versions=versions))
+    return _task_response(await service.tick_task(db, task_id, body, versions=versions))
 
 
 @router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=_DELETE)

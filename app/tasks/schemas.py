@@ -129,6 +129,14 @@ class TaskUpdate(_TaskBody):
         return self.completed is False and self.status is MISSING
 
 
+class TaskCompletion(BaseModel):
+    """The state that a task is to have. Without `completed` it gets the other one. Source: FR-021."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"completed": True}})
+
+    completed: bool | MISSING = MISSING
+
+
 class TaskRead(BaseModel):
     """A task. `version` grows by one at every change."""
 

@@ -5,6 +5,8 @@ from contextlib import suppress
 from typing import NamedTuple, NoReturn
 from uuid import UUID, uuid4, uuid5
 
+from pydantic import MISSING
+
 from app.auth.user_database import UserDatabase
 from app.core.database.pool import DatabaseUnavailable
 from app.core.errors import ServiceUnavailable
@@ -12,7 +14,7 @@ from app.tasks import changes, pages, repository
 from app.tasks.errors import TaskChanged, TaskNotFound
 from app.tasks.models import TaskRow
 from app.tasks.pages import Page
-from app.tasks.schemas import TaskCreate, TaskQuery, TaskUpdate
+from app.tasks.schemas import TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
 
 Versions = Sequence[int] | None
 """The versions that a write is meant for; None for any."""
@@ -56,9 +58,14 @@ async def update_task(db: UserDatabase, task_id: UUID, data: TaskUpdate, *, vers
     return task or await _explain(db, task_id)
 
 
-async def toggle_task(db: UserDatabase, task_id: UUID, *, versions: Versions = None) -> TaskRow:
-    """Make a completed task pending, and any other completed. Raises: TaskNotFound, TaskChanged. Source: FR-021."""
-    task = await repository.toggle_task(db, task_id, versions=versions)
+async def tick_task(
+    db: UserDatabase, task_id: UUID, data: TaskCompletion | None, *, versions: Versions = None
+) -> TaskRow:
+    """Give a task the state that was sent, or the other one. Raises: TaskNotFound, TaskChanged. Source: FR-021."""
+    if data is None or data.completed is MISSING:
+        task = await repository.toggle_task(db, task_id, versions=versions)
+    else:
+        task = await repository.set_completed(db, task_id, completed=data.completed, versions=versions)
     return task or await _explain(db, task_id)
 
 
