@@ -845,6 +845,7 @@ work AS (
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
           FROM active_session
@@ -882,6 +883,7 @@ work AS (
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
           FROM active_session
@@ -914,6 +916,7 @@ work AS (
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
           FROM active_session
@@ -962,6 +965,7 @@ work AS (
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
           FROM active_session
@@ -996,6 +1000,7 @@ work AS (
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
           FROM active_session

@@ -17,7 +17,7 @@ from app.core.http.json import LongArray, RowWriter, parts_response
 from app.core.http.problems import ErrorContext
 from app.core.http.routing import put_and_patch
 from app.tasks import service
-from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
+from app.tasks.dependencies import Condition, IdempotencyKey, TaskId
 from app.tasks.models import TaskRow
 from app.tasks.schemas import TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
 
@@ -71,9 +71,9 @@ async def get_task(task_id: TaskId, db: UserDb) -> Response:
     return task_response(task, writer.shape(task))
 
 
-async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMatch = None) -> Response:
+async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, condition: Condition) -> Response:
     """Changes the fields that you send and leaves the others as they are."""
-    task = await service.update_task(db, task_id, body, versions=versions)
+    task = await service.update_task(db, task_id, body, condition=condition)
     return task_response(task, writer.shape(task))
 
 
@@ -82,17 +82,17 @@ put_and_patch(router, "task", _update, response_model=PathTask, responses=errors
 
 @router.patch("/{task_id}/complete", summary="Toggle completion", response_model=PathTask, responses=errors.with_body)
 async def toggle_task(
-    task_id: TaskId, db: UserDb, body: TaskCompletion | None = None, versions: IfMatch = None
+    task_id: TaskId, db: UserDb, condition: Condition, body: TaskCompletion | None = None
 ) -> Response:
     """Marks a task completed, or pending again if it was completed; with `completed` it gets that state."""
-    task = await service.tick_task(db, task_id, body, versions=versions)
+    task = await service.tick_task(db, task_id, body, condition=condition)
     return task_response(task, writer.shape(task))
 
 
 @router.delete("/{task_id}", summary="Delete a task", status_code=204, responses=errors.no_body)
-async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
+async def delete_task(task_id: TaskId, db: UserDb, condition: Condition) -> Response:
     """Deletes a task for good."""
-    await service.delete_task(db, task_id, versions=versions)
+    await service.delete_task(db, task_id, condition=condition)
     return Response(status_code=204)
 
 

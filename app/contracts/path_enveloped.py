@@ -17,7 +17,7 @@ from app.core.http.problems import ErrorContext
 from app.core.http.routing import put_and_patch
 from app.core.logging import current_request_id
 from app.tasks import service
-from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
+from app.tasks.dependencies import Condition, IdempotencyKey, TaskId
 from app.tasks.models import TaskRow
 from app.tasks.schemas import TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
 
@@ -122,9 +122,9 @@ async def get_task(task_id: TaskId, db: UserDb) -> Response:
     return _one(await service.get_task(db, task_id), db)
 
 
-async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMatch = None) -> Response:
+async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, condition: Condition) -> Response:
     """Changes the fields that you send and leaves the others as they are."""
-    return _one(await service.update_task(db, task_id, body, versions=versions), db)
+    return _one(await service.update_task(db, task_id, body, condition=condition), db)
 
 
 put_and_patch(router, "task", _update, response_model=EnvelopedTaskAnswer, responses=errors.with_body)
@@ -134,16 +134,16 @@ put_and_patch(router, "task", _update, response_model=EnvelopedTaskAnswer, respo
     "/{task_id}/complete", summary="Toggle completion", response_model=EnvelopedTaskAnswer, responses=errors.with_body
 )
 async def toggle_task(
-    task_id: TaskId, db: UserDb, body: TaskCompletion | None = None, versions: IfMatch = None
+    task_id: TaskId, db: UserDb, condition: Condition, body: TaskCompletion | None = None
 ) -> Response:
     """Marks a task completed, or pending again if it was completed; with `completed` it gets that state."""
-    return _one(await service.tick_task(db, task_id, body, versions=versions), db)
+    return _one(await service.tick_task(db, task_id, body, condition=condition), db)
 
 
 @router.delete("/{task_id}", summary="Delete a task", response_model=EnvelopedNothing, responses=errors.no_body)
-async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
+async def delete_task(task_id: TaskId, db: UserDb, condition: Condition) -> Response:
     """Deletes a task for good."""
-    await service.delete_task(db, task_id, versions=versions)
+    await service.delete_task(db, task_id, condition=condition)
     return json_response({"data": None, "meta": _meta(db)})
 
 

@@ -15,7 +15,7 @@ from app.core.errors import ValidationFailed
 from app.core.http.json import LongArray, RowWriter, encode, json_response, parts_response
 from app.core.http.problems import ErrorContext
 from app.tasks import service
-from app.tasks.dependencies import IdempotencyKey, IfMatch, TaskId
+from app.tasks.dependencies import Condition, IdempotencyKey, TaskId
 from app.tasks.models import Order, Priority, Status, TaskRow
 from app.tasks.schemas import Digits, TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
 
@@ -126,15 +126,15 @@ async def get_task(task_id: TaskId, db: UserDb) -> Response:
 
 
 @router.put("/{task_id}", summary="Change a task", response_model=V1TaskAnswer, responses=errors.with_body)
-async def update_task(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMatch = None) -> Response:
+async def update_task(task_id: TaskId, body: TaskUpdate, db: UserDb, condition: Condition) -> Response:
     """Changes what you send, at least one field."""
-    return _one(await service.update_task(db, task_id, body, versions=versions), "Task updated successfully")
+    return _one(await service.update_task(db, task_id, body, condition=condition), "Task updated successfully")
 
 
 @router.delete("/{task_id}", summary="Delete a task", response_model=V1DeletedAnswer, responses=errors.no_body)
-async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
+async def delete_task(task_id: TaskId, db: UserDb, condition: Condition) -> Response:
     """Deletes a task for good."""
-    await service.delete_task(db, task_id, versions=versions)
+    await service.delete_task(db, task_id, condition=condition)
     return json_response({"success": True, "message": "Task deleted successfully", "data": {}})
 
 
@@ -142,10 +142,10 @@ async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> 
     "/{task_id}/complete", summary="Toggle completion", response_model=V1TaskAnswer, responses=errors.with_body
 )
 async def toggle_task(
-    task_id: TaskId, db: UserDb, body: TaskCompletion | None = None, versions: IfMatch = None
+    task_id: TaskId, db: UserDb, condition: Condition, body: TaskCompletion | None = None
 ) -> Response:
     """Marks a task completed, or pending again if it was completed; with `completed` it gets that state."""
-    return _one(await service.tick_task(db, task_id, body, versions=versions), "Task completion toggled successfully")
+    return _one(await service.tick_task(db, task_id, body, condition=condition), "Task completion toggled successfully")
 
 
 contract = Contract("v1", router.routes, re.compile(r"/api/v1(/|$)"), render)

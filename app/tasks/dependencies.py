@@ -3,27 +3,37 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Header, Path, Query
+from fastapi import Depends, Header, Path, Query
 from pydantic import BeforeValidator
 
 from app.core.fields import path_id
-from app.tasks.etags import versions_to_match
+from app.tasks.etags import Precondition, read_precondition
 
 TaskId = Annotated[UUID, BeforeValidator(path_id, json_schema_input_type=UUID), Path(description="The task's id.")]
 # Several lines of one header are one list (RFC 9110 5.3): FastAPI hands all of them to a sequence.
-IfMatch = Annotated[
-    list[int] | None,
-    BeforeValidator(versions_to_match, json_schema_input_type=str | None),
-    Header(
-        alias="If-Match", description="Write only if the task still has this `ETag`; otherwise 412.", examples=['"1"']
-    ),
-]
-"""The versions that a write is meant for."""
+_Tags = Annotated[list[str] | None, BeforeValidator(list, json_schema_input_type=str | None)]
 IfNoneMatch = Annotated[
-    list[str] | None,
-    BeforeValidator(list, json_schema_input_type=str | None),
+    _Tags,
     Header(alias="If-None-Match", description="Answer 304 if the task still has this `ETag`.", examples=['"1"']),
 ]
+
+
+async def get_precondition(
+    if_match: Annotated[
+        _Tags,
+        Header(alias="If-Match", description="Write only if the task still has this `ETag`.", examples=['"1"']),
+    ] = None,
+    if_none_match: Annotated[
+        _Tags,
+        Header(alias="If-None-Match", description="Write only if the task has not this `ETag`.", examples=['"1"']),
+    ] = None,
+) -> Precondition:
+    """Return the versions that a write is meant for."""
+    return read_precondition(if_match, if_none_match)
+
+
+Condition = Annotated[Precondition, Depends(get_precondition)]
+"""The versions that a write is meant for, by `If-Match` and `If-None-Match`."""
 IdempotencyKey = Annotated[
     str | None,
     Header(

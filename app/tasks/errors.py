@@ -21,6 +21,26 @@ class TaskChanged(ApiError):
     message = "The task has been changed since you read it. Read it again before you write."
 
 
+class NoVersionInTag(ApiError):
+    """`If-Match` has no version of ours in it: nobody has changed the task, the client has sent something else."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "NO_VERSION_IN_TAG"
+    message = 'There is no version in `If-Match`. Send the `version` of the task in quotation marks, such as "2".'
+
+
+class TaskExcluded(ApiError):
+    """The task is what `If-None-Match` says that it must not be. Source: RFC 9110 13.1.2."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "PRECONDITION_FAILED"
+    message = "The task is one that `If-None-Match` excludes. Nothing was written."
+
+
+CONDITION_ERRORS = (TaskChanged, NoVersionInTag, TaskExcluded)
+"""The errors of any write of a task: why it was not meant for the task as it is."""
+
+
 class SyncExpired(ApiError):
     """What has changed since then cannot be told: it is too long ago, or the database is another. Source: FR-059."""
 

@@ -1,17 +1,18 @@
 """The SQL of single tasks. Every statement names the user and checks the session; every write is one statement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
 from sqlmodel import col
 
 from app.auth.active_session import UserStatement, insert_in_session, own_id, user_id, work
 from app.auth.user_database import UserDatabase
 from app.core.database.sql import constant, delete_some, insert_from, now, parameter
 from app.core.database.statement import Statement
+from app.tasks.etags import Precondition
 from app.tasks.models import Task, TaskRow, TaskTombstone
 
 is_mine = col(Task.user_id) == user_id
@@ -25,9 +26,10 @@ def column(field: str) -> Any:
 
 task_columns = tuple(column(field) for field in TaskRow.__struct_fields__)
 
-_task_id, _versions = parameter("task_id", UUID), parameter("versions", list[int])
+_task_id = parameter("task_id", UUID)
+_versions, _excluded = parameter("versions", list[int]), parameter("excluded", list[int])
 _is_asked_for = (is_mine, col(Task.id) == _task_id)
-_is_unchanged = or_(_versions.is_(None), col(Task.version) == _versions.any_())
+_is_meant = and_(or_(_versions.is_(None), col(Task.version) == _versions.any_()), col(Task.version) != _excluded.all_())
 
 _this_transaction = func.pg_current_xact_id()
 
@@ -77,7 +79,7 @@ SELECT = UserStatement(select(*task_columns).where(*_is_asked_for), TaskRow)
 
 
 def _change(values: Mapping[str, Any]) -> UserStatement[TaskRow]:
-    change = update(Task).where(*_is_asked_for, _is_unchanged).values(_TOUCHED | dict(values))
+    change = update(Task).where(*_is_asked_for, _is_meant).values(_TOUCHED | dict(values))
     return UserStatement(change.returning(*task_columns), TaskRow)
 
 
@@ -99,7 +101,7 @@ def update_statement(fields: frozenset[str], *, reopen: bool) -> UserStatement[T
 
 
 # Outermost for the same reason.
-_deleted = work(delete(Task).where(*_is_asked_for, _is_unchanged).returning(col(Task.id), col(Task.version)))
+_deleted = work(delete(Task).where(*_is_asked_for, _is_meant).returning(col(Task.id), col(Task.version)))
 _key = {"id": _deleted.c.id, "user_id": user_id}
 _told = {"version": _deleted.c.version, "changed": _this_transaction, "deleted_at": func.statement_timestamp()}
 _buried = insert_from(_deleted, TaskTombstone, _key | _told)
@@ -129,27 +131,25 @@ async def select_task(db: UserDatabase, task_id: UUID) -> TaskRow | None:
 
 
 async def update_task(
-    db: UserDatabase, task_id: UUID, values: Mapping[str, Any], *, reopen: bool, versions: Sequence[int] | None
+    db: UserDatabase, task_id: UUID, values: Mapping[str, Any], *, reopen: bool, condition: Precondition
 ) -> TaskRow | None:
-    """Return the changed task, or None if this user has none with one of these versions."""
+    """Return the changed task, or None if this user has none that meets the condition."""
     statement = update_statement(frozenset(values), reopen=reopen)
-    return await db.fetch_one(statement, task_id=task_id, versions=versions, now=db.principal.now, **values)
+    return await db.fetch_one(statement, task_id=task_id, **condition._asdict(), now=db.principal.now, **values)
 
 
-async def toggle_task(db: UserDatabase, task_id: UUID, *, versions: Sequence[int] | None) -> TaskRow | None:
+async def toggle_task(db: UserDatabase, task_id: UUID, *, condition: Precondition) -> TaskRow | None:
     """Return the changed task, or None as for an update."""
-    return await db.fetch_one(TOGGLE, task_id=task_id, versions=versions, now=db.principal.now)
+    return await db.fetch_one(TOGGLE, task_id=task_id, **condition._asdict(), now=db.principal.now)
 
 
-async def set_completed(
-    db: UserDatabase, task_id: UUID, *, completed: bool, versions: Sequence[int] | None
-) -> TaskRow | None:
+async def set_completed(db: UserDatabase, task_id: UUID, *, completed: bool, condition: Precondition) -> TaskRow | None:
     """Return the task in this state, or None as for an update. One that is in it already is not changed."""
     return await db.fetch_one(
-        SET_COMPLETED, task_id=task_id, completed=completed, versions=versions, now=db.principal.now
+        SET_COMPLETED, task_id=task_id, completed=completed, **condition._asdict(), now=db.principal.now
     )
 
 
-async def delete_task(db: UserDatabase, task_id: UUID, *, versions: Sequence[int] | None) -> bool:
-    """Return whether a task was deleted; not if this user has none with one of these versions, or the session ended."""
-    return await db.write(DELETE, task_id=task_id, versions=versions) is not None
+async def delete_task(db: UserDatabase, task_id: UUID, *, condition: Precondition) -> bool:
+    """Return whether a task was deleted; not if this user has none that meets the condition, or the session ended."""
+    return await db.write(DELETE, task_id=task_id, **condition._asdict()) is not None

@@ -14,8 +14,8 @@ from app.core.http.json import LongArray, RowWriter, encode, json_response, part
 from app.core.http.root_path import public_path
 from app.core.http.routing import make_router, put_and_patch
 from app.tasks import changes, service
-from app.tasks.dependencies import IdempotencyKey, IfMatch, IfNoneMatch, Since, TaskId
-from app.tasks.errors import SyncExpired, TaskChanged, TaskNotFound
+from app.tasks.dependencies import Condition, IdempotencyKey, IfNoneMatch, Since, TaskId
+from app.tasks.errors import CONDITION_ERRORS, SyncExpired, TaskNotFound
 from app.tasks.etags import etag, is_unchanged
 from app.tasks.models import TaskRow
 from app.tasks.pages import Page
@@ -50,8 +50,8 @@ _READ = error_responses(*BEARER_ERRORS, TaskNotFound) | {
     200: {"headers": _ETAG},
     304: {"description": "You have the current version already.", "headers": _ETAG},
 }
-_DELETE = error_responses(*BEARER_ERRORS, TaskNotFound, TaskChanged)
-_UPDATE = error_responses(*BEARER_ERRORS, *BODY_ERRORS, TaskNotFound, TaskChanged) | {200: {"headers": _ETAG}}
+_DELETE = error_responses(*BEARER_ERRORS, TaskNotFound, *CONDITION_ERRORS)
+_UPDATE = error_responses(*BEARER_ERRORS, *BODY_ERRORS, TaskNotFound, *CONDITION_ERRORS) | {200: {"headers": _ETAG}}
 
 
 @router.get("", summary="List my tasks", response_model=list[TaskRead], responses=_LIST)
@@ -106,12 +106,12 @@ async def get_task(task_id: TaskId, db: UserDb, if_none_match: IfNoneMatch = Non
     return _task_response(task)
 
 
-async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, versions: IfMatch = None) -> Response:
+async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, condition: Condition) -> Response:
     """Changes the fields that you send and leaves the others as they are; send at least one.
 
     `completed` and `status` are one fact: setting either moves the other. PUT and PATCH do the same.
     """
-    return _task_response(await service.update_task(db, task_id, body, versions=versions))
+    return _task_response(await service.update_task(db, task_id, body, condition=condition))
 
 
 put_and_patch(
@@ -121,20 +121,20 @@ put_and_patch(
 
 @router.patch("/{task_id}/toggle", summary="Toggle completion", response_model=TaskRead, responses=_UPDATE)
 async def toggle_task(
-    task_id: TaskId, db: UserDb, body: TaskCompletion | None = None, versions: IfMatch = None
+    task_id: TaskId, db: UserDb, condition: Condition, body: TaskCompletion | None = None
 ) -> Response:
     """Marks a task completed, or pending again if it was completed.
 
     With `{"completed": true}` or `{"completed": false}` it gets that state, and one that has it already is not changed:
     send it so after a lost answer, and while offline. Without it, sending twice undoes what was done.
     """
-    return _task_response(await service.tick_task(db, task_id, body, versions=versions))
+    return _task_response(await service.tick_task(db, task_id, body, condition=condition))
 
 
 @router.delete("/{task_id}", summary="Delete a task", status_code=HTTPStatus.NO_CONTENT, responses=_DELETE)
-async def delete_task(task_id: TaskId, db: UserDb, versions: IfMatch = None) -> Response:
+async def delete_task(task_id: TaskId, db: UserDb, condition: Condition) -> Response:
     """Deletes a task for good. After a lost answer, 404 says that it is done."""
-    await service.delete_task(db, task_id, versions=versions)
+    await service.delete_task(db, task_id, condition=condition)
     return Response(status_code=HTTPStatus.NO_CONTENT)  # FastAPI's own 204 would have a Content-Type
 
 

@@ -1,6 +1,5 @@
 """What a user can do with tasks, and which errors there are. No HTTP, no SQL."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 from uuid import UUID, uuid4, uuid5
@@ -11,13 +10,13 @@ from app.auth.user_database import UserDatabase
 from app.core.database.pool import DatabaseUnavailable
 from app.core.errors import ServiceUnavailable
 from app.tasks import changes, pages, repository
-from app.tasks.errors import TaskChanged, TaskNotFound
+from app.tasks.errors import NoVersionInTag, TaskChanged, TaskExcluded, TaskNotFound
+from app.tasks.etags import Precondition
 from app.tasks.models import TaskRow
 from app.tasks.pages import Page
 from app.tasks.schemas import TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
 
-Versions = Sequence[int] | None
-"""The versions that a write is meant for; None for any."""
+_ANY = Precondition()
 
 
 class Created(NamedTuple):
@@ -52,32 +51,36 @@ async def get_task(db: UserDatabase, task_id: UUID) -> TaskRow:
     return task
 
 
-async def update_task(db: UserDatabase, task_id: UUID, data: TaskUpdate, *, versions: Versions = None) -> TaskRow:
-    """Change what was sent. Raises: TaskNotFound, TaskChanged. Source: FR-020, FR-028."""
-    task = await repository.update_task(db, task_id, data.values(), reopen=data.reopens, versions=versions)
-    return task or await _explain(db, task_id)
+async def update_task(db: UserDatabase, task_id: UUID, data: TaskUpdate, *, condition: Precondition = _ANY) -> TaskRow:
+    """Change what was sent. Raises: TaskNotFound, CONDITION_ERRORS. Source: FR-020, FR-028."""
+    task = await repository.update_task(db, task_id, data.values(), reopen=data.reopens, condition=condition)
+    return task or await _explain(db, task_id, condition)
 
 
 async def tick_task(
-    db: UserDatabase, task_id: UUID, data: TaskCompletion | None, *, versions: Versions = None
+    db: UserDatabase, task_id: UUID, data: TaskCompletion | None, *, condition: Precondition = _ANY
 ) -> TaskRow:
-    """Give a task the state that was sent, or the other one. Raises: TaskNotFound, TaskChanged. Source: FR-021."""
+    """Give a task the state that was sent, or the other one. Raises: TaskNotFound, CONDITION_ERRORS. Source: FR-021."""
     if data is None or data.completed is MISSING:
-        task = await repository.toggle_task(db, task_id, versions=versions)
+        task = await repository.toggle_task(db, task_id, condition=condition)
     else:
-        task = await repository.set_completed(db, task_id, completed=data.completed, versions=versions)
-    return task or await _explain(db, task_id)
+        task = await repository.set_completed(db, task_id, completed=data.completed, condition=condition)
+    return task or await _explain(db, task_id, condition)
 
 
-async def delete_task(db: UserDatabase, task_id: UUID, *, versions: Versions = None) -> None:
-    """Delete one of the user's tasks. Raises: TaskNotFound, TaskChanged. Source: FR-022."""
-    if not await repository.delete_task(db, task_id, versions=versions):
-        await _explain(db, task_id)
+async def delete_task(db: UserDatabase, task_id: UUID, *, condition: Precondition = _ANY) -> None:
+    """Delete one of the user's tasks. Raises: TaskNotFound, CONDITION_ERRORS. Source: FR-022."""
+    if not await repository.delete_task(db, task_id, condition=condition):
+        await _explain(db, task_id, condition)
     with suppress(DatabaseUnavailable):  # the task is deleted all the same
         await changes.prune_after_deletion(db, task_id)
 
 
-async def _explain(db: UserDatabase, task_id: UUID) -> NoReturn:
-    """Raise why a write found no task: TaskNotFound, TaskChanged."""
-    await get_task(db, task_id)
+async def _explain(db: UserDatabase, task_id: UUID, condition: Precondition) -> NoReturn:
+    """Raise why a write found no task: TaskNotFound, CONDITION_ERRORS."""
+    version = (await get_task(db, task_id)).version
+    if condition.versions is not None and version not in condition.versions:
+        raise TaskChanged if condition.versions else NoVersionInTag
+    if condition.excluded is None or version in condition.excluded:
+        raise TaskExcluded
     raise TaskChanged

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from tests.support.people import Person
-from tests.support.server import Service
+from tests.support.server import running
+from tests.support.settings import make_settings
 from tests.support.shapes import SHAPES, Shape
 
 
@@ -34,13 +35,20 @@ class Speaker(NamedTuple):
         return await self.send("PATCH", task, f"/{self.shape.tick}", **options)
 
 
-@pytest.fixture(params=SHAPES)
-async def grace(request: pytest.FixtureRequest, service: Service) -> AsyncIterator[Speaker]:
-    """Somebody of a service that mounts the shape."""
+@pytest.fixture(scope="module", params=SHAPES)
+async def spoken(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[tuple[Shape, httpx.AsyncClient]]:
+    """A shape, and a client of a service that mounts it."""
     shape = SHAPES[request.param]
-    async with service(api_contracts=shape.contracts) as client:
+    async with running(make_settings(database_url, api_contracts=shape.contracts)) as client:
         client.event_hooks["response"] = []  # errors have other shapes here
-        yield Speaker(await Person.sign_up(client), shape)
+        yield shape, client
+
+
+@pytest.fixture
+async def grace(spoken: tuple[Shape, httpx.AsyncClient]) -> Speaker:
+    """Somebody who speaks the shape."""
+    shape, client = spoken
+    return Speaker(await Person.sign_up(client), shape)
 
 
 class TestTicking:
@@ -122,3 +130,65 @@ class TestTicking:
         for completed in (True, False):
             answer = await grace.tick(task, json={"completed": completed})
             assert (answer.status_code, grace.shape.code(answer)) == (404, "TASK_NOT_FOUND")
+
+
+PROXIES = ['W/"1"', 'w/"1"', '"1-gzip"', '"1-br"', '"1-zstd"', '"1-deflate"', '"1;gzip"', '"1--gzip"', 'W/"1-gzip"']
+"""What proxies that compress make of `"1"`: nginx and HAProxy, Apache, Caddy, Jetty."""
+UNREADABLE = ["", "1", "garbage", '""', '"x"', '"0"', '"1-x"', '"1-"', "W/1", '"-gzip"', '"1.0"', '"99999999999"', '"1']
+
+
+class TestConditions:
+    """`If-Match` and `If-None-Match` of every write (RFC 9110 13.1)."""
+
+    async def check(self, grace: Speaker, name: str, tag: str, code: str | None) -> None:
+        """Send every write of a task with this header; it is done, or refused with this code and nothing is written."""
+        for method, rest, body in grace.shape.writes():
+            task = await grace.add()
+            answer = await grace.send(method, task, rest, json=body, headers={name: tag})
+            if code is None:
+                assert answer.is_success, (method, rest, tag, answer.text)
+            else:
+                assert (answer.status_code, grace.shape.code(answer)) == (412, code), (method, rest, tag)
+                assert await grace.stored(task) == task
+
+    @pytest.mark.parametrize("tag", ['"1"', "*", '"7", "1"', *PROXIES, f'"7", {", ".join(PROXIES)}', '"x", "1-br"'])
+    async def test_a_write_for_the_version_that_is_there_is_done(self, grace: Speaker, tag: str) -> None:
+        """A client writes what it has read, also through a proxy that compresses."""
+        await self.check(grace, "If-Match", tag, None)
+
+    @pytest.mark.parametrize("tag", ['"2"', 'W/"2"', '"2-gzip"', '"2", "3"', '"x", "2"'])
+    async def test_a_write_for_another_version_is_412(self, grace: Speaker, tag: str) -> None:
+        """A client does not overwrite what it has not seen."""
+        await self.check(grace, "If-Match", tag, "TASK_CHANGED")
+
+    @pytest.mark.parametrize("tag", UNREADABLE)
+    async def test_a_tag_without_a_version_is_told_apart(self, grace: Speaker, tag: str) -> None:
+        """A client that sends no version is told which form to send, not that somebody has changed the task."""
+        await self.check(grace, "If-Match", tag, "NO_VERSION_IN_TAG")
+
+    @pytest.mark.parametrize("tag", ["*", '"1"', '"7", "1"', *PROXIES])
+    async def test_what_must_not_be_there_is_not_overwritten(self, grace: Speaker, tag: str) -> None:
+        """A client that writes only what does not exist, or is not this, overwrites nothing (RFC 9110 13.1.2)."""
+        await self.check(grace, "If-None-Match", tag, "PRECONDITION_FAILED")
+
+    @pytest.mark.parametrize("tag", ['"2"', '"7", W/"9"', *UNREADABLE])
+    async def test_what_may_be_there_is_overwritten(self, grace: Speaker, tag: str) -> None:
+        """A client that excludes another version writes."""
+        await self.check(grace, "If-None-Match", tag, None)
+
+    @pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
+    @pytest.mark.parametrize("tag", ["*", '"1"', '"2"', "garbage"])
+    async def test_a_missing_task_is_404_before_412(self, grace: Speaker, name: str, tag: str) -> None:
+        """A client whose task is gone is told that, whatever it asks of it."""
+        task = await grace.add()
+        await grace.send("DELETE", task)
+        for method, rest, body in grace.shape.writes():
+            answer = await grace.send(method, task, rest, json=body, headers={name: tag})
+            assert (answer.status_code, grace.shape.code(answer)) == (404, "TASK_NOT_FOUND")
+
+    async def test_both_must_hold(self, grace: Speaker) -> None:
+        """Of two conditions each can refuse."""
+        task = await grace.add()
+        for match, none_match, status in (('"1"', '"1"', 412), ('"2"', '"2"', 412), ('"1"', '"2"', 200)):
+            headers = {"If-Match": match, "If-None-Match": none_match}
+            assert (await grace.tick(task, headers=headers)).status_code == status

@@ -54,14 +54,17 @@ def test_schemas_have_one_plain_name_whatever_stands_beside_them() -> None:
 
 
 def test_every_write_on_one_task_documents_its_condition() -> None:
-    """A reader of the document finds If-Match, and the 412 that it may get, on every write."""
+    """A reader of the document finds both conditions, and each 412 that they may get, on every write."""
     for names in ("v1,path", "path-enveloped"):
         paths = create_app(make_settings(URL, api_contracts=names)).openapi()["paths"]
         writes = [op for path, ops in paths.items() if "{task_id}" in path for verb, op in ops.items() if verb != "get"]
         assert len(writes) >= 8
         for operation in writes:
             assert "412" in operation["responses"]
-            assert "if-match" in [parameter["name"].lower() for parameter in operation["parameters"]]
+            sent = {parameter["name"].lower() for parameter in operation["parameters"]}
+            assert {"if-match", "if-none-match"} <= sent
+            examples = operation["responses"]["412"]["content"]["application/json"]["examples"]
+            assert examples.keys() == {"TASK_CHANGED", "NO_VERSION_IN_TAG", "PRECONDITION_FAILED"}
 
 
 def schemas(names: str) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
     """Return one of `STATEMENTS`, asked by this user about this task."""
     statement, now = STATEMENTS[name], datetime.now(UTC)
     sent = {"title": "x", "status": "pending", "priority": "low"}
-    task = dict.fromkeys((*TaskUpdate.model_fields, "versions")) | sent
+    task: dict[str, Any] = dict.fromkeys((*TaskUpdate.model_fields, "versions")) | sent | {"excluded": []}
     session = {"session_id": uuid4(), "token_version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
     session |= {"number": 101, "key_hash": bytes(32), "client": bytes(8), "use": bytes(8), "password_version": 0}
     params = {
