@@ -1013,6 +1013,44 @@ SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.des
 FROM active_session
 LEFT OUTER JOIN work ON true;
 
+-- app/tasks/repository.py update_statement: status, contradicts
+WITH active_session AS (
+    SELECT 1 AS one
+    FROM users
+    WHERE users.id = %(user_id)s::UUID
+      AND users.is_active
+      AND users.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+      ))
+),
+work AS (
+    UPDATE tasks
+    SET status=CASE WHEN (tasks.status = %(status)s::VARCHAR) THEN CASE
+        WHEN (tasks.status = 'completed') THEN 'pending' ELSE 'completed' END ELSE %(status)s::VARCHAR END,
+        version=(tasks.version + 1), updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
+        changed=pg_current_xact_id()
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
+      AND (tasks.status = %(status)s::VARCHAR OR (tasks.status = 'completed') = %(completed)s)
+      AND (%(version_read)s::INTEGER IS NULL OR tasks.version = %(version_read)s::INTEGER)
+      AND (EXISTS (
+          SELECT *
+          FROM active_session
+      ))
+    RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
+        tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM active_session
+LEFT OUTER JOIN work ON true;
+
 -- app/tasks/list_repository.py list_statement: by created_at desc
 WITH active_session AS (
     SELECT 1 AS one

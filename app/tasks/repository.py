@@ -14,6 +14,7 @@ from app.core.database.sql import constant, delete_some, insert_from, now, param
 from app.core.database.statement import Statement
 from app.tasks.etags import Precondition
 from app.tasks.models import Task, TaskRow, TaskTombstone
+from app.tasks.schemas import Contradiction
 
 is_mine = col(Task.user_id) == user_id
 is_completed = col(Task.status) == constant("completed")
@@ -78,8 +79,8 @@ INSERT_AGAIN = _insert(
 SELECT = UserStatement(select(*task_columns).where(*_is_asked_for), TaskRow)
 
 
-def _change(values: Mapping[str, Any]) -> UserStatement[TaskRow]:
-    change = update(Task).where(*_is_asked_for, _is_meant).values(_TOUCHED | dict(values))
+def _change(values: Mapping[str, Any], *conditions: ColumnElement[bool]) -> UserStatement[TaskRow]:
+    change = update(Task).where(*_is_asked_for, _is_meant, *conditions).values(_TOUCHED | dict(values))
     return UserStatement(change.returning(*task_columns), TaskRow)
 
 
@@ -94,10 +95,26 @@ SET_COMPLETED = _change(
 
 
 @cache
-def update_statement(fields: frozenset[str], *, reopen: bool) -> UserStatement[TaskRow]:
-    """Compile the UPDATE of these fields, once; `reopen` makes a completed task pending."""
-    reopened = {"status": case((is_completed, _pending), else_=col(Task.status))} if reopen else {}
-    return _change({field: _sent(field) for field in fields} | reopened)
+def update_statement(
+    fields: frozenset[str], *, reopen: bool = False, contradicts: bool = False
+) -> UserStatement[TaskRow]:
+    """Compile the UPDATE of these fields, once.
+
+    `reopen` makes a completed task pending. With `contradicts`, `status` and `completed` say different things: the one
+    that differs from what is stored counts, and nothing is written if both do.
+    """
+    values: dict[str, Any] = {field: _sent(field) for field in fields}
+    if reopen:
+        values["status"] = case((is_completed, _pending), else_=col(Task.status))
+    if not contradicts:
+        return _change(values)
+    status, version_read = _sent("status"), parameter("version_read", int)
+    is_stored = col(Task.status) == status
+    return _change(
+        values | {"status": case((is_stored, _toggled["status"]), else_=status)},
+        or_(is_stored, _is_so),
+        or_(version_read.is_(None), col(Task.version) == version_read),
+    )
 
 
 # Outermost for the same reason.
@@ -131,11 +148,18 @@ async def select_task(db: UserDatabase, task_id: UUID) -> TaskRow | None:
 
 
 async def update_task(
-    db: UserDatabase, task_id: UUID, values: Mapping[str, Any], *, reopen: bool, condition: Precondition
+    db: UserDatabase,
+    task_id: UUID,
+    values: Mapping[str, Any],
+    *,
+    reopen: bool,
+    contradiction: Contradiction | None,
+    condition: Precondition,
 ) -> TaskRow | None:
-    """Return the changed task, or None if this user has none that meets the condition."""
-    statement = update_statement(frozenset(values), reopen=reopen)
-    return await db.fetch_one(statement, task_id=task_id, **condition._asdict(), now=db.principal.now, **values)
+    """Return the changed task, or None if this user has none that meets the condition and decides a contradiction."""
+    statement = update_statement(frozenset(values), reopen=reopen, contradicts=contradiction is not None)
+    params = {**values, **condition._asdict(), **(contradiction._asdict() if contradiction else {})}
+    return await db.fetch_one(statement, task_id=task_id, now=db.principal.now, **params)
 
 
 async def toggle_task(db: UserDatabase, task_id: UUID, *, condition: Precondition) -> TaskRow | None:

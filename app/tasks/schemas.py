@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import MISSING, AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -13,6 +13,7 @@ from app.tasks.models import DESCRIPTION_LENGTH, TITLE_LENGTH, Order, Priority, 
 
 MAX_LIMIT = 100
 MAX_OFFSET = 2**31 - 1
+MAX_VERSION = 2**31 - 1
 
 Title = Annotated[
     str,
@@ -47,7 +48,7 @@ Digits = BeforeValidator(_digits)
 Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 
 
-# Documents what the validators of the two bodies reject. Written as `not`, which generators of clients leave out: from
+# Documents what the validator of a new task rejects. Written as `not`, which generators of clients leave out: from
 # `anyOf` they make a type in which no field is required.
 _CONTRADICTIONS: list[Any] = [
     {"required": ["completed", "status"], "properties": {"completed": {"const": completed}, "status": {"enum": others}}}
@@ -59,8 +60,7 @@ def _document_update(schema: dict[str, Any]) -> None:
     """Document an example, and that at least one field is needed."""
     schema["example"] = {"title": "Water all the plants", "status": "in_progress"}
     # Not `False`, which openapi-python-client 0.29 cannot read.
-    nothing: dict[str, Any] = {"properties": {name: {"not": {}} for name in schema["properties"]}}
-    schema["not"] = {"anyOf": [*_CONTRADICTIONS, nothing]}
+    schema["not"] = {"properties": {name: {"not": {}} for name in schema["properties"] if name != "version"}}
 
 
 class _TaskBody(BaseModel):
@@ -72,17 +72,23 @@ class _TaskBody(BaseModel):
         status: Status | MISSING
         completed: bool | MISSING
 
-    @model_validator(mode="after")
-    def _is_one_fact(self) -> Self:
-        given = MISSING not in (self.status, self.completed)
-        if given and self.completed != (self.status == "completed"):
-            raise PydanticCustomError("own_contradiction", "has a completed that contradicts its status")
-        return self
+    @property
+    def contradicts_itself(self) -> bool:
+        """Return whether the two say different things."""
+        return MISSING not in (self.status, self.completed) and self.completed != (self.status == "completed")
 
     def values(self) -> dict[str, Any]:
         """Return the fields to write, with `completed` expressed as a status."""
-        values = self.model_dump(exclude={"completed"})
+        values = self.model_dump(exclude={"completed", "version"})
         return {"status": "completed", **values} if self.completed is True else values
+
+
+CONTRADICTION = {
+    "field": "body",
+    "message": "has a completed that contradicts its status",
+    "code": "contradiction",
+}
+"""The error of a body in which `completed` and `status` say different things and nothing tells which is meant."""
 
 
 class TaskCreate(_TaskBody):
@@ -101,9 +107,34 @@ class TaskCreate(_TaskBody):
     priority: Priority = "medium"
     completed: bool | MISSING = MISSING
 
+    @model_validator(mode="after")
+    def _is_one_fact(self) -> Self:
+        if self.contradicts_itself:
+            raise PydanticCustomError("own_contradiction", CONTRADICTION["message"])
+        return self
+
     def values(self) -> dict[str, Any]:
         """Return the new task's fields."""
         return {"status": "pending", **super().values()}
+
+
+def _version_read(value: Any) -> Any:
+    """Return a version that a task can have, 0 for another number; anything else counts as not sent."""
+    if type(value) is not int:
+        return MISSING
+    return value if 0 < value <= MAX_VERSION else 0
+
+
+class Contradiction(NamedTuple):
+    """A `completed` that contradicts the `status` beside it, and the version that they were read with, if known."""
+
+    completed: bool
+    status: Status
+    version_read: int | None
+
+    def is_decided_by(self, stored: Status) -> bool:
+        """Return whether one of the two is as it is stored, so that the other one is what changes."""
+        return self.status == stored or self.completed == (stored == "completed")
 
 
 class TaskUpdate(_TaskBody):
@@ -116,10 +147,15 @@ class TaskUpdate(_TaskBody):
     status: Status | MISSING = MISSING
     priority: Priority | MISSING = MISSING
     completed: bool | MISSING = MISSING
+    version: Annotated[
+        int | MISSING,
+        BeforeValidator(_version_read),
+        Field(description="Of a whole task that is sent back: where `completed` contradicts `status`, it must be its."),
+    ] = MISSING
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
-        if not self.model_fields_set:
+        if not self.model_fields_set - {"version"}:
             raise PydanticCustomError("own_empty_update", "must have at least one field to change")
         return self
 
@@ -127,6 +163,14 @@ class TaskUpdate(_TaskBody):
     def reopens(self) -> bool:
         """Return whether a completed task becomes pending, and any other stays as it is."""
         return self.completed is False and self.status is MISSING
+
+    @property
+    def contradiction(self) -> Contradiction | None:
+        """Return what only the stored task can decide: the one of the two that differs from it counts."""
+        if not self.contradicts_itself:
+            return None
+        version = None if self.version is MISSING else self.version
+        return Contradiction(bool(self.completed), self.status, version)  # type: ignore[arg-type]  # both were sent
 
 
 class TaskCompletion(BaseModel):

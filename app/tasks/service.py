@@ -8,13 +8,13 @@ from pydantic import MISSING
 
 from app.auth.user_database import UserDatabase
 from app.core.database.pool import DatabaseUnavailable
-from app.core.errors import ServiceUnavailable
+from app.core.errors import ServiceUnavailable, ValidationFailed
 from app.tasks import changes, pages, repository
 from app.tasks.errors import NoVersionInTag, TaskChanged, TaskExcluded, TaskNotFound
 from app.tasks.etags import Precondition
 from app.tasks.models import TaskRow
 from app.tasks.pages import Page
-from app.tasks.schemas import TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
+from app.tasks.schemas import CONTRADICTION, Contradiction, TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
 
 _ANY = Precondition()
 
@@ -52,9 +52,12 @@ async def get_task(db: UserDatabase, task_id: UUID) -> TaskRow:
 
 
 async def update_task(db: UserDatabase, task_id: UUID, data: TaskUpdate, *, condition: Precondition = _ANY) -> TaskRow:
-    """Change what was sent. Raises: TaskNotFound, CONDITION_ERRORS. Source: FR-020, FR-028."""
-    task = await repository.update_task(db, task_id, data.values(), reopen=data.reopens, condition=condition)
-    return task or await _explain(db, task_id, condition)
+    """Change what was sent. Raises: TaskNotFound, CONDITION_ERRORS, ValidationFailed. Source: FR-020, FR-028."""
+    contradiction = data.contradiction
+    task = await repository.update_task(
+        db, task_id, data.values(), reopen=data.reopens, contradiction=contradiction, condition=condition
+    )
+    return task or await _explain(db, task_id, condition, contradiction)
 
 
 async def tick_task(
@@ -76,11 +79,16 @@ async def delete_task(db: UserDatabase, task_id: UUID, *, condition: Preconditio
         await changes.prune_after_deletion(db, task_id)
 
 
-async def _explain(db: UserDatabase, task_id: UUID, condition: Precondition) -> NoReturn:
-    """Raise why a write found no task: TaskNotFound, CONDITION_ERRORS."""
-    version = (await get_task(db, task_id)).version
+async def _explain(
+    db: UserDatabase, task_id: UUID, condition: Precondition, contradiction: Contradiction | None = None
+) -> NoReturn:
+    """Raise why a write found no task: TaskNotFound, CONDITION_ERRORS, ValidationFailed."""
+    task = await get_task(db, task_id)
+    version = task.version
     if condition.versions is not None and version not in condition.versions:
         raise TaskChanged if condition.versions else NoVersionInTag
     if condition.excluded is None or version in condition.excluded:
         raise TaskExcluded
+    if contradiction and contradiction.version_read in (None, version) and not contradiction.is_decided_by(task.status):
+        raise ValidationFailed([CONTRADICTION])
     raise TaskChanged

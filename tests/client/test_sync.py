@@ -346,3 +346,35 @@ def test_a_killed_client_loses_nothing_and_sends_nothing_twice(
     assert plain(copy.tasks()) == plain(there)
     assert (copy.changes(), copy.conflicts()) == ([], [])
     assert len(kept) >= 40
+
+
+@pytest.mark.parametrize(
+    ("stored", "completed", "status", "after"),
+    [
+        ("pending", True, "pending", "completed"),
+        ("completed", False, "completed", "pending"),
+        ("completed", True, "in_progress", "in_progress"),
+        ("in_progress", False, "completed", "completed"),
+    ],
+)
+def test_a_whole_task_with_one_change_is_kept_as_the_server_would(
+    client: TasksClient, copy: LocalCopy, stored: str, completed: bool, status: str, after: str
+) -> None:
+    """Of a `completed` and a `status` that contradict each other, the one that has changed counts, offline too."""
+    made = client.add("Water the plants", status=stored)
+    client.sync(copy)
+    edited = copy.edit(made["id"], title="New", completed=completed, status=status)
+    assert (edited["status"], edited["completed"]) == (after, after == "completed")
+    assert client.sync(copy).refused == 0
+    assert client.tasks() == copy.tasks()
+
+
+def test_a_contradiction_that_nothing_decides_is_refused_offline(client: TasksClient, copy: LocalCopy) -> None:
+    """Whoever changes both, so that they contradict each other, is told so at once and nothing is kept."""
+    made = client.add("Water the plants")
+    client.sync(copy)
+    with pytest.raises(ValueError, match="contradicts"):
+        copy.edit(made["id"], completed=True, status="in_progress")
+    with pytest.raises(ValueError, match="contradicts"):
+        copy.add("x", completed=True, status="pending")
+    assert copy.tasks() == client.tasks()

@@ -192,3 +192,114 @@ class TestConditions:
         for match, none_match, status in (('"1"', '"1"', 412), ('"2"', '"2"', 412), ('"1"', '"2"', 200)):
             headers = {"If-Match": match, "If-None-Match": none_match}
             assert (await grace.tick(task, headers=headers)).status_code == status
+
+
+CONTRADICTIONS = [
+    # stored, completed, status, and the status that comes of it; None where both differ from what is stored
+    ("pending", True, "pending", "completed"),
+    ("in_progress", True, "in_progress", "completed"),
+    ("completed", False, "completed", "pending"),
+    ("completed", True, "pending", "pending"),
+    ("completed", True, "in_progress", "in_progress"),
+    ("pending", False, "completed", "completed"),
+    ("in_progress", False, "completed", "completed"),
+    ("pending", True, "in_progress", None),
+    ("in_progress", True, "pending", None),
+]
+
+
+class TestContradictions:
+    """`completed` and `status` in one body, which say different things. Source: FR-046."""
+
+    async def change(self, grace: Speaker, task: dict[str, Any], body: dict[str, Any], tag: str = "*") -> set[Any]:
+        """Send a body by each verb; return the statuses that the task then has, or the codes of the refusals."""
+        found = set()
+        for method in grace.shape.change:
+            again = await grace.add(status=task["status"])
+            answer = await grace.send(method, again, json={**body}, headers={"If-Match": tag})
+            now = await grace.stored(again)
+            if answer.is_success:
+                found.add(now["status"])
+                assert (now["version"], answer.headers["etag"]) == (2, '"2"')
+                assert grace.shape.task(answer)["completed"] is (now["status"] == "completed")
+            else:
+                found.add((answer.status_code, grace.shape.code(answer)))
+                assert now == again
+        return found
+
+    @pytest.mark.parametrize(("stored", "completed", "status", "after"), CONTRADICTIONS)
+    @pytest.mark.parametrize("tag", ["*", '"7", "1"'])
+    async def test_what_differs_from_what_is_stored_counts(
+        self, grace: Speaker, stored: str, completed: bool, status: str, after: str | None, tag: str
+    ) -> None:
+        """A page sends back the whole task with one of the two changed, and that is done."""
+        task = await grace.add(status=stored)
+        expected: Any = after or (422, "VALIDATION_FAILED")
+        for further in ({}, {"version": 1}, {"title": "x", "version": "1"}, {"version": None}, {"version": True}):
+            body = {"completed": completed, "status": status, **further}
+            assert await self.change(grace, task, body, tag) == {expected}, further
+
+    async def test_a_whole_task_with_a_tick_is_ticked(self, grace: Speaker) -> None:
+        """`{...task, completed: true}`, the commonest way to tick a task, ticks it; and its opposite opens it again."""
+        for method in grace.shape.change:
+            task = await grace.add(description="First the fern")
+            for completed in (True, False):
+                answer = await grace.send(method, task, json={**task, "completed": completed})
+                now = grace.shape.task(answer)
+                assert (now["completed"], now["title"]) == (completed, task["title"])
+                task = await grace.stored(task)
+            assert (task["status"], task["version"]) == ("pending", 3)
+
+    async def test_a_stale_pages_tick_does_not_untick(self, grace: Speaker) -> None:
+        """Two pages tick the same task: the second one is told that it has changed, and it stays ticked."""
+        for method in grace.shape.change:
+            task = await grace.add()
+            sends = [grace.send(method, task, json={**task, "completed": True}) for _ in range(8)]
+            answers = await asyncio.gather(*sends)
+            assert sorted(answer.status_code for answer in answers) == [200, *[412] * 7]
+            assert {grace.shape.code(answer) for answer in answers if answer.is_error} == {"TASK_CHANGED"}
+            now = await grace.stored(task)
+            assert (now["completed"], now["version"]) == (True, 2)
+
+    @pytest.mark.parametrize("version", [0, 2, -1, 2**31, 2**63, 10**30])
+    @pytest.mark.parametrize(("stored", "completed", "status", "after"), CONTRADICTIONS)
+    async def test_another_version_is_412_before_422(
+        self, grace: Speaker, stored: str, completed: bool, status: str, after: str | None, version: int
+    ) -> None:
+        """A contradiction that was read from another version is no longer judged."""
+        task = await grace.add(status=stored)
+        body = {"completed": completed, "status": status, "version": version}
+        assert await self.change(grace, task, body) == {(412, "TASK_CHANGED")}
+
+    async def test_without_a_contradiction_the_version_in_a_body_means_nothing(self, grace: Speaker) -> None:
+        """A whole task may be sent back as ever, whichever version it was."""
+        for method in grace.shape.change:
+            for version in (7, "x", None, 2**70, [1]):
+                task = await grace.add()
+                answer = await grace.send(method, task, json={**task, "title": "New", "version": version})
+                assert grace.shape.task(answer)["title"] == "New"
+                nothing = await grace.send(method, task, json={"version": version})
+                assert (nothing.status_code, grace.shape.code(nothing)) == (422, "VALIDATION_FAILED")
+
+    async def test_404_and_412_come_before_it(self, grace: Speaker) -> None:
+        """Who contradicts himself about a task that is gone, or is another now, is told that first."""
+        both_differ = {"completed": True, "status": "in_progress"}
+        for method in grace.shape.change:
+            task = await grace.add()
+            for name, tag, code in (
+                ("If-Match", '"9"', "TASK_CHANGED"),
+                ("If-Match", '"x"', "NO_VERSION_IN_TAG"),
+                ("If-None-Match", "*", "PRECONDITION_FAILED"),
+            ):
+                answer = await grace.send(method, task, json=both_differ, headers={name: tag})
+                assert (answer.status_code, grace.shape.code(answer)) == (412, code)
+            await grace.send("DELETE", task)
+            answer = await grace.send(method, task, json={**both_differ, "version": 9})
+            assert (answer.status_code, grace.shape.code(answer)) == (404, "TASK_NOT_FOUND")
+
+    async def test_on_create_it_is_422(self, grace: Speaker) -> None:
+        """There is nothing stored that could decide."""
+        for completed, status in ((True, "pending"), (True, "in_progress"), (False, "completed")):
+            body = {"title": "x", "completed": completed, "status": status}
+            answer = await grace.person.send("POST", grace.shape.url(grace.person), json=body)
+            assert (answer.status_code, grace.shape.code(answer)) == (422, "VALIDATION_FAILED")

@@ -26,6 +26,10 @@ HEADER = """\
 """
 
 
+WRITABLE = sorted(set(TaskUpdate.model_fields) - {"completed", "version"})
+"""The columns of a task that a client can change."""
+
+
 class Made(NamedTuple):
     """A statement of the service, or the text of one that psql runs too, with its name."""
 
@@ -99,23 +103,23 @@ def statements(shapes: Iterable[ListShape] | None = None) -> Iterator[Made]:
 
 def updates() -> Iterator[Made]:
     """Yield the update of every combination of fields."""
-    writable = sorted(set(TaskUpdate.model_fields) - {"completed"})
-    for count in range(len(writable) + 1):
-        for fields in combinations(writable, count):
-            for reopen in sorted({False, "status" not in fields}):
-                yield made_update(*fields, reopen=reopen)
+    for count in range(len(WRITABLE) + 1):
+        for fields in combinations(WRITABLE, count):
+            yield made_update(*fields)
+            yield made_update(*fields, contradicts=True) if "status" in fields else made_update(*fields, reopen=True)
 
 
-def made_update(*fields: str, reopen: bool) -> Made:
-    name = ", ".join([*fields, *["reopen"][:reopen]])
-    return Made(f"app/tasks/repository.py update_statement: {name}", update_statement(frozenset(fields), reopen=reopen))
+def made_update(*fields: str, **flags: bool) -> Made:
+    name = ", ".join([*fields, *flags])
+    return Made(f"app/tasks/repository.py update_statement: {name}", update_statement(frozenset(fields), **flags))
 
 
 def shown() -> Iterator[Made]:
     """Yield what stands in the document."""
     yield from named_statements()
-    yield made_update(*sorted(set(TaskUpdate.model_fields) - {"completed"}), reopen=False)
+    yield made_update(*WRITABLE)
     yield made_update(reopen=True)
+    yield made_update("status", contradicts=True)
     yield made_list(ListShape())
     orders = list(product(get_args(Sort), get_args(Order)))
     every = zip(range(max(len(orders), len(FILTERS))), cycle(orders), cycle(FILTERS), strict=False)

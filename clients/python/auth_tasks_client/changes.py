@@ -45,13 +45,23 @@ class Conflict:
 
 
 def wanted(fields: dict[str, Any], task: Task | None = None) -> dict[str, Any]:
-    """Return the fields as states that can be sent twice: `completed` becomes the status that it stands for."""
+    """Return the fields as states that can be sent twice: `completed` becomes the status that it stands for.
+
+    Of a `completed` and a `status` that contradict each other, the one that differs from the task counts, as on the
+    server. Raises: ValueError if both do, or if there is no task.
+    """
     given = {name: fields[name] for name in FIELDS if name in fields}
-    if "completed" in fields and "status" not in given:
-        status = task["status"] if task else "pending"
-        reopened = "pending" if status == "completed" else status
-        given["status"] = "completed" if fields["completed"] else reopened
-    return given
+    if "completed" not in fields:
+        return given
+    completed, stored = fields["completed"], task["status"] if task else "pending"
+    if "status" in given:
+        agree = completed == (given["status"] == "completed")
+        if agree or (task and completed == (stored == "completed")):
+            return given
+        if not task or given["status"] != stored:
+            raise ValueError("`completed` contradicts `status`")
+    reopened = "pending" if stored == "completed" else stored
+    return given | {"status": "completed" if completed else reopened}
 
 
 def with_changes(tasks: dict[str, Task], changes: list[Change], user_id: str | None) -> dict[str, Task]:
