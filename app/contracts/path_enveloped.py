@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.auth.dependencies import UserDb
 from app.contracts.contract import Contract, document_errors, path_router, task_response
 from app.core.http.error_responses import FieldError
-from app.core.http.json import LongArray, RowWriter, encode, json_response, parts_response
+from app.core.http.json import LongArray, RowWriter, encode, instant, json_response, parts_response
 from app.core.http.problems import ErrorContext
 from app.core.http.routing import put_and_patch
 from app.core.logging import current_request_id
@@ -82,7 +82,9 @@ def render(context: ErrorContext, problem: dict[str, Any]) -> dict[str, Any]:
     of_fields = {"errors": problem["errors"]} if "errors" in problem else {}
     error = EnvelopedError(code=problem["code"], message=problem["detail"], **of_fields)
     meta = EnvelopedMeta(request_id=problem["request_id"], timestamp=context.at)
-    return EnvelopedRefusal(data=None, meta=meta, error=error).model_dump(mode="json", exclude_unset=True)
+    refusal = EnvelopedRefusal(data=None, meta=meta, error=error).model_dump(mode="json", exclude_unset=True)
+    refusal["meta"]["timestamp"] = instant(context.at)
+    return refusal
 
 
 errors = document_errors(EnvelopedRefusal, render)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.auth.dependencies import UserDb
 from app.contracts.contract import Contract, StrictPathRoute, document_errors, path_router, task_response
 from app.core.errors import ValidationFailed
-from app.core.http.json import LongArray, RowWriter, encode, json_response, parts_response
+from app.core.http.json import LongArray, RowWriter, encode, instant, json_response, parts_response
 from app.core.http.problems import ErrorContext
 from app.tasks import service
 from app.tasks.dependencies import Condition, IdempotencyKey, TaskId
@@ -87,7 +87,7 @@ writer = RowWriter(V1Task, TaskRow)
 
 def render(context: ErrorContext, problem: dict[str, Any]) -> dict[str, Any]:
     """Return an error in this shape."""
-    details: dict[str, Any] = {"timestamp": context.at, "path": context.path, "method": context.method}
+    details: dict[str, Any] = {"timestamp": instant(context.at), "path": context.path, "method": context.method}
     if "errors" in problem:
         details["errors"] = problem["errors"]
     return V1Refusal(error=problem["detail"], code=problem["code"], details=details).model_dump(mode="json")

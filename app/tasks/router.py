@@ -109,9 +109,9 @@ async def get_task(task_id: TaskId, db: UserDb, if_none_match: IfNoneMatch = Non
 async def _update(task_id: TaskId, body: TaskUpdate, db: UserDb, condition: Condition) -> Response:
     """Changes the fields that you send and leaves the others as they are; send at least one.
 
-    `completed` and `status` are one fact: setting either moves the other. Where they contradict each other, as in a whole
-    task that is sent back with one of the two changed, the one that differs from what is stored counts; a `version` in
-    such a body must be the stored one. PUT and PATCH do the same.
+    `completed` and `status` are one fact: setting either moves the other. Where they contradict each other, as in a
+    whole task that is sent back with one of the two changed, the one that differs from what is stored counts; a
+    `version` in such a body must be the stored one. PUT and PATCH do the same.
     """
     return _task_response(await service.update_task(db, task_id, body, condition=condition))
 

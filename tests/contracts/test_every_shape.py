@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
-from tests.support.people import Person
-from tests.support.server import running
+from app.tasks import pages
+from tests.support.checks import check_moments
+from tests.support.clock import FrozenClock
+from tests.support.people import PASSWORD, Person
+from tests.support.server import Service, running
 from tests.support.settings import make_settings
 from tests.support.shapes import SHAPES, Shape
 
@@ -303,3 +307,33 @@ class TestContradictions:
             body = {"title": "x", "completed": completed, "status": status}
             answer = await grace.person.send("POST", grace.shape.url(grace.person), json=body)
             assert (answer.status_code, grace.shape.code(answer)) == (422, "VALIDATION_FAILED")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+async def test_times_always_have_six_digits(name: str, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strict parser, of Swift or Java, reads every time, also the one in a million that has no fraction."""
+    monkeypatch.setattr(pages, "BATCH", 2)
+    shape, clock = SHAPES[name], FrozenClock(datetime.now(UTC).replace(microsecond=0))
+    async with service(api_contracts=shape.contracts, clock=clock) as client:
+        client.event_hooks["response"] = []  # errors have other shapes here
+        speaker = Speaker(await Person.sign_up(client), shape)
+        person, tasks = speaker.person, shape.url(speaker.person)
+        title = '"created_at":"2026-01-07T10:00:00Z" 2026-01-07T10:00:00Z'
+        made = [await speaker.add(title=title, description=title) for _ in range(5)]
+        answers = [await person.send("POST", tasks, json={"title": title}), await person.get(tasks)]
+        answers += [await speaker.send(method, made[0], rest, json=body) for method, rest, body in shape.writes()[:-1]]
+        answers += [
+            await speaker.send("GET", made[1]),
+            await person.get(f"{tasks}?limit=2"),
+            await person.get("/api/tasks?order=asc"),
+        ]
+        answers += [await speaker.send("DELETE", made[0]), await speaker.send("GET", made[0])]
+        answers += [await person.get("/api/tasks/changes"), await person.get("/api/auth/me")]
+        answers += [
+            await person.get("/api/auth/sessions"),
+            await person.send("PATCH", "/api/auth/me", json={"name": "A"}),
+        ]
+        answers += [await client.post("/api/auth/signin", json={"email": person.email, "password": PASSWORD})]
+    assert sum(check_moments(answer.text) for answer in answers) > 20
+    (listed,) = [answer.json() for answer in answers if answer.request.url.raw_path == b"/api/tasks?order=asc"]
+    assert {(task["title"], task["description"]) for task in listed} == {(title, title), (title, None), ("New", title)}

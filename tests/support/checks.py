@@ -14,11 +14,23 @@ TOKEN = re.compile(r"[\w-]{10,}\.[\w-]{10,}\.[\w-]{40,}")
 LEAKS = re.compile(r'Traceback|\.py"|psycopg|sqlalchemy|\$2b\$|bcrypt|SELECT |INSERT |UPDATE ', re.IGNORECASE)
 
 
+MOMENT = re.compile(r'"(?:\w+_at|timestamp)": ?"([^"]*)"')
+SIX_DIGITS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+
+def check_moments(text: str) -> int:
+    """Check that every time in JSON has the one form that strict parsers read, and return how many there are."""
+    found = MOMENT.findall(text)
+    assert all(map(SIX_DIGITS.fullmatch, found)), found
+    return len(found)
+
+
 async def check_every_response(response: httpx.Response) -> None:
     """Hold a response to what the API promises of all of them."""
     await response.aread()
     assert PASSWORD not in response.text
     assert SECRET not in response.text
+    check_moments(response.text)
     assert response.status_code in DOCUMENTED_STATUSES, (response.status_code, response.text)
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["x-request-id"]

@@ -106,4 +106,4 @@ def newest_first(tasks: dict[str, Task], *, status: str | None, q: str | None) -
 
 def now() -> str:
     """Return the time as the server writes it."""
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
