@@ -12,6 +12,7 @@ from starlette.responses import Response
 from app.auth.dependencies import UserDb
 from app.contracts.contract import Contract, StrictPathRoute, document_errors, path_router, task_response
 from app.core.errors import ValidationFailed
+from app.core.fields import QueryFields
 from app.core.http.json import LongArray, RowWriter, encode, instant, json_response, parts_response
 from app.core.http.problems import ErrorContext
 from app.tasks import service
@@ -64,7 +65,7 @@ class V1DeletedAnswer(V1Answer):
     data: dict[str, str] = {}
 
 
-class ListQuery(BaseModel):
+class ListQuery(QueryFields):
     limit: Annotated[int, Field(ge=1, le=100), Digits] = 20
     offset: Annotated[int, Field(ge=0, le=2**31 - 1), Digits] = 0
     status: Status | None = None

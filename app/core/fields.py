@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 
@@ -18,6 +18,20 @@ class Body(BaseModel):
     """A request body: JSON types as they are, unknown members ignored."""
 
     model_config = ConfigDict(strict=True)
+
+
+class QueryFields(BaseModel):
+    """Query parameters, all optional. One that is empty counts as not sent: forms send every field."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, sent: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in sent.items() if value != ""}
+
+
+def empty_is_none(value: Any) -> Any:
+    """Return the value, None for text that is empty."""
+    return None if value == "" else value
 
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)

@@ -4,9 +4,9 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
-from app.core.fields import path_id
+from app.core.fields import empty_is_none, path_id
 from app.tasks.etags import Precondition, read_precondition
 
 TaskId = Annotated[UUID, BeforeValidator(path_id, json_schema_input_type=UUID), Path(description="The task's id.")]
@@ -44,5 +44,7 @@ IdempotencyKey = Annotated[
     ),
 ]
 Since = Annotated[
-    str | None, Query(max_length=1000, description="`next` of an earlier answer; without it you get everything.")
+    Annotated[str, Field(max_length=1000)] | None,
+    BeforeValidator(empty_is_none),
+    Query(description="`next` of an earlier answer; without it you get everything."),
 ]

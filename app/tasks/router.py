@@ -67,7 +67,8 @@ async def list_tasks(db: UserDb, request: Request, query: Annotated[TaskQuery, Q
 def _paging(page: Page, request: Request) -> dict[str, str]:
     headers = {} if page.total is None else {"X-Total-Count": str(page.total)}
     if page.next_cursor:
-        parameters = {**request.query_params, "cursor": page.next_cursor}
+        parameters = {name: value for name, value in request.query_params.items() if value}
+        parameters["cursor"] = page.next_cursor
         parameters.pop("offset", None)
         headers["Link"] = f'<{public_path(request, request.scope["path"])}?{urlencode(parameters)}>; rel="next"'
     return headers

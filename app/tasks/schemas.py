@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import MISSING, AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.core.fields import NO_NUL, VISIBLE, storable, visible
+from app.core.fields import NO_NUL, VISIBLE, QueryFields, storable, visible
 from app.tasks.models import DESCRIPTION_LENGTH, TITLE_LENGTH, Order, Priority, Sort, Status
 
 MAX_LIMIT = 100
@@ -231,7 +231,7 @@ class TaskChanges(BaseModel):
     next: str
 
 
-class TaskQuery(BaseModel):
+class TaskQuery(QueryFields):
     """Which tasks, in which order, and how many at a time."""
 
     completed: Annotated[Flag | None, Field(description="Only completed tasks, or only the others.")] = None
@@ -240,7 +240,6 @@ class TaskQuery(BaseModel):
     q: Annotated[
         str | None,
         Field(
-            min_length=1,
             max_length=TITLE_LENGTH,
             description="Only tasks whose title contains this, in any case.",
             json_schema_extra={"pattern": NO_NUL},

@@ -337,3 +337,48 @@ async def test_times_always_have_six_digits(name: str, service: Service, monkeyp
     assert sum(check_moments(answer.text) for answer in answers) > 20
     (listed,) = [answer.json() for answer in answers if answer.request.url.raw_path == b"/api/tasks?order=asc"]
     assert {(task["title"], task["description"]) for task in listed} == {(title, title), (title, None), ("New", title)}
+
+
+class TestQueries:
+    """Optional parameters, as forms send them."""
+
+    async def test_an_empty_parameter_is_one_that_was_not_sent(self, grace: Speaker) -> None:
+        """A form that sends every field, filled in or not, gets what the filled ones ask for."""
+        person, url = grace.person, grace.shape.url(grace.person)
+        for title in "abc":
+            await grace.add(title=title, status="completed" if title == "b" else "pending")
+        document = (await person.get("/openapi.json")).json()
+        lists = [
+            (document["paths"][grace.shape.tasks]["get"], url),
+            (document["paths"]["/api/tasks/changes"]["get"], "/api/tasks/changes"),
+        ]
+        for operation, at in lists:
+            names = [sent["name"] for sent in operation["parameters"] if sent["in"] == "query"]
+            assert names
+            plain = data_of(await person.get(at))
+            for query in (*(f"{name}=" for name in names), *names, "&".join(f"{name}=" for name in names)):
+                answer = await person.get(f"{at}?{query}")
+                assert (answer.status_code, data_of(answer)) == (200, plain), query
+                assert answer.headers.keys() == (await person.get(at)).headers.keys()
+        few = await person.get(f"{url}?status=completed&order=&sort=&limit=&offset=&q=")
+        assert few.text.count('"title"') == 1
+
+    async def test_a_wrong_parameter_stays_422(self, grace: Speaker) -> None:
+        """A client that sends something else than it may is told so, blanks included."""
+        url = grace.shape.url(grace.person)
+        names = ["status", "limit", "offset", "sort", "order"]
+        names += [] if grace.shape.contracts == "v1" else ["completed", "priority", "cursor"]
+        for name in names:
+            for value in ("%20", "x", "null", "%00", "&".join(["", f"{name}=x"])):
+                answer = await grace.person.get(f"{url}?{name}={value}")
+                assert (answer.status_code, grace.shape.code(answer)) == (422, "VALIDATION_FAILED"), (name, value)
+
+
+def data_of(answer: httpx.Response) -> Any:
+    """Return a body without what is of the moment."""
+    body = answer.json()
+    return (
+        {name: value for name, value in body.items() if name not in ("meta", "next")}
+        if isinstance(body, dict)
+        else body
+    )

@@ -181,7 +181,7 @@ async def test_a_full_batch_is_not_cut_or_doubled(ada: Person, connection: psyco
 
 @pytest.mark.parametrize(
     "since",
-    ["", "x", "§", "AAAA", "[]", "null", "W10=", "e30=", "A" * 1001, "../../etc", "0", "2026-01-01T00:00:00Z"],
+    ["x", "§", "AAAA", "[]", "null", "W10=", "e30=", "A" * 1001, "../../etc", "0", "2026-01-01T00:00:00Z"],
 )
 async def test_what_was_never_given_is_refused(ada: Person, since: str) -> None:
     """A client that sends something else than a cursor is told so."""

@@ -147,13 +147,10 @@ async def test_an_offset_leaves_out_so_many(rich: Person) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        *(
-            f"limit={quote(v)}"
-            for v in ("-1", "0", "101", "1e3", "1_0", "+5", "5.0", "５", "true", "", " 5", "9" * 999)
-        ),
+        *(f"limit={quote(v)}" for v in ("-1", "0", "101", "1e3", "1_0", "+5", "5.0", "５", "true", " 5", "9" * 999)),
         *(f"offset={v}" for v in ("-1", "9223372036854775808", "2147483648", "x", "1_0")),
-        *(f"completed={v}" for v in ("yes", "1", "on", "")),
-        *("status=done", "priority=urgent", "sort=id", "order=up", "q=", "q=%00", "q=" + "x" * 201),
+        *(f"completed={v}" for v in ("yes", "1", "on")),
+        *("status=done", "priority=urgent", "sort=id", "order=up", "q=%00", "q=" + "x" * 201),
         "limit=5&limit=x",
     ],
 )
