@@ -5,6 +5,7 @@ import unicodedata
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from app.auth.models import EMAIL_LENGTH
+from app.core.fields import SHOWS_NOTHING
 
 # The library's own switch: people do use .test and .local addresses here, and no mail is ever sent.
 SPECIAL_USE_DOMAIN_NAMES.clear()
@@ -15,8 +16,11 @@ MAX_INPUT_LENGTH = EMAIL_LENGTH * 3 // 2
 
 
 def normalise_email(text: str) -> str | None:
-    """Trim, NFKC, case-fold; None if that is no address. Special-use domains pass. Source: FR-002, FR-005."""
-    text = text.strip()
+    """Trim what shows nothing, NFKC, case-fold; None if it is no address. Special-use domains pass.
+
+    Source: FR-002, FR-005.
+    """
+    text = text.strip(SHOWS_NOTHING)
     if len(text) > MAX_INPUT_LENGTH:
         return None
     try:

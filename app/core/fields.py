@@ -40,14 +40,22 @@ UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECA
 NO_NUL = r"^[^\x00]*$"
 """The pattern that documents storable text: PostgreSQL has no room for NUL."""
 
-# Spaces, controls, joiners, direction marks: they shape or order text, but show nothing by themselves.
-_INVISIBLE = (
-    r"\s\x00-\x20\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb"
-)
-VISIBLE = rf"^[^\x00]*[^{_INVISIBLE}][^\x00]*$"
-"""Text that shows something; written so that Python and JavaScript read it alike."""
+# Unicode's White_Space, Default_Ignorable_Code_Point, Cc and Cf, without the formats that are drawn before a number
+# (Prepended_Concatenation_Mark), and Braille's blank.
+_INVISIBLE = [
+    *[(0x0, 0x20), (0x7F, 0xA0), (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x1680, 0x1680)],
+    *[(0x17B4, 0x17B5), (0x180B, 0x180F), (0x2000, 0x200F), (0x2028, 0x202F), (0x205F, 0x206F), (0x2800, 0x2800)],
+    *[(0x3000, 0x3000), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB)],
+    *[(0x13430, 0x1343F), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)],
+]
+SHOWS_NOTHING = "".join(chr(code) for first, last in _INVISIBLE for code in range(first, last + 1))
+"""The characters that shape, order or separate text but show nothing by themselves."""
 
-_VISIBLE = re.compile(VISIBLE)
+_SHORT_CODES = "".join(rf"\u{first:04x}-\u{last:04x}" for first, last in _INVISIBLE if last <= 0xFFFF)
+VISIBLE = rf"^[^\x00]*[^{_SHORT_CODES}][^\x00]*$"
+"""The pattern that documents text which shows something. Python and JavaScript read it alike, with its flag u or not:
+that is why it leaves out the code points beyond U+FFFF, for which they have no common spelling."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -62,14 +70,14 @@ def storable(text: str) -> str:
 
 def visible(text: str) -> str:
     """Return the text. Raises: PydanticCustomError if it shows nothing."""
-    if not _VISIBLE.match(text):
+    if not text.strip(SHOWS_NOTHING):
         raise PydanticCustomError("own_blank", "must not be blank")
     return text
 
 
 def blank_is_none(value: Any) -> Any:
-    """Return the value, None for text that is blank."""
-    return None if isinstance(value, str) and not value.strip() else value
+    """Return the value, None for text that shows nothing."""
+    return None if isinstance(value, str) and not value.strip(SHOWS_NOTHING) else value
 
 
 _NO_ID = UUID(int=0)

@@ -31,10 +31,28 @@ async def test_an_account_comes_with_both_tokens_and_nothing_secret(client: http
     assert answer.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("name", [None, "", "   "])
+@pytest.mark.parametrize("name", [None, "", "   ", "\u3164", "\u200b\u2800", "\ufe0f\U000e0020"])
 async def test_a_name_is_optional_and_null_when_absent(client: httpx.AsyncClient, name: str | None) -> None:
     """A sign-up form need not ask for a name. Source: FR-001."""
     assert (await sign_up(client, name=name)).json()["user"]["name"] is None
+
+
+@pytest.mark.parametrize(
+    "invisible", ["\u200b", "\ufeff", "\u202a", "\u00ad", "\u2060", "\u3164", "\u2800", "\U000e0001", "\0"]
+)
+async def test_what_shows_nothing_around_an_email_is_not_part_of_it(client: httpx.AsyncClient, invisible: str) -> None:
+    """An address that was pasted with something invisible around it is the address: its owner could not see why not."""
+    email = new_email()
+    answer = await sign_up(client, email=f" {invisible}{email}{invisible} ")
+    if invisible == "\0":
+        assert answer.status_code == 422
+        return
+    assert answer.json()["user"]["email"] == email
+    for spelled in (email, f"{email}{invisible}"):
+        body = {"email": spelled, "password": PASSWORD}
+        assert (await client.post("/api/auth/signin", json=body)).status_code == 200
+        form = {"grant_type": "password", "username": spelled, "password": PASSWORD}
+        assert (await client.post("/api/auth/token", data=form)).status_code == 200
 
 
 async def test_a_taken_email_is_409_in_any_spelling(client: httpx.AsyncClient) -> None:

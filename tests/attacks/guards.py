@@ -369,7 +369,7 @@ GUARDS = [
         "tests/tasks/test_input.py",
         ("BearerRoute.guards", "(authenticate,)", "()"),
         ("storable", 'if "\\0" in text:', "if False:"),
-        ("visible", "if not _VISIBLE.match(text):", "if False:"),
+        ("visible", "if not text.strip(SHOWS_NOTHING):", "if False:"),
         ("StrictRequest.body", "if len(received) > MAX_BODY_BYTES:", "if False:"),
         (
             "ApiRoute._check_media_type",
@@ -388,14 +388,21 @@ GUARDS = [
     ),
     *_guards(
         "tests/tasks/test_tasks.py",
-        ("versions_to_match", "if not weak and", "if"),
-        ("_OPAQUE", "([Ww]/)?", "(W/)?"),
         (
-            "_is_unchanged",
-            "_unchanged = or_(_versions.is_(None), col(Task.version) == _versions.any_())",
-            "_unchanged = or_(_versions.is_(None), True)",
+            "_is_meant",
+            "or_(_versions.is_(None), col(Task.version) == _versions.any_())",
+            "or_(_versions.is_(None), True)",
         ),
         ("create_task", "uuid5(db.principal.user_id, idempotency_key)", "uuid5(UUID(int=0), idempotency_key)"),
+    ),
+    *_guards(
+        "tests/contracts/test_every_shape.py",
+        ("_read", "_VERSION.fullmatch(tag)", "_VERSION.match(tag)"),
+        ("_is_meant", "col(Task.version) != _excluded.all_()", "True"),
+        ("update_statement", "or_(is_stored, _is_so)", "True"),
+        ("update_statement", "or_(version_read.is_(None), col(Task.version) == version_read)", "True"),
+        ("_version_read", "if type(value) is not int: return MISSING", ""),
+        ("SET_COMPLETED", "case((_is_so, getattr(Task, name)), else_=value)", "value"),
     ),
     *_guards(
         "tests/attacks/test_http.py",
@@ -477,8 +484,7 @@ GUARDS = [
         ("StrictRequest.cookies", "def cookies(", "def ignored("),
         ("parse_form", "if body.count(", "if False and body.count("),
         ("parse_form", ", max_num_fields=MAX_FIELDS", ""),
-        ("versions_to_match", "if len(tags) > MAX_LENGTH: return []", ""),
-        ("is_unchanged", "if len(tags) > MAX_LENGTH: return False", ""),
+        ("_read", "if len(tags) > MAX_LENGTH:", "if False:"),
     ),
     *_guards(
         "tests/core/test_client_address.py",

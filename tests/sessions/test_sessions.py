@@ -77,6 +77,7 @@ async def test_one_sees_ones_sessions_newest_first(clocked: httpx.AsyncClient, c
         ({}, "Firefox/140.0", "Firefox/140.0"),
         ({"device": None}, "a\tb\x85c" + "d" * 200, "abc" + "d" * 97),
         ({"device": " "}, "curl/8", "curl/8"),
+        ({"device": "\u3164\u2800"}, "curl/8", "curl/8"),
         ({}, "", None),
     ],
 )
