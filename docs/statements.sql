@@ -1231,7 +1231,9 @@ SELECT work.id IS NOT NULL AS found,
         SELECT count(*) AS count_1
         FROM tasks
         WHERE tasks.user_id = %(user_id)s::UUID
-          AND strpos(lower(tasks.title), lower(%(q)s::VARCHAR)) > 0
+          AND strpos(lower(CASE
+            WHEN (char_length(tasks.title) = octet_length(tasks.title) OR is_normalized(tasks.title, 'NFC')) THEN tasks.title
+            ELSE normalize(tasks.title) END), lower(normalize(%(q)s::VARCHAR))) > 0
     ) AS total, work.id, work.user_id, work.title, work.description, work.completed, work.status, work.priority,
     work.version, work.created_at, work.updated_at
 FROM active_session
@@ -1241,7 +1243,9 @@ LEFT OUTER JOIN (
         tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
     FROM tasks
     WHERE tasks.user_id = %(user_id)s::UUID
-      AND strpos(lower(tasks.title), lower(%(q)s::VARCHAR)) > 0
+      AND strpos(lower(CASE
+        WHEN (char_length(tasks.title) = octet_length(tasks.title) OR is_normalized(tasks.title, 'NFC')) THEN tasks.title
+        ELSE normalize(tasks.title) END), lower(normalize(%(q)s::VARCHAR))) > 0
       AND (CASE WHEN (tasks.priority = 'high') THEN 3 WHEN (tasks.priority = 'medium') THEN 2 ELSE 1 END, tasks.id) > (CASE
         WHEN (%(after_value)s::VARCHAR = 'high') THEN 3 WHEN (%(after_value)s::VARCHAR = 'medium') THEN 2 ELSE 1 END,
         %(after_id)s::UUID)

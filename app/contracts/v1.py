@@ -66,6 +66,8 @@ class V1DeletedAnswer(V1Answer):
 
 
 class ListQuery(QueryFields):
+    """Which tasks, in which order, and which page."""
+
     limit: Annotated[int, Field(ge=1, le=100), Digits] = 20
     offset: Annotated[int, Field(ge=0, le=2**31 - 1), Digits] = 0
     status: Status | None = None

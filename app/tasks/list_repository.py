@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, func, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Select, case, func, literal_column, or_, select, tuple_
 from sqlmodel import col
 
 from app.auth.active_session import UserStatement
@@ -14,12 +14,19 @@ from app.core.database.sql import constant, null, parameter
 from app.tasks.models import Order, Sort, Task, TaskRow
 from app.tasks.repository import is_completed, is_mine, task_columns
 
+_title = col(Task.title)
+# Normalising takes 3 µs, looking whether it would change anything 1 µs, and for ASCII, the only text with as many bytes
+# as characters, next to nothing.
+_is_composed = or_(func.octet_length(_title) == func.char_length(_title), func.is_normalized(_title, constant("NFC")))
+_searched_title = func.lower(case((_is_composed, _title), else_=func.normalize(_title)))
+"""The title in the one form that all canonically equal spellings have, without regard to case."""
+
 FILTERS: dict[str, ColumnElement[bool]] = {
     "completed": is_completed,
     "not completed": ~is_completed,
     "status": col(Task.status) == parameter("status", str),
     "priority": col(Task.priority) == parameter("priority", str),
-    "q": func.strpos(func.lower(col(Task.title)), func.lower(parameter("q", str))) > constant(0),
+    "q": func.strpos(_searched_title, func.lower(func.normalize(parameter("q", str)))) > constant(0),
 }
 """What a field of `TaskQuery` demands of a task; of a flag, `not` and its name what it demands when it is false."""
 

@@ -241,7 +241,8 @@ class TaskQuery(QueryFields):
         str | None,
         Field(
             max_length=TITLE_LENGTH,
-            description="Only tasks whose title contains this, in any case.",
+            description="Only tasks whose title contains this, in any case and any canonically equal spelling. "
+            "No other name is read: with `search` everything comes.",
             json_schema_extra={"pattern": NO_NUL},
         ),
         AfterValidator(lambda text: text and storable(text)),

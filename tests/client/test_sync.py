@@ -55,6 +55,11 @@ def test_a_copy_is_what_the_server_has(client: TasksClient, copy: LocalCopy) -> 
     client.sync(copy)
     assert copy.tasks() == client.tasks()
     assert copy.tasks(q="UNO", status="completed") == client.tasks(q="UNO", status="completed")
+    for title in ("Caf\xe9", "Cafe\u0301"):
+        client.add(title)
+    client.sync(copy)
+    assert copy.tasks(q="CAFE\u0301") == client.tasks(q="CAFE\u0301")
+    assert len(copy.tasks(q="caf\xe9")) == 2
 
 
 def test_what_was_done_offline_is_sent_in_order(client: TasksClient, copy: LocalCopy) -> None:

@@ -234,3 +234,36 @@ async def test_no_cursor_breaks_the_list(ada: Person, sort: str, key: str, last:
     """Whatever is in a cursor, the list or an error of the client comes back. Source: FR-045."""
     value = quote(cursor([sort, "asc", key, last]))
     assert (await ada.get(f"/api/tasks?sort={sort}&order=asc&cursor={value}")).status_code in (200, 422)
+
+
+SPELLINGS = [
+    ("Café", "Cafe\u0301"),
+    ("\u212b ngstr\xf6m", "\xc5 ngstro\u0308m"),  # the sign of the unit, and the letter
+    ("가게", "\u1100\u1161\u1100\u1166"),
+    ("q\u0307\u0323", "q\u0323\u0307"),
+    ("\u1e9b\u0323", "\u017f\u0323\u0307"),
+    ("\u0958", "\u0915\u093c"),  # a letter that the composed form leaves in two
+]
+
+
+@pytest.mark.parametrize("one_and_other", SPELLINGS)
+async def test_a_search_finds_every_spelling_of_the_same_text(ada: Person, one_and_other: tuple[str, str]) -> None:
+    """Who searches finds a title that another keyboard wrote in other code points; both stay as they are.
+
+    macOS and some input methods decompose what others compose: the two are the same text (canonical equivalence).
+    """
+    titles = [f"{before}{text}{after}" for text in one_and_other for before, after in (("", ""), ("My ", "!"))]
+    for title in (*titles, "something else"):
+        await ada.add_task(title)
+    for searched in one_and_other:
+        found = (await ada.get("/api/tasks", params={"q": searched, "order": "asc"})).json()
+        assert [task["title"] for task in found] == titles, ascii(searched)
+
+
+async def test_a_letter_is_not_found_in_another_one(ada: Person) -> None:
+    """Searching for e does not find é, in whichever way it is written; the case of either does not matter."""
+    for title in ("Caf\xe9", "Cafe\u0301", "Cafe"):
+        await ada.add_task(title)
+    for searched in ("CAF\xc9", "CAFE\u0301"):
+        assert len((await ada.get("/api/tasks", params={"q": searched})).json()) == 2
+    assert [task["title"] for task in (await ada.get("/api/tasks?q=cafe")).json()] == ["Cafe"]

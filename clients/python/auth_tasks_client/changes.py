@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
+from unicodedata import normalize
 
 Task = dict[str, Any]
 """A task as the server shows it; with `pending` where the server does not have all of it yet."""
@@ -99,9 +100,14 @@ def newest_first(tasks: dict[str, Task], *, status: str | None, q: str | None) -
     found = [
         task
         for task in tasks.values()
-        if status in (None, task["status"]) and (q is None or q.lower() in task["title"].lower())
+        if status in (None, task["status"]) and (q is None or _searched(q) in _searched(task["title"]))
     ]
     return sorted(found, key=lambda task: (task["created_at"], task["id"]), reverse=True)
+
+
+def _searched(text: str) -> str:
+    """Return text in the form that the server compares."""
+    return normalize("NFC", text).lower()
 
 
 def now() -> str:
