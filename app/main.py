@@ -70,7 +70,9 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
         app.router.routes.extend(router.routes)
     contracts = choose(settings.api_contracts)
     for contract in contracts:
-        app.router.routes.extend(contract.routes)
+        served = {path for route in app.routes if (path := getattr(route, "path", None))}
+        app.router.routes.extend(route for route in contract.routes if getattr(route, "path", None) not in served)
+    app.state.access_token_names = [name for contract in contracts for name in contract.access_token_names]
     app.state.error_shapes = [(contract.paths, contract.render) for contract in contracts]
     tell_what_is_sent(app, root=settings.root_path)
     if settings.docs_enabled:

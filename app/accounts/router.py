@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Form
+from fastapi import Form, Request
 from starlette.responses import Response
 
 from app.accounts import own_account, service
@@ -44,7 +44,7 @@ from app.core.http.json import json_response
 from app.core.http.routing import make_router
 from app.sessions.dependencies import SET_COOKIE, Cookie, RefreshClient, RefreshKey, UserAgent
 from app.sessions.errors import OriginRefused
-from app.sessions.refresh_cookie import RefreshCookie
+from app.sessions.refresh_cookie import RefreshCookie, token_members
 from app.sessions.schemas import Detail, TokenRead
 
 public = make_router(prefix="/api/auth", tag="auth")
@@ -112,6 +112,7 @@ async def begin_session(
 
 @oauth.post("/token", summary="OAuth 2 token endpoint", response_model=TokenRead, responses=_OAUTH)
 async def issue_token(
+    request: Request,
     form: Annotated[TokenForm, Form()],
     auth: AuthDep,
     address: ClientAddress,
@@ -127,7 +128,7 @@ async def issue_token(
     """
     key = keys[0] if keys else None
     pair = await grant(auth, address, form, refresh_key=key, refresh_client=client, user_agent=user_agent)
-    return json_response(pair, headers={"Pragma": "no-cache"})
+    return json_response(token_members(request, pair), headers={"Pragma": "no-cache"})
 
 
 @router.get("/me", summary="Show my account", response_model=UserRead, responses=error_responses(*BEARER_ERRORS))

@@ -23,13 +23,20 @@ from app.tasks.models import TaskRow
 
 
 class Contract(NamedTuple):
-    """Routes, the paths whose errors have its shape, and the contracts that it cannot stand beside."""
+    """Routes, the paths whose errors have its shape, and the contracts that it cannot stand beside.
+
+    `access_token_names` are further names of `access_token`, in every answer that has one.
+    """
 
     name: str
     routes: list[BaseRoute]
     paths: re.Pattern[str]
     render: ErrorRenderer
     conflicts_with: frozenset[str] = frozenset()
+    access_token_names: tuple[str, ...] = ()
+
+
+NO_PATHS = re.compile(r"(?!)")
 
 
 class PathUserMismatch(ApiError):

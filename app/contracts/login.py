@@ -33,13 +33,17 @@ class FormOrJsonRoute(ApiRoute):
     guards = (read_form_as_json,)
 
 
-def login_router(tag: str, error_model: type[BaseModel], render: ErrorRenderer) -> APIRouter:
+def login_router(
+    tag: str, error_model: type[BaseModel], render: ErrorRenderer, *, documented: bool = True
+) -> APIRouter:
     """Return the route of a contract whose errors have this shape."""
     router = make_router(prefix="/api/auth", tag=tag, route_class=FormOrJsonRoute)
     refusals = (*BODY_ERRORS, InvalidCredentials, TooManyRequests, OriginRefused)
     responses = error_responses(*refusals, model=error_model, render=render) | {200: SET_COOKIE}
 
-    @router.post("/login", summary="Sign in", response_model=SignedInRead, responses=responses)
+    @router.post(
+        "/login", summary="Sign in", response_model=SignedInRead, responses=responses, include_in_schema=documented
+    )
     async def login(
         body: SignInBody, auth: AuthDep, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
     ) -> Response:

@@ -7,7 +7,12 @@ from app.contracts.contract import Contract
 from app.core.config import SettingsError
 
 # Imported when it is chosen: most services serve none of them.
-CONTRACTS = {"v1": "app.contracts.v1", "path": "app.contracts.path", "path-enveloped": "app.contracts.path_enveloped"}
+CONTRACTS = {
+    "v1": "app.contracts.v1",
+    "path": "app.contracts.path",
+    "path-enveloped": "app.contracts.path_enveloped",
+    "aliases": "app.contracts.aliases",  # last, so that a route which another one documents is that one's
+}
 
 
 def choose(names: Sequence[str]) -> list[Contract]:

@@ -1,6 +1,6 @@
 """The refresh token in a cookie that no script can read, for pages. Source: FR-058, RFC 6265bis 5.6, 8.8."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -40,6 +40,12 @@ class Presented(NamedTuple):
         return self.from_cookie or self.wants_cookie
 
 
+def token_members(request: Request, tokens: TokenPair) -> dict[str, Any]:
+    """Return the members of an answer that has tokens: the access token also by the names that a contract gives it."""
+    names: Sequence[str] = request.app.state.access_token_names
+    return msgspec.structs.asdict(tokens) | dict.fromkeys(names, tokens.access_token)
+
+
 class RefreshCookie:
     """The cookie of one request: what came in it, and how an answer sets or removes it.
 
@@ -56,6 +62,7 @@ class RefreshCookie:
             "httponly": True,
             "samesite": "Strict",
         }
+        self._request = request
         self._max_age = settings.refresh_token_seconds
         self._is_on = settings.refresh_cookie == "on"
         self._sent = [value for sent, value in cookie_pairs(request) if sent == self.name and value]
@@ -104,7 +111,7 @@ class RefreshCookie:
         self, tokens: TokenPair, status: HTTPStatus = HTTPStatus.OK, *, to_cookie: bool, **members: object
     ) -> Response:
         """Return tokens and more members; the refresh token in the cookie or in the body, never in both."""
-        content = {**msgspec.structs.asdict(tokens), **members}
+        content = token_members(self._request, tokens) | members
         if not to_cookie:
             return json_response(content, status)
         del content["refresh_token"]

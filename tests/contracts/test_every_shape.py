@@ -11,7 +11,7 @@ import pytest
 from app.tasks import pages
 from tests.support.checks import check_moments
 from tests.support.clock import FrozenClock
-from tests.support.people import PASSWORD, Person
+from tests.support.people import PASSWORD, Person, new_email
 from tests.support.server import Service, running
 from tests.support.settings import make_settings
 from tests.support.shapes import SHAPES, Shape
@@ -265,8 +265,8 @@ class TestContradictions:
             now = await grace.stored(task)
             assert (now["completed"], now["version"]) == (True, 2)
 
-    @pytest.mark.parametrize("version", [0, 2, -1, 2**31, 2**63, 10**30])
-    @pytest.mark.parametrize(("stored", "completed", "status", "after"), CONTRADICTIONS)
+    @pytest.mark.parametrize("version", [0, 2, 2**31, 10**30])
+    @pytest.mark.parametrize(("stored", "completed", "status", "after"), CONTRADICTIONS[::3])
     async def test_another_version_is_412_before_422(
         self, grace: Speaker, stored: str, completed: bool, status: str, after: str | None, version: int
     ) -> None:
@@ -382,3 +382,50 @@ def data_of(answer: httpx.Response) -> Any:
         if isinstance(body, dict)
         else body
     )
+
+
+@pytest.mark.parametrize("name", SHAPES)
+async def test_a_frontend_lives_its_whole_life(name: str, service: Service) -> None:
+    """What a frontend does from the first sign-up to the last sign-out works, and each refusal has a sentence to show.
+
+    Signing up, in, listing, creating, editing, ticking, deleting, a reload, an access token that runs out, signing out.
+    """
+    shape, clock, email = SHAPES[name], FrozenClock(), new_email()
+    sign_up, sign_in, sign_out = (
+        ("register", "login", "logout") if name == "aliases" else ("signup", "signin", "signout")
+    )
+    account = {"email": email, "password": PASSWORD}
+    async with service(api_contracts=shape.contracts, clock=clock) as client:
+        client.event_hooks["response"] = []  # errors have other shapes here
+        assert (await client.post(f"/api/auth/{sign_up}", json={**account, "name": "Grace"})).status_code == 201
+        taken = await client.post(f"/api/auth/{sign_up}", json=account)
+        assert (taken.status_code, taken.json()["detail"]) == (
+            409,
+            "An account with this e-mail address already exists.",
+        )
+        grace = Person(client, email).keep(await client.post(f"/api/auth/{sign_in}", json=account))
+        me = Speaker(grace, shape)
+        url = shape.url(grace)
+        task = shape.task(await grace.send("POST", url, json={"title": "Buy milk", "description": ""}))
+        assert (task["title"], task["completed"]) == ("Buy milk", False)
+        for method in shape.change:
+            task = shape.task(await me.send(method, task, json={**task, "title": f"Buy {method}", "completed": False}))
+            assert task["title"] == f"Buy {method}"
+        for completed in (True, False, True):
+            task = shape.task(await me.tick(task, json={"completed": completed}))
+            assert task["completed"] is completed
+        again = Person(client, email, access_token=grace.access_token, refresh_token=grace.refresh_token)  # a reload
+        again.user = (await again.get("/api/auth/me")).json()
+        assert task["id"] in (await again.get(url)).text
+        clock.advance(minutes=16)
+        expired = await again.get(url)
+        assert (expired.status_code, shape.code(expired)) == (401, "INVALID_TOKEN")
+        again.keep(await again.refresh())
+        assert (await again.get(url)).text.count(task["id"]) == 1
+        assert (await Speaker(again, shape).send("DELETE", task)).is_success
+        assert task["id"] not in (await again.get(url)).text
+        missing = await Speaker(again, shape).send("GET", task)
+        assert (missing.status_code, shape.code(missing)) == (404, "TASK_NOT_FOUND")
+        assert (await again.send("POST", f"/api/auth/{sign_out}")).status_code == 200
+        assert (await again.get(url)).status_code == 401
+        assert (await again.refresh()).status_code == 401

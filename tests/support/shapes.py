@@ -45,5 +45,6 @@ SHAPES = {
     "canonical": Shape("", tick="toggle"),
     "v1": Shape("v1", "/api/v1/{user_id}/tasks", data=("data", "task"), change=("PUT",)),
     "path": Shape("path", "/api/{user_id}/tasks"),
+    "aliases": Shape("aliases"),
     "path-enveloped": Shape("path-enveloped", "/api/{user_id}/tasks", data=("data",)),
 }
