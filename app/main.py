@@ -12,6 +12,7 @@ from app.core.clock import Clock, system_clock
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database.pool import Database
 from app.core.http.docs import install_docs, tell_what_is_sent
+from app.core.http.fixed_paths import keep_fixed_paths
 from app.core.http.middleware import install_middleware
 from app.core.http.problems import install_error_handlers
 from app.lifespan import lifespan
@@ -81,6 +82,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     production = settings.environment == "production"
     metrics = app.state.metrics = _metrics(app) if settings.metrics_enabled else None
     observe = metrics.count_request if metrics else None
+    keep_fixed_paths(app.router.routes)
     install_middleware(app, origins=settings.frontend_url, https_only=production, observe=observe)
     return app
 

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.routing import Route
 
 from app.contracts.registry import CONTRACTS
 from app.core.config import SettingsError
 from app.main import create_app
+from tests.support.people import Person
+from tests.support.server import Service, app_of
 from tests.support.settings import ROOT, make_settings
 
 URL = "postgresql://localhost/none"
@@ -77,3 +80,35 @@ def test_a_contract_is_one_short_file(name: str) -> None:
     """Whoever adds a contract writes one file of at most 200 lines."""
     file = Path(ROOT / "app" / "contracts" / f"{name.replace('-', '_')}.py")
     assert len(file.read_text().splitlines()) <= 200
+
+
+@pytest.mark.parametrize("names", ["", "v1,path,aliases", "path-enveloped,v1,aliases"])
+async def test_a_fixed_path_is_never_taken_for_one_with_a_parameter(names: str, service: Service) -> None:
+    """A client that uses a wrong method is told which ones there are: `changes` is no task's id, and so everywhere."""
+    async with service(api_contracts=names, metrics_enabled=True) as client:
+        client.event_hooks["response"] = []  # errors have other shapes here
+        ada = await Person.sign_up(client)
+        routes = [route for route in app_of(client).routes if isinstance(route, Route)]
+        fixed = {route.path for route in routes if not route.param_convertors}
+        assert "/api/tasks/changes" in fixed
+        for path in fixed:
+            allowed = {method for route in routes if route.path == path for method in route.methods or ()}
+            allowed |= {"HEAD"} if "GET" in allowed else set()
+            for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - allowed:
+                answer = await ada.send(method, path)
+                assert (answer.status_code, answer.headers["allow"]) == (405, ", ".join(sorted(allowed))), (
+                    method,
+                    path,
+                )
+        changes = await ada.send("DELETE", "/api/tasks/changes")
+        assert changes.headers["allow"] == "GET, HEAD"
+
+
+async def test_a_longer_path_below_a_fixed_one_is_missing(service: Service) -> None:
+    """What only begins like a fixed path is judged as ever."""
+    async with service(api_contracts="aliases") as client:
+        ada = await Person.sign_up(client)
+        for path in ("changes/toggle", "changes/complete", "Changes", "changes%20", "changes/"):
+            answer = await ada.send("PATCH", f"/api/tasks/{path}", json={"title": "x"})
+            assert answer.status_code in (404, 405), path
+        assert (await ada.send("PATCH", "/api/tasks/Changes", json={"title": "x"})).json()["code"] == "TASK_NOT_FOUND"
