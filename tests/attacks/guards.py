@@ -299,7 +299,7 @@ GUARDS = [
         ("_new_password", "if length > MAX_LENGTH:", "if False:"),
         ("_new_password", "if length < MIN_LENGTH:", "if False:"),
         ("normalise_email", "valid.normalized.casefold()", "valid.normalized"),
-        ("normalise_email", "text.strip()", "text"),
+        ("normalise_email", "text.strip(SHOWS_NOTHING)", "text"),
         ("normalise_email", "if len(text) > MAX_INPUT_LENGTH:", "if False:"),
         ("normalise_email", "if len(text.encode()) > EMAIL_LENGTH:", "if False:"),
         (
