@@ -68,7 +68,7 @@ class EnvelopedError(BaseModel):
 
 
 class EnvelopedRefusal(BaseModel):
-    data: None
+    data: None = None  # always sent; not required, because FastAPI 0.165 leaves what is null out of examples
     meta: EnvelopedMeta
     error: EnvelopedError
 
