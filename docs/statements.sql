@@ -861,15 +861,16 @@ LEFT OUTER JOIN work ON true;
 -- app/tasks/repository.py SET_COMPLETED
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 ),
 work AS (
@@ -1016,15 +1017,16 @@ LEFT OUTER JOIN work ON true;
 -- app/tasks/repository.py update_statement: status, contradicts
 WITH active_session AS (
     SELECT 1 AS one
-    FROM users
-    WHERE users.id = %(user_id)s::UUID
-      AND users.is_active
-      AND users.token_version = %(token_version)s::INTEGER
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
           WHERE token_denylist.user_id = %(user_id)s::UUID
             AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
       ))
 ),
 work AS (
