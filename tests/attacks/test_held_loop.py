@@ -1,17 +1,22 @@
 """No request of 64 KiB holds the event loop for longer than 20 ms: everybody else's requests wait for it."""
 
 import asyncio
+import socket
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from starlette.types import Message
+from uvicorn.server import ServerState
 
+from app.core.http.server import BoundedProtocol
 from app.main import create_app
 from tests.attacks.hostile import Attack, attacks
 from tests.support.people import Person
@@ -58,6 +63,73 @@ async def test_no_request_of_64_kib_holds_the_loop(database_url: str, contracts:
                     slow.append(f"{held * 1000:.0f} ms, {status}: {method} {path} {attack.name}")
     assert slow == [], "\n".join(slow)
     print(f"{len(times):,} hostile requests held the loop for at most {max(times) * 1000:.1f} ms each")
+
+
+STREAM_SIZE = 256 * 1024  # what asyncio and uvloop read at once
+GET, POST = b"GET / HTTP/1.1\r\nHost:a\r\n", b"POST /api/auth/signin HTTP/1.1\r\nHost:a\r\n"
+CHUNKED = POST + b"Transfer-Encoding:chunked\r\n\r\n"
+UPGRADE = b"Connection:upgrade\r\nUpgrade:a\r\n"
+STREAMS = {  # how a stream starts, and what it repeats
+    "requests": (b"", GET + b"\r\n"),
+    "requests behind one that waits for its body": (CHUNKED + b"0\r\n\r\n", GET + b"\r\n"),
+    "requests with bodies": (b"", POST + b"Content-Length:1\r\n\r\n0"),
+    "offers": (b"", GET + UPGRADE + b"\r\n"),
+    "requests of many headers": (b"", GET + b"a:b\r\n" * 98 + b"\r\n"),
+    "headers": (GET, b"a:b\r\n"),
+    "folded headers": (GET + b"a:b\r\n", b" b\r\n"),
+    "empty headers": (GET, b"a:\r\n"),
+    "trailers": (CHUNKED + b"0\r\n", b"a:b\r\n"),
+    "chunks": (CHUNKED, b"1\r\na\r\n"),
+    "extensions": (CHUNKED, b"1;a=b\r\na\r\n"),
+    "blank lines": (b"", b"\r\n"),
+    "nonsense": (b"", b"\0"),
+}
+
+
+@pytest.mark.parametrize(("start", "again"), STREAMS.values(), ids=STREAMS)
+async def test_no_stream_of_256_kib_holds_the_loop_or_much_memory(
+    database_url: str, start: bytes, again: bytes
+) -> None:
+    """No more is read from one connection at once."""
+    data = (start + again * (STREAM_SIZE // len(again)))[:STREAM_SIZE]
+    app = create_app(make_settings(database_url, log_level="WARNING"))
+    async with app.router.lifespan_context(app):
+        await receive_stream(app, data)
+        held = float("inf")
+        for _ in range(TRIES):
+            with untraced():
+                beating = asyncio.create_task(longest_gap())
+                await receive_stream(app, data)
+                beating.cancel()
+                held = min(held, await beating)
+        tracemalloc.start()
+        try:
+            await receive_stream(app, data)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    print(f"{held * 1000:.1f} ms, {most / STREAM_SIZE:.1f} times its size")
+    assert held <= MOST_SECONDS, f"{held * 1000:.0f} ms"
+    assert most <= 4 * STREAM_SIZE, f"{most / STREAM_SIZE:.1f} times its size"
+
+
+async def receive_stream(app: FastAPI, data: bytes) -> None:
+    """Have the server read all of it at once, and do with it what it will."""
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
+    config.load()
+    state = ServerState()
+    server_side, client_side = socket.socketpair()
+    with client_side:
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.connect_accepted_socket(
+            lambda: BoundedProtocol(config, state, {}), server_side
+        )
+        protocol.data_received(data)
+        while protocol.pipeline:
+            await asyncio.wait(set(state.tasks))
+        transport.abort()
+        if state.tasks:
+            await asyncio.wait(set(state.tasks))
 
 
 def operations(document: Any) -> Iterator[tuple[str, str, Any]]:
