@@ -447,10 +447,15 @@ GUARDS = [
         ("install_middleware", "app.add_middleware(CatchAll)", ""),
     ),
     *_guards(
+        "tests/attacks/test_held_loop.py",
+        ("_Assets.__call__", 'if len(scope["path"]) > MAX_ASSET_PATH:', "if False:"),
+    ),
+    *_guards(
         "tests/core/http/test_server.py",
         ("CatchAll.__call__", "except ClientDisconnect:", "except ZeroDivisionError:"),
         ("BoundedProtocol.data_received", "if self._pending_bytes >= MAX_HEAD_BYTES:", "if False:"),
         ("BoundedProtocol.on_header", "if len(self.headers) >= MAX_HEADERS:", "if False:"),
+        ("BoundedProtocol.on_headers_complete", 'if len(self.url.partition(b"?")[0]) > MAX_PATH_BYTES:', "if False:"),
         ("BoundedProtocol.on_headers_complete", "if len(self.pipeline) >= MAX_WAITING:", "if False:"),
         ("BoundedProtocol.on_headers_complete", "self.headers = []", "pass"),
         ("BoundedProtocol.on_headers_complete", "raise ApiError  # what", "pass  # what"),

@@ -46,6 +46,18 @@ TEXTS = {
     "token": f"{'a' * (SIZE // 2)}.{'a' * (SIZE // 2 - 50)}.{'a' * 42}A",
     "percent signs": "%" * SIZE,
 }
+PATHS = {  # as the server hands them on, with percent codes read
+    "folders": filled("a/"),
+    "slashes": filled("/"),
+    "dots": filled("./"),
+    "folders and back": filled("a/../"),
+    "back": filled("../"),
+    "a name": filled("a"),
+    "NUL": filled("\0"),
+    "marks": filled(MARKS),
+    "braces": filled("{"),
+    "backslashes": filled("\\"),
+}
 VALUES = {
     "nested lists": b"[" * (SIZE // 2) + b"]" * (SIZE // 2),
     "nested objects": b'{"a":' * (SIZE // 6) + b"1" + b"}" * (SIZE // 6),

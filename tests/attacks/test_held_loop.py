@@ -7,6 +7,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from uvicorn.server import ServerState
 
 from app.core.http.server import BoundedProtocol
 from app.main import create_app
-from tests.attacks.hostile import Attack, attacks
+from tests.attacks.hostile import PATHS, Attack, attacks
 from tests.support.people import Person
 from tests.support.server import client_of
 from tests.support.settings import make_settings
@@ -65,6 +66,35 @@ async def test_no_request_of_64_kib_holds_the_loop(database_url: str, contracts:
     print(f"{len(times):,} hostile requests held the loop for at most {max(times) * 1000:.1f} ms each")
 
 
+@pytest.mark.parametrize("contracts", ["", "v1,path"])
+async def test_no_path_takes_much_time(database_url: str, contracts: str) -> None:
+    """Below every path that there is, also below those that no document names; in whichever thread."""
+    app = create_app(make_settings(database_url, api_contracts=contracts, log_level="WARNING"))
+    known = [path.rstrip("/") for route in app.routes if (path := getattr(route, "path", None)) is not None]
+    below = {path for one in [*app.openapi()["paths"], *known] for path in (one, one.rpartition("/")[0])}
+    slow: list[str] = []
+    async with app.router.lifespan_context(app):
+        for path, (name, hostile) in product(sorted(below), PATHS.items()):
+            attack = Attack(name, f"{path}/{hostile}")
+            taken, status = await cpu_seconds(app, attack)
+            if taken > MOST_SECONDS or status not in (200, 307, 401, 404, 405, 422):
+                slow.append(f"{taken * 1000:.0f} ms, {status}: {path} {name}")
+    assert slow == [], "\n".join(slow)
+
+
+async def cpu_seconds(app: FastAPI, attack: Attack) -> tuple[float, int]:
+    """Return the time of all threads, the best of five."""
+    best, status = float("inf"), 0
+    for _ in range(TRIES):
+        with untraced():
+            started = time.process_time()
+            status = await call(app, "GET", attack)
+            best = min(best, time.process_time() - started)
+        if best <= MOST_SECONDS:
+            break
+    return best, status
+
+
 STREAM_SIZE = 256 * 1024  # what asyncio and uvloop read at once
 GET, POST = b"GET / HTTP/1.1\r\nHost:a\r\n", b"POST /api/auth/signin HTTP/1.1\r\nHost:a\r\n"
 CHUNKED = POST + b"Transfer-Encoding:chunked\r\n\r\n"
@@ -75,6 +105,10 @@ STREAMS = {  # how a stream starts, and what it repeats
     "requests with bodies": (b"", POST + b"Content-Length:1\r\n\r\n0"),
     "offers": (b"", GET + UPGRADE + b"\r\n"),
     "requests of many headers": (b"", GET + b"a:b\r\n" * 98 + b"\r\n"),
+    "paths of percent codes": (b"", b"GET /%b HTTP/1.1\r\nHost:a\r\n\r\n" % (b"%41" * 20_000)),
+    "paths of slashes": (b"", b"GET %b HTTP/1.1\r\nHost:a\r\n\r\n" % (b"/" * 60_000)),
+    "assets": (b"", b"GET /docs/assets%b HTTP/1.1\r\nHost:a\r\n\r\n" % (b"/a" * 30_000)),
+    "queries": (b"", b"GET /api/tasks?%b HTTP/1.1\r\nHost:a\r\n\r\n" % (b"a&" * 30_000)),
     "headers": (GET, b"a:b\r\n"),
     "folded headers": (GET + b"a:b\r\n", b" b\r\n"),
     "empty headers": (GET, b"a:\r\n"),
@@ -104,8 +138,10 @@ async def test_no_stream_of_256_kib_holds_the_loop_or_much_memory(
                 held = min(held, await beating)
         tracemalloc.start()
         try:
+            holding = asyncio.create_task(most_held())
             await receive_stream(app, data)
-            most = tracemalloc.get_traced_memory()[1]
+            holding.cancel()
+            most = await holding
         finally:
             tracemalloc.stop()
     print(f"{held * 1000:.1f} ms, {most / STREAM_SIZE:.1f} times its size")
@@ -176,6 +212,17 @@ async def longest_gap() -> float:
         now = time.process_time()
         longest, last = max(longest, now - last), now
     return longest
+
+
+async def most_held() -> int:
+    """Return the most memory that was held between two turns of the loop, until cancelled."""
+    most = 0
+    while True:
+        most = max(most, tracemalloc.get_traced_memory()[0])
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            return most
 
 
 async def call(app: FastAPI, method: str, attack: Attack) -> int:

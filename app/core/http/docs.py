@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -62,11 +63,16 @@ class RangeNotSatisfiable(ApiError):
     message = "The file ends before what the Range header asks for."
 
 
+MAX_ASSET_PATH = 200  # of 60,000 characters the file system would be asked for each folder, for a second
+
+
 class _Assets(StaticFiles):
     """Files that change only with the package: a browser may keep them for a day."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a file, or a part of it. Raises: BadRange and RangeNotSatisfiable, for Starlette's plain text."""
+        if len(scope["path"]) > MAX_ASSET_PATH:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
 
         async def send_or_raise(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in (400, 416):

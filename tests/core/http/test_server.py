@@ -114,6 +114,12 @@ class TestHeads:
         for count, status in ((98, 200), (99, 431)):
             assert statuses(ask(server, HEAD + b"ab:cd\r\n" * count + b"Connection: close\r\n\r\n")) == [status]
 
+    def test_a_path_of_8_kib_is_read(self, server: Server) -> None:
+        """What stands behind a question mark is no part of it."""
+        for path, status in ((b"x" * 8191, 404), (b"x" * 8192, 431), (b"health/live?" + b"x" * 8180, 200)):
+            answer = ask(server, b"GET /" + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert statuses(answer) == [status]
+
     def test_large_bodies_are_not_counted(self, server: Server) -> None:
         """The bound is for what is no body."""
         head = f"PUT /health HTTP/1.1\r\nHost: x\r\nContent-Length: {10**6}\r\n\r\n"
