@@ -451,6 +451,18 @@ GUARDS = [
         ("_Assets.__call__", 'if len(scope["path"]) > MAX_ASSET_PATH:', "if False:"),
     ),
     *_guards(
+        "tests/frontends/test_docs.py::test_a_reload_stays_authorized_without_the_password",
+        (
+            "_SWAGGER_START",
+            "plugins: [() => ({{statePlugins: {{auth: {{wrapActions: {{persistAuthorizationIfNeeded}}}}}}}})],",
+            "",
+        ),
+    ),
+    *_guards(
+        "tests/frontends/test_docs.py::test_a_password_that_an_older_page_kept_is_forgotten",
+        ("_SWAGGER_START", "keep(JSON.parse(before));", ""),
+    ),
+    *_guards(
         "tests/core/http/test_server.py",
         ("CatchAll.__call__", "except ClientDisconnect:", "except ZeroDivisionError:"),
         ("BoundedProtocol.data_received", "if self._pending_bytes >= MAX_HEAD_BYTES:", "if False:"),

@@ -1,5 +1,6 @@
 """Swagger UI and ReDoc in a real browser. Source: SC-009."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -61,24 +62,64 @@ def try_out(page: Page, operation: str) -> str:
     return answer.inner_text()
 
 
-def test_somebody_tries_it_in_swagger_ui(explorer: Explorer) -> None:
-    """Somebody authorizes with e-mail and password and tries the API, and no other host is asked."""
+def authorize(explorer: Explorer) -> None:
+    """Give the dialog an account's e-mail and password."""
     page, email = explorer.page, new_email()
     httpx.post(f"{explorer.server.url}/api/auth/signup", json={"email": email, "password": PASSWORD})
-    page.goto(f"{explorer.server.url}/")
-    expect(page.locator("#operations-auth-delete_me")).to_be_visible()
-    take_picture(page, "docs")
     page.click("button.authorize")
     page.fill(".auth-container input[type=text] >> nth=0", email)
     page.fill(".auth-container input[type=password]", PASSWORD)
     page.click(".auth-btn-wrapper .authorize")
     expect(page.locator(".auth-btn-wrapper")).to_contain_text("Logout")
     page.click(".btn-done")
+
+
+def kept(page: Page) -> dict[str, str]:
+    """Return what the browser keeps for this origin when it is closed."""
+    found: dict[str, str] = page.evaluate("() => ({...localStorage, cookies: document.cookie})")
+    return found
+
+
+def test_somebody_tries_it_in_swagger_ui(explorer: Explorer) -> None:
+    """Somebody authorizes with e-mail and password and tries the API, and no other host is asked."""
+    page = explorer.page
+    page.goto(f"{explorer.server.url}/")
+    expect(page.locator("#operations-auth-delete_me")).to_be_visible()
+    take_picture(page, "docs")
+    authorize(explorer)
     assert "201" in try_out(page, "operations-tasks-create_task")
     listed = try_out(page, "operations-tasks-list_tasks")
     assert "200" in listed
     assert "Water the plants" in listed
     assert (explorer.strangers, explorer.complaints) == ([], [])
+
+
+def test_a_reload_stays_authorized_without_the_password(explorer: Explorer) -> None:
+    """Kept is the access token, which is good for minutes: neither the password nor the refresh token."""
+    page = explorer.page
+    page.goto(f"{explorer.server.url}/docs")
+    authorize(explorer)
+    (entry,) = json.loads(kept(page)["authorized"]).values()
+    assert entry.keys() == {"name", "schema", "token"}
+    assert entry["token"].keys() == {"access_token", "token_type"}
+    assert PASSWORD not in str(kept(page))
+    page.reload()
+    assert "200" in try_out(page, "operations-tasks-list_tasks")
+    page.click("button.authorize")
+    page.click(".auth-btn-wrapper button:has-text('Logout')")
+    assert kept(page) == {"authorized": "{}", "cookies": ""}
+
+
+def test_a_password_that_an_older_page_kept_is_forgotten(explorer: Explorer) -> None:
+    """Whoever opened 1.0 has it there."""
+    page = explorer.page
+    page.goto(f"{explorer.server.url}/health/live")
+    page.evaluate(
+        """p => localStorage.setItem("authorized", JSON.stringify({EmailAndPassword: {password: p}}))""", PASSWORD
+    )
+    page.goto(f"{explorer.server.url}/docs")
+    expect(page.locator("#operations-auth-delete_me")).to_be_visible()
+    assert PASSWORD not in str(kept(page))
 
 
 def test_redoc_shows_every_operation(explorer: Explorer) -> None:

@@ -39,12 +39,32 @@ _SWAGGER_HEAD = '<link rel="stylesheet" href="{root}/docs/assets/swagger/swagger
 _SWAGGER_BODY = """<div id="swagger-ui"></div>
 <script src="{root}/docs/assets/swagger/swagger-ui-bundle.js"></script>
 <script src="{root}/docs/start.js"></script>"""
-_SWAGGER_START = """SwaggerUIBundle({{
+# Swagger UI would keep all that was typed into the dialog, and the refresh token.
+_SWAGGER_START = """const keep = (authorized) => {{
+  const kept = {{}};
+  for (const [id, {{name, schema, token}}] of Object.entries(authorized)) {{
+    if (token?.access_token) {{
+      kept[id] = {{name, schema, token: {{access_token: token.access_token, token_type: token.token_type}}}};
+    }}
+  }}
+  localStorage.setItem("authorized", JSON.stringify(kept));
+}};
+const before = localStorage.getItem("authorized");
+if (before) {{
+  try {{
+    keep(JSON.parse(before));
+  }} catch {{
+    localStorage.removeItem("authorized");
+  }}
+}}
+const persistAuthorizationIfNeeded = (_, system) => () => keep(system.authSelectors.authorized().toJS());
+SwaggerUIBundle({{
   url: "{root}/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
   displayRequestDuration: true,
   persistAuthorization: true,
+  plugins: [() => ({{statePlugins: {{auth: {{wrapActions: {{persistAuthorizationIfNeeded}}}}}}}})],
   tryItOutEnabled: true,
 }});
 """
