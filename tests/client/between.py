@@ -70,3 +70,17 @@ class Between:
         kept = {name: value for name, value in headers.items() if name.lower() not in ("host", "connection")}
         answer = self._upstream.request(method, path, headers=kept, content=body)
         return answer.status_code, answer.content
+
+
+class Way(httpx.HTTPTransport):
+    """A network in which every server's address leads to `url`, which may be a `Between` or nobody."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._to = httpx.URL(url)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url.copy_with(host=self._to.host, port=self._to.port)
+        moved = httpx.Request(request.method, url, headers=request.headers, stream=request.stream)
+        moved.extensions = request.extensions
+        return super().handle_request(moved)

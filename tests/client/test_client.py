@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from auth_tasks_client import ApiError, SignedOut, TasksClient, TokenAuth, TokenStore
-from tests.client.between import Between
+from tests.client.between import Between, Way
 from tests.support.server import Server
 from tests.support.settings import ROOT
 
@@ -186,12 +186,9 @@ def test_an_error_of_the_refresh_is_an_error_of_the_api(
 ) -> None:
     """A program catches one kind of error, and its session goes on when the server does."""
     expire(store)
-    tokens = store.read()
-    assert tokens is not None
-    store.write(replace(tokens, url=between.url))
     between.own["POST /api/auth/refresh"] = (503, {"detail": "Away.", "code": "SERVICE_UNAVAILABLE"})
-    with pytest.raises(ApiError) as away:
-        client.tasks()
+    with TasksClient(store, transport=Way(between.url)) as behind, pytest.raises(ApiError) as away:
+        behind.tasks()
     assert (away.value.status, away.value.code, away.value.detail) == (503, "SERVICE_UNAVAILABLE", "Away.")
     between.own.clear()
     assert client.tasks() == []
@@ -205,7 +202,7 @@ def test_an_error_of_somebody_else_on_the_way_has_words_too(
 ) -> None:
     """The error page of a proxy becomes an error with a status and a sentence."""
     between.own["GET /api/tasks"] = (502, content)
-    with TasksClient(store, between.url) as behind, pytest.raises(ApiError) as error:
+    with TasksClient(store, transport=Way(between.url)) as behind, pytest.raises(ApiError) as error:
         behind.tasks()
     assert (error.value.status, error.value.code) == (502, None)
     assert str(error.value) == "The server answered 502."

@@ -4,13 +4,15 @@ import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from auth_tasks_client import SignedOut, TasksClient, TokenStore, default_store
 from auth_tasks_client.__main__ import main
-from tests.client.between import Between
+from tests.client.between import Between, Way
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server
 
@@ -26,8 +28,11 @@ def run(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setenv("AUTH_TASKS_URL", server.url)
     monkeypatch.setattr("getpass.getpass", lambda *_: PASSWORD)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(list(arguments))
+    def run(*arguments: str, way: str | None = None) -> tuple[int, str, str]:
+        with monkeypatch.context() as patched:
+            if way:
+                patched.setattr("auth_tasks_client.__main__.TasksClient", partial(TasksClient, transport=Way(way)))
+            code = main(list(arguments))
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -116,6 +121,9 @@ def test_what_was_never_sent_has_changed_nothing(run: Run, url: str) -> None:
     for command in (("signin", "ada@example.test"), ("signup", "ada@example.test")):
         assert run(*command, "--url", url) == (4, "", "The server cannot be reached. Nothing was changed.\n")
     run("signup", new_email())
+    tokens = default_store().read()
+    assert tokens
+    default_store().write(replace(tokens, url=url))
     assert run("rm", "a", "--url", url) == (4, "", "The server cannot be reached. Nothing was changed.\n")
 
 
@@ -141,7 +149,7 @@ class TestAfterALostAnswer:
         task = json.loads(run("add", "Old", "--json")[1])
         between.lost.add(route)
         words = [task["id"] if word == "ID" else word for word in command]
-        assert run(*words, "--url", between.url) == (4, "", f"The server did not answer. {self.UNKNOWN}")
+        assert run(*words, way=between.url) == (4, "", f"The server did not answer. {self.UNKNOWN}")
         assert [(t["title"], t["completed"]) for t in json.loads(run("list", "--json")[1])] == left
 
     def test_a_server_that_fails_may_have_made_it_too(self, run: Run, between: Between) -> None:
@@ -149,7 +157,7 @@ class TestAfterALostAnswer:
         run("signup", new_email())
         task = json.loads(run("add", "Old", "--json")[1])
         between.own["DELETE /api/tasks"] = (503, {"detail": "Come again."})
-        assert run("rm", task["id"], "--url", between.url) == (4, "", f"Come again. {self.UNKNOWN}")
+        assert run("rm", task["id"], way=between.url) == (4, "", f"Come again. {self.UNKNOWN}")
 
     def test_reading_and_signing_in_may_be_repeated(self, run: Run, between: Between) -> None:
         """Somebody is told to try again where that is safe: a second session beside a lost one harms nobody."""
@@ -158,13 +166,13 @@ class TestAfterALostAnswer:
         between.lost |= {"GET /api/tasks", "POST /api/auth/signin"}
         for command in (("list",), ("signin", email)):
             said = "The server did not answer. It is safe to try again.\n"
-            assert run(*command, "--url", between.url) == (4, "", said)
+            assert run(*command, way=between.url) == (4, "", said)
 
     def test_a_lost_sign_out_can_be_repeated(self, run: Run, between: Between) -> None:
         """A sign-out can be repeated: the tokens are kept until the server has said that the session is over."""
         run("signup", new_email())
         between.lost.add("POST /api/auth/signout")
-        code, _, said = run("signout", "--url", between.url)
+        code, _, said = run("signout", way=between.url)
         assert (code, "Whether the session has ended is not known." in said) == (4, True)
         assert run("signout") == (0, "You are signed out.\n", "")
 
@@ -172,7 +180,7 @@ class TestAfterALostAnswer:
         """Somebody is told to sign in, since signing up again would say that the address is taken."""
         email = new_email()
         between.lost.add("POST /api/auth/signup")
-        code, _, said = run("signup", email, "--url", between.url)
+        code, _, said = run("signup", email, way=between.url)
         assert (code, "Whether the account was made is not known. Try `signin`" in said) == (4, True)
         assert run("signin", email)[0] == 0
 
@@ -185,21 +193,21 @@ class TestHostileText:
         run("signup", new_email())
         task = {"id": "0123456789", "status": "pending", "priority": "high", "title": HOSTILE}
         between.own["GET /api/tasks"] = (200, [task])
-        assert run("list", "--url", between.url)[1] == f"[ ] 01234567  high    {ESCAPED}\n"
+        assert run("list", way=between.url)[1] == f"[ ] 01234567  high    {ESCAPED}\n"
 
     def test_every_other_member_of_a_task_is_escaped(self, run: Run, between: Between) -> None:
         """Nothing else of a task can act on the terminal either, whatever a server sends."""
         run("signup", new_email())
         between.own["GET /api/tasks"] = (200, [dict.fromkeys(("id", "status", "priority", "title"), "\x1b\n")])
-        assert run("list", "--url", between.url)[1].count("\n") == 1
-        assert run("list", "--url", between.url)[1].rstrip("\n").isprintable()
+        assert run("list", way=between.url)[1].count("\n") == 1
+        assert run("list", way=between.url)[1].rstrip("\n").isprintable()
 
     def test_json_is_escaped_and_still_says_the_same(self, run: Run, between: Between) -> None:
         """JSON is readable where it is printable, and exact where it is not."""
         run("signup", new_email())
         tasks = [{"id": "1", "title": HOSTILE + '"\\ 🌱'}]
         between.own["GET /api/tasks"] = (200, tasks)
-        shown = run("list", "--json", "--url", between.url)[1]
+        shown = run("list", "--json", way=between.url)[1]
         assert shown.rstrip("\n").isprintable()
         assert "🌱" in shown
         assert json.loads(shown) == tasks
@@ -208,7 +216,7 @@ class TestHostileText:
     def test_the_words_of_an_error_are_escaped(self, run: Run, between: Between, status: int) -> None:
         """The words of an error cannot act on the terminal."""
         between.own["POST /api/auth/signup"] = (status, {"detail": HOSTILE})
-        _, shown, said = run("signup", new_email(), "--url", between.url)
+        _, shown, said = run("signup", new_email(), way=between.url)
         assert (shown, said.startswith(ESCAPED)) == ("", True)
         assert said.rstrip("\n").isprintable()
 
@@ -220,7 +228,7 @@ class TestHostileText:
         email, escaped = HOSTILE.replace("\ud800", ""), ESCAPED.replace(r"\ud800", "")
         answer = {"user": {"email": email}, "access_token": "a", "refresh_token": "r", "expires_in": 900}
         between.own["POST /api/auth/signin"] = (200, answer)
-        shown = run("signin", email, "--url", between.url)[1]
+        shown = run("signin", email, way=between.url)[1]
         assert shown == f"You are signed in as {escaped}.\n"
 
 
@@ -229,19 +237,18 @@ class TestWithoutAServer:
 
     def test_a_day_without_a_network(self, run: Run, tmp_path: Path) -> None:
         """Tasks are listed, made, changed, ticked off and deleted offline, and are all there with the network."""
-        dead = ("--url", NOBODY)
         run("signup", new_email())
         old, wrong = (json.loads(run("add", title, "--json")[1])["id"] for title in ("Old", "Wrong"))
-        assert run("list", *dead)[0] == 4
+        assert run("list", way=NOBODY)[0] == 4
         assert run("sync") == (0, "Sent 0, received 2. Nothing waits.\n", "")
-        code, shown, said = run("list", *dead)
+        code, shown, said = run("list", way=NOBODY)
         assert (code, shown.count("\n"), said[:25]) == (0, 2, "Offline. This is the copy")
-        code, shown, said = run("add", "Typed on a plane", *dead)
+        code, shown, said = run("add", "Typed on a plane", way=NOBODY)
         assert (code, "  (not sent)" in shown, "1 change is not sent yet" in said) == (0, True, True)
-        assert "[x]" in run("done", old[:8], *dead)[1]
-        assert run("rm", wrong, *dead)[0] == 0
-        assert [task.get("pending", False) for task in json.loads(run("list", "--json", *dead)[1])] == [True, True]
-        assert run("sync", *dead) == (4, "", "The server cannot be reached. Nothing was changed.\n")
+        assert "[x]" in run("done", old[:8], way=NOBODY)[1]
+        assert run("rm", wrong, way=NOBODY)[0] == 0
+        assert [task.get("pending", False) for task in json.loads(run("list", "--json", way=NOBODY)[1])] == [True, True]
+        assert run("sync", way=NOBODY) == (4, "", "The server cannot be reached. Nothing was changed.\n")
         code, _, said = run("signout")
         assert (code, said.startswith("The server does not have all of your changes.")) == (1, True)
         code, shown, said = run("list")
@@ -255,14 +262,13 @@ class TestWithoutAServer:
 
     def test_two_titles_for_one_task(self, run: Run, server: Server) -> None:
         """Somebody sees that a change was not taken, and decides."""
-        dead = ("--url", NOBODY)
         email = new_email()
         run("signup", email)
         task = json.loads(run("add", "Old", "--json")[1])
         assert run("conflicts") == (1, "", "There is no copy on this device. Make one with: auth-tasks sync\n")
         run("sync")
         assert run("conflicts") == (0, "No conflicts.\n", "")
-        run("edit", task["id"], "--title", "Mine", *dead)
+        run("edit", task["id"], "--title", "Mine", way=NOBODY)
         with TasksClient(TokenStore(default_store().path.with_name("other.json")), server.url) as other:
             other.sign_in(email, PASSWORD)
             other.edit(task["id"], title="Theirs")
@@ -278,11 +284,10 @@ class TestWithoutAServer:
 
     def test_leaving_takes_the_copy_along(self, run: Run, tmp_path: Path) -> None:
         """Nobody's tasks stay on a device after signing out or deleting the account, if they say so unsent ones too."""
-        dead = ("--url", NOBODY)
         for leave in (("signout", "--discard"), ("delete",)):
             run("signup", new_email())
             assert json.loads(run("sync", "--json")[1]) == {"sent": 0, "refused": 0, "received": 0}
-            run("add", "Unsent", *dead)
+            run("add", "Unsent", way=NOBODY)
             assert run(*leave)[0] == 0
             assert not list(tmp_path.glob("tasks.db*"))
 

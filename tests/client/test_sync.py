@@ -17,7 +17,7 @@ import pytest
 
 from app.core.clock import stopwatch
 from auth_tasks_client import LocalCopy, NotSynchronised, OtherAccount, TasksClient, TokenStore
-from tests.client.between import Between
+from tests.client.between import Between, Way
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server
 from tests.support.settings import ROOT
@@ -32,7 +32,7 @@ def copy(tmp_path: Path) -> Iterator[LocalCopy]:
 @pytest.fixture
 def phone(client: TasksClient, between: Between) -> Iterator[TasksClient]:
     """The same session by a way that can be cut."""
-    with TasksClient(client.store, between.url) as cut_off:
+    with TasksClient(client.store, transport=Way(between.url)) as cut_off:
         yield cut_off
 
 
@@ -301,9 +301,10 @@ import itertools, sys
 from pathlib import Path
 import httpx
 from auth_tasks_client import ApiError, LocalCopy, TasksClient, TokenStore
+from tests.client.between import Way
 store, path, url, log, start = TokenStore(Path(sys.argv[1])), Path(sys.argv[2]), *sys.argv[3:]
 copy = LocalCopy(path)
-with TasksClient(store, url) as client, open(log, "a", buffering=1) as done:
+with TasksClient(store, transport=Way(url)) as client, open(log, "a", buffering=1) as done:
     for number in itertools.count(int(start)):
         task = copy.add(f"{number}")
         done.write(f"{number}\\n")
@@ -324,7 +325,7 @@ def test_a_killed_client_loses_nothing_and_sends_nothing_twice(
     chance = random.Random(19)
     log = tmp_path / "done"
     log.touch()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python")}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'clients' / 'python'}{os.pathsep}{ROOT}"}
     for round_number in range(40):
         between.lost = set(chance.sample(["POST /api/tasks", "PATCH /api/tasks", "GET /api/tasks"], round_number % 2))
         arguments = [str(store.path), str(copy.path), between.url, str(log), str(1000 * round_number)]

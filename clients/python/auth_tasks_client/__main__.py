@@ -20,11 +20,12 @@ from auth_tasks_client.api import Session, TasksClient
 from auth_tasks_client.arguments import make_parser
 from auth_tasks_client.auth import NOT_SENT
 from auth_tasks_client.changes import FIELDS, Conflict, Task
-from auth_tasks_client.errors import ApiError, SignedOut
+from auth_tasks_client.errors import ApiError, OtherServer, SignedOut
 from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
 from auth_tasks_client.offline import OfflineTasks, copy_path
+from auth_tasks_client.origins import is_readable_on_the_way, origin_of
 from auth_tasks_client.store import default_store
-from auth_tasks_client.sync import OtherAccount
+from auth_tasks_client.sync import OtherAccount, check_origin
 from auth_tasks_client.terminal import print_lines
 
 DONE, ERROR, SIGNED_OUT, UNREACHABLE = 0, 1, 3, 4  # 2 is argparse's
@@ -49,9 +50,16 @@ class Unclear(Exception):
 
 def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
     """Carry out one command and return what is to be shown."""
+    if arguments.command in ("signup", "signin"):
+        if is_readable_on_the_way(client.url):
+            print_lines([f"{client.url} is not encrypted: who is on the way there can read your password."], error=True)
+    else:
+        client.check_server()
     if arguments.command in ("signup", "signin", "signout", "passwd", "sessions", "delete"):
         return _run_for_account(arguments, client)
     with _copy(client, make=arguments.command == "sync") as copy:
+        if copy:
+            check_origin(copy, origin_of(client.url))
         if arguments.command in ("sync", "conflicts", "keep"):
             return _run_for_copy(arguments, client, copy)
         if copy is None:
@@ -209,6 +217,8 @@ def main(argv: list[str] | None = None) -> int:
         with TasksClient(default_store(), arguments.url) as client:
             print_lines(show(run(arguments, client), as_json=arguments.json))
         return DONE
+    except OtherServer as error:
+        return _fail(SIGNED_OUT, f"{error} Leave out --url and AUTH_TASKS_URL, or sign in there.")
     except SignedOut as error:
         return _fail(SIGNED_OUT, f"{error} Sign in with: auth-tasks signin EMAIL")
     except ApiError as error:

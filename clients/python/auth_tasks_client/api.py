@@ -8,17 +8,21 @@ import httpx
 
 from auth_tasks_client.auth import TIMEOUT_SECONDS, TokenAuth, stored, until_answered
 from auth_tasks_client.changes import Task
-from auth_tasks_client.errors import accepted
+from auth_tasks_client.errors import OtherServer, accepted
 from auth_tasks_client.local_copy import LocalCopy
+from auth_tasks_client.origins import origin_of
 from auth_tasks_client.store import TokenStore
-from auth_tasks_client.sync import Synchronised, synchronise
+from auth_tasks_client.sync import Synchronised, check_origin, synchronise
 
 Session = dict[str, Any]
 """A session as the server shows it: `id`, `device`, `created_at`, `last_used_at`, `current`."""
 
 
 class TasksClient:
-    """One session on one server. Every operation raises: ApiError, SignedOut, httpx.TransportError."""
+    """One session on one server. Every operation raises: ApiError, SignedOut, httpx.TransportError.
+
+    SignedOut is OtherServer if the store has a session of another server than `url`.
+    """
 
     def __init__(
         self, store: TokenStore, url: str | None = None, *, transport: httpx.BaseTransport | None = None
@@ -90,13 +94,13 @@ class TasksClient:
         self._send("POST", "/api/auth/signout", json={"others": True})
 
     def sign_out(self, *, everywhere: bool = False) -> None:
-        """End the session, or with `everywhere` all sessions of the account, and forget the tokens."""
+        """End the session, or with `everywhere` all sessions of the account, where it was begun; forget the tokens."""
         with self.store.locked():
             tokens = self.store.read()
             if tokens is None:
                 return
             body = {"refresh_token": tokens.refresh_token, "everywhere": everywhere}
-            answer = self._http.post("/api/auth/signout", json=body)
+            answer = self._http.post(f"{tokens.url.rstrip('/')}/api/auth/signout", json=body)
             if answer.status_code != httpx.codes.UNAUTHORIZED:  # then the session was over already
                 accepted(answer)
             self.store.clear()
@@ -122,12 +126,21 @@ class TasksClient:
 
     def sync(self, copy: LocalCopy) -> Synchronised:
         """Bring a local copy and the server together. Raises also: OtherAccount."""
+        origin = origin_of(self.url)
+        check_origin(copy, origin)
         user_id = self._send("GET", "/api/auth/me").json()["id"]
-        return synchronise(copy, user_id, self._send)
+        return synchronise(copy, user_id, origin, self._send)
+
+    def check_server(self) -> None:
+        """Raise OtherServer if the stored session is one of another server."""
+        tokens, ours = self.store.read(), origin_of(self.url)
+        if tokens and origin_of(tokens.url) != ours:
+            raise OtherServer(origin_of(tokens.url), ours)
 
     def _task(self, method: str, path: str, **options: Any) -> Task:
         task: Task = self._send(method, path, **options).json()
         return task
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        self.check_server()
         return accepted(self._http.request(method, path, auth=self._auth, **options))

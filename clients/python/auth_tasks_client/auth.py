@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import httpx
 
-from auth_tasks_client.errors import SignedOut, accepted
+from auth_tasks_client.errors import OtherServer, SignedOut, accepted
+from auth_tasks_client.origins import origin_of
 from auth_tasks_client.store import StoredTokens, TokenStore
 
 REFRESH_BEFORE_SECONDS = 30
@@ -27,7 +28,8 @@ class TokenAuth(httpx.Auth):
 
     Where its lock does not hold, each gets the same tokens.
 
-    Works with `httpx.Client` and `httpx.AsyncClient`. Raises: ApiError, SignedOut, httpx.TransportError.
+    Works with `httpx.Client` and `httpx.AsyncClient`. A request to another origin than that of the tokens is sent
+    without them. Raises: ApiError, SignedOut, httpx.TransportError.
     """
 
     def __init__(self, store: TokenStore, *, transport: httpx.BaseTransport | None = None) -> None:
@@ -36,6 +38,9 @@ class TokenAuth(httpx.Auth):
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send with a token that is still good; on a 401 refresh and send once more."""
+        if self._is_elsewhere(request):
+            yield request
+            return
         tokens = self.current()
         response = yield _with(request, tokens)
         if response.status_code == HTTPStatus.UNAUTHORIZED:
@@ -43,6 +48,9 @@ class TokenAuth(httpx.Auth):
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Do the same; wait for the lock and for the refresh in a thread."""
+        if await asyncio.to_thread(self._is_elsewhere, request):
+            yield request
+            return
         tokens = await asyncio.to_thread(self.current)
         response = yield _with(request, tokens)
         if response.status_code == HTTPStatus.UNAUTHORIZED:
@@ -58,6 +66,9 @@ class TokenAuth(httpx.Auth):
         with self.store.locked():
             tokens = self._signed_in()
             return tokens if tokens.access_token != stale.access_token else self._refreshed(tokens)
+
+    def _is_elsewhere(self, request: httpx.Request) -> bool:
+        return origin_of(request.url) != origin_of(self._signed_in().url)
 
     def _signed_in(self) -> StoredTokens:
         tokens = self.store.read()
@@ -106,6 +117,9 @@ def stored(url: str, email: str, answer: httpx.Response, *, key_before: str | No
 
 
 def _with(request: httpx.Request, tokens: StoredTokens) -> httpx.Request:
+    ours, theirs = origin_of(request.url), origin_of(tokens.url)
+    if ours != theirs:  # somebody has signed in elsewhere meanwhile
+        raise OtherServer(theirs, ours)
     request.headers["Authorization"] = f"Bearer {tokens.access_token}"
     return request
 

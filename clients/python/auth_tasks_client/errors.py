@@ -9,6 +9,13 @@ class SignedOut(Exception):
     """Nobody is signed in, or the session is over: sign in again."""
 
 
+class OtherServer(SignedOut):
+    """The session that is stored is one of another server, which alone gets its tokens."""
+
+    def __init__(self, theirs: str, ours: str) -> None:
+        super().__init__(f"You are signed in at {theirs}, not at {ours}.")
+
+
 class ApiError(Exception):
     """The server answered with an error: its HTTP `status`, its constant `code` and its sentence `detail`.
 

@@ -59,7 +59,7 @@ class LocalCopy:
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
 
     def known(self, name: str) -> str | None:
-        """Return the `user_id` whose tasks these are, the `cursor` of the server's, or when they were `asked_at`."""
+        """Return whose tasks these are (`user_id`, `origin`), the server's `cursor`, or when it was `asked_at`."""
         row = self._db.execute("SELECT value FROM known WHERE name = ?", [name]).fetchone()
         return None if row is None else str(row[0])
 

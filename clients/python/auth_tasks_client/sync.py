@@ -22,7 +22,7 @@ Send = Callable[..., httpx.Response]
 
 
 class OtherAccount(Exception):
-    """The copy is of another account than the one that is signed in."""
+    """The copy is of another account, or another server, than the one that is signed in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,23 @@ class Synchronised:
     received: int
 
 
-def synchronise(copy: LocalCopy, user_id: str, send: Send) -> Synchronised:
+def check_origin(copy: LocalCopy, origin: str) -> None:
+    """Raise OtherAccount if the copy is of another server. One that was made by 1.0 does not know."""
+    if copy.known("origin") not in (None, origin):
+        raise OtherAccount("The copy on this device is of another server.")
+
+
+def synchronise(copy: LocalCopy, user_id: str, origin: str, send: Send) -> Synchronised:
     """Take what has changed on the server, send what waits, and take what came of it.
 
     Wherever it breaks off, the next one goes on: every request can be sent again. Raises: OtherAccount, and what
     `send` raises.
     """
     with copy.locked():
+        check_origin(copy, origin)
         if copy.known("user_id") not in (None, user_id):
             raise OtherAccount("The copy on this device is of another account.")
-        copy.know(user_id=user_id)
+        copy.know(user_id=user_id, origin=origin)
         received = _pull(copy, send)
         refused = len(copy.conflicts())
         sent = 0

@@ -1,0 +1,22 @@
+"""Where a server is, as browsers tell servers apart: tokens go back to the one that gave them, and nowhere else."""
+
+from ipaddress import ip_address
+
+import httpx
+
+
+def origin_of(url: httpx.URL | str) -> str:
+    """Return scheme, host and port. Raises: httpx.InvalidURL."""
+    parsed = httpx.URL(url)
+    return f"{parsed.scheme}://{parsed.netloc.decode()}"
+
+
+def is_readable_on_the_way(url: str) -> bool:
+    """Return whether what is sent there leaves this machine without encryption."""
+    parsed = httpx.URL(url)
+    if parsed.scheme != "http" or parsed.host == "localhost" or parsed.host.endswith(".localhost"):
+        return False
+    try:
+        return not ip_address(parsed.host).is_loopback
+    except ValueError:
+        return "%" not in parsed.host  # which is in no name of a host: httpx has escaped nonsense
