@@ -517,6 +517,15 @@ GUARDS = [
         ("RequestContext.__call__", 'route = getattr(asked.get("route"), "path", None)', 'route = scope["path"]'),
     ),
     *_guards(
+        "tests/operations/test_embedded_strangers.py::test_a_link_in_a_new_cluster_leads_root_nowhere",
+        (
+            "EmbeddedPostgres._init",
+            'options += [part for setting in self._settings() for part in ("-c", setting)]',
+            '(building / "postgresql.conf").write_text("\\n".join(self._settings()))',
+        ),
+        needs_root=True,
+    ),
+    *_guards(
         "tests/operations/test_embedded_strangers.py::test_another_user_cannot_connect",
         ("EmbeddedPostgres._start_server", "-c unix_socket_permissions=0700", ""),
         needs_root=True,

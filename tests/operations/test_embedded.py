@@ -227,7 +227,8 @@ def test_a_failure_says_what_the_server_said(folder: Path) -> None:
     postgres = make(folder / "pg")
     postgres.start()
     postgres.stop()
-    (folder / "pg" / "service.conf").write_text("nonsense = 1\n")
+    with (folder / "pg" / "postgresql.conf").open("a") as file:
+        file.write("nonsense = 1\n")
     waits = "app.operations.embedded_postgres.server.WAITS_SECONDS"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(waits, (0.1,))

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -177,6 +177,32 @@ def test_a_link_of_another_user_in_the_place_of_a_lock_file_changes_nothing_of_o
     lock.unlink()
     assert postgres.ensure_running()
     postgres.stop()
+
+
+@pytest.mark.parametrize("name", ["service.conf", "postgresql.conf", "server.log"])
+def test_a_link_in_a_new_cluster_leads_root_nowhere(
+    folder: Path, crowded: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What else runs as `nobody` can put a link there while the cluster is made."""
+    precious = folder / "precious"
+    precious.write_text("first line\n")
+    precious.chmod(0o600)
+    run = EmbeddedPostgres._run
+
+    def run_beside_a_stranger(self: EmbeddedPostgres, program: str, *arguments: str) -> None:
+        run(self, program, *arguments)
+        if program == "initdb":
+            planted = Path(arguments[arguments.index("-D") + 1]) / name
+            if planted.exists():
+                planted.rename(planted.with_suffix(".moved"))
+            planted.symlink_to(precious)
+
+    monkeypatch.setattr("app.operations.embedded_postgres.server.WAITS_SECONDS", (0.1,))
+    monkeypatch.setattr(EmbeddedPostgres, "_run", run_beside_a_stranger)
+    with suppress(EmbeddedUnavailable), started(folder / "data" / "postgres"):
+        pass
+    assert precious.read_text() == "first line\n"
+    assert (precious.stat().st_uid, mode(precious)) == (0, 0o600)
 
 
 @pytest.mark.parametrize("kind", ["folder", "link"])

@@ -132,18 +132,16 @@ class EmbeddedPostgres:
         own_folder(building, self._user)
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale-provider=builtin"]
         sync = [] if self._durable else ["--no-sync"]
+        # All files are initdb's: it is not root, which what others put into the folder could lead to other files.
+        options += [part for setting in self._settings() for part in ("-c", setting)]
         self._run("initdb", "-D", str(building), *options, "--builtin-locale=C.UTF-8", *sync)
-        with (building / "postgresql.conf").open("a") as file:
-            file.write("\n# The settings of this service.\ninclude 'service.conf'\n")
-        (building / "service.conf").write_text(self._configuration())
-        self._chown(building / "service.conf")
         building.rename(self.data_dir)  # over the empty folder
 
-    def _configuration(self) -> str:
+    def _settings(self) -> list[str]:
         settings = {"listen_addresses": "", "timezone": "UTC", "log_timezone": "UTC", "max_connections": "100"}
         if not self._durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        return "".join(f"{name} = '{value}'\n" for name, value in settings.items())
+        return [f"{name}={value}" for name, value in settings.items()]
 
     def _start_server(self) -> None:
         log = self.data_dir / "server.log"
@@ -216,10 +214,6 @@ class EmbeddedPostgres:
         log = self.data_dir / "server.log"
         text = stderr.decode(errors="replace") if stderr else log.read_text(errors="replace") if log.exists() else ""
         return "\n".join(text.strip().splitlines()[-8:])
-
-    def _chown(self, path: Path) -> None:
-        if self._user:
-            os.chown(path, self._user.pw_uid, self._user.pw_gid)
 
     def _sibling(self, suffix: str) -> Path:
         return self.data_dir.with_name(self.data_dir.name + suffix)
