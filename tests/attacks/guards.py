@@ -487,6 +487,13 @@ GUARDS = [
             "if self.max_connections is not None and len(self.connections) > self.max_connections:",
             "if False:",
         ),
+        ("BoundedProtocol.connection_made", "elif not self._make_room():", "else:"),
+        ("BoundedProtocol._make_room", "(-count[one._network], one._last_used)", "-one._last_used"),
+        (
+            "BoundedProtocol._is_idle",
+            "is_new = self.loop.time() < self._last_used + self.idle_seconds",
+            "is_new = False",
+        ),
         ("_connection_limit", "min(wanted, descriptors - database_connections", "max(wanted, descriptors"),
     ),
     *_guards(

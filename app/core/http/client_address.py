@@ -47,6 +47,12 @@ def is_behind_unknown_proxy(request: HTTPConnection, trusted_proxies: Iterable[N
     return says_so and not any(peer in network for network in trusted_proxies)
 
 
+def network_of(address: str) -> str:
+    """Return what a peer's address counts as, which may be no IP address at all."""
+    parsed = _parse(address)
+    return _key(parsed) if parsed else address
+
+
 def _peer(request: HTTPConnection) -> Address:
     """Return the other end of the connection; a unix socket's counts as loopback.
 

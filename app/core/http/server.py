@@ -1,6 +1,7 @@
 """uvicorn's HTTP/1.1 with bounds on what a client can make it hold: a head's size, its time, how many there are."""
 
 from asyncio import TimerHandle, Transport
+from collections import Counter
 from collections.abc import Iterable
 from http import HTTPStatus
 from math import inf
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.core.errors import ApiError, ServiceUnavailable
+from app.core.http.client_address import network_of
 from app.core.http.middleware import standard_headers
 from app.core.http.problems import problem_details
 from app.core.logging import get_logger
@@ -61,6 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
     body_seconds = 30.0
     write_seconds = 30.0  # for the 48 KiB between the write buffer's marks, or for the rest at the end
     linger_seconds = 2.0
+    idle_seconds = 1.0  # before a connection may have to make room for another
     again_seconds = 0.001  # above 0, or uvloop would run it before it reads the socket
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -73,17 +76,36 @@ class BoundedProtocol(HttpToolsProtocol):
         self._read_by = self._write_by = inf
         self._refused = False
         self._is_late = False
+        self._last_used = 0.0
+        self._network = ""
         self._timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
-        self._read_by = self.loop.time() + self.head_seconds
+        self._network = network_of(self.client[0]) if self.client else ""
+        self._last_used = self.loop.time()
+        self._read_by = self._last_used + self.head_seconds
         self._set_timer()
         if self.max_connections is not None and len(self.connections) > self.max_connections:
             if len(self.connections) > self.max_connections + REFUSED_AT_ONCE:
                 transport.abort()
-            else:
+            elif not self._make_room():
                 self._refuse(ServiceUnavailable())
+
+    def _make_room(self) -> bool:
+        """Close the longest idle connection of the address that has most, and return whether there is one."""
+        connections = [one for one in self.connections if isinstance(one, BoundedProtocol)]
+        count = Counter(one._network for one in connections)
+        idle = [one for one in connections if one._is_idle()]
+        if not idle:
+            return False
+        min(idle, key=lambda one: (-count[one._network], one._last_used)).transport.close()
+        return True
+
+    def _is_idle(self) -> bool:
+        has_asked = self._is_answering() or self._in_body or self._pending_bytes or self._refused
+        is_new = self.loop.time() < self._last_used + self.idle_seconds
+        return not (has_asked or is_new or self.transport.is_closing())
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -153,6 +175,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._pending_bytes = 0
         self._in_body = True
         self._read_by = self.loop.time() + self.body_seconds
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._last_used = self.loop.time()
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece, as uvicorn does with three times as many calls: 256 KB can be 43,000 chunks of a byte."""

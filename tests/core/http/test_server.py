@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import time
@@ -55,6 +56,12 @@ def token(server: Server) -> str:
     answer = httpx.post(f"{server.url}/api/auth/signup", json={"email": new_email(), "password": PASSWORD})
     found: str = answer.json()["access_token"]
     return found
+
+
+def connect_from(address: str, server: Server) -> socket.socket:
+    """Connect as a client of another address of this machine's."""
+    url = httpx.URL(server.url)
+    return socket.create_connection((url.host, url.port or 80), timeout=5, source_address=(address, 0))
 
 
 def ask(server: Server, *parts: bytes) -> bytes:
@@ -481,15 +488,37 @@ class TestConnections:
     """As many as MAX_CONNECTIONS says and the descriptors allow; the next one is told to come again."""
 
     def test_one_too_many_is_503_and_closed(self, patient: Server) -> None:
-        """Silent ones count: 256 of them took a service with 256 descriptors down."""
+        """Those that never ask count: 256 of them took a service with 256 descriptors down."""
         with ExitStack() as stack:
             links = [stack.enter_context(connect(patient)) for _ in range(CONNECTIONS)]
+            for link in links:
+                link.sendall(HEAD)
             headers = check_refusal(ask(patient, HEAD + b"\r\n"), 503, "SERVICE_UNAVAILABLE")
             assert int(headers["retry-after"]) >= 1
             assert httpx.get(f"{patient.url}/health/live").status_code == 503
-            links[0].sendall(HEAD + b"\r\n")
+            links[0].sendall(b"\r\n")
             assert statuses(read_one(links[0])) == [200]
         patient.wait_until("/health/live", seconds=2)
+
+    def test_idle_ones_of_the_address_that_has_most_make_room(self, patient: Server) -> None:
+        """Who keeps all connections open after one request each shuts nobody out; who has few keeps them."""
+        with ExitStack() as stack:
+            few = [stack.enter_context(connect_from("127.0.0.3", patient))]
+            many = [stack.enter_context(connect_from("127.0.0.2", patient)) for _ in range(CONNECTIONS - 1)]
+            for link in few + many:
+                link.sendall(HEAD + b"\r\n")
+                assert statuses(read_one(link)) == [200]
+            patient.wait_until("/health/live", seconds=5)
+            closed, _, _ = select.select([*few, *many], [], [], 5)
+            assert [link in many for link in closed] == [True]
+            few[0].sendall(HEAD + b"\r\n")
+            assert statuses(read_one(few[0])) == [200]
+            new = [stack.enter_context(connect(patient)) for _ in range(CONNECTIONS - 2)]
+            for link in new:
+                link.sendall(HEAD + b"\r\n")
+                assert statuses(read_one(link)) == [200]
+            few[0].sendall(HEAD + b"\r\n")
+            assert statuses(read_one(few[0])) == [200]
 
     def test_no_more_than_the_descriptors_allow(self, database_url: str, tmp_path: Path) -> None:
         """Those of the database and the files stay free: a service of 128 descriptors lives through 300 connections."""
