@@ -473,7 +473,7 @@ GUARDS = [
         ("BoundedProtocol.on_headers_complete", "raise ApiError  # what", "pass  # what"),
         ("BoundedProtocol._parse", "self.parser = _make_parser(self)", "pass"),
         ("BoundedProtocol.on_header", 'value.strip(b" \\t")', "value"),
-        ("BoundedProtocol._start_asgi_task", "else _without_chunks(app, cycle)", "else app"),
+        ("BoundedProtocol._start_asgi_task", "else without_chunks(app, cycle)", "else app"),
         ("BoundedProtocol._look", "if self._is_late and not was_late:", "if False:"),
         ("BoundedProtocol._look", "if now >= self._read_by:", "if False:"),
         ("BoundedProtocol._look", "if now >= self._write_by:", "if False:"),

@@ -10,11 +10,12 @@ from uuid import uuid4
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.responses import JSONResponse
-from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.core.errors import ApiError, ServiceUnavailable
+from app.core.http.chunks import without_chunks
 from app.core.http.client_address import network_of
 from app.core.http.middleware import standard_headers
 from app.core.http.problems import problem_details
@@ -211,7 +212,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         knows_chunks = cycle.scope["http_version"] >= "1.1"
-        super()._start_asgi_task(cycle, app if knows_chunks else _without_chunks(app, cycle))
+        super()._start_asgi_task(cycle, app if knows_chunks else without_chunks(app, cycle))
 
     def _set_timer(self) -> None:
         if self._timer:
@@ -282,27 +283,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
         else:  # TLS ends for both sides at once
             self.transport.close()
-
-
-def _without_chunks(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
-    """Let an answer whose length is not known end with the connection; uvicorn 0.54 sends chunks. RFC 9112 6.1."""
-    cycle.keep_alive = False
-
-    async def run(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        has_length = False
-
-        async def send_whole(message: ASGISendEvent) -> None:
-            nonlocal has_length
-            if message["type"] == "http.response.start":
-                has_length = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
-                cycle.chunked_encoding = None if has_length else False
-            elif message["type"] == "http.response.body" and not has_length:
-                cycle.expected_content_length = len(message.get("body", b""))
-            await send(message)
-
-        await app(scope, receive, send_whole)
-
-    return run
 
 
 def _make_parser(protocol: BoundedProtocol) -> HttpRequestParser:
