@@ -69,6 +69,16 @@ def distribute_with_tasks(name: str) -> None:
         distribute_new(connection, name)
 
 
+def distribute_function(name: str) -> None:
+    """Let every node have a function, where the tables are divided among nodes."""
+    if op.get_context().as_sql:
+        return
+    connection = op.get_bind().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    if is_distributed(connection):
+        connection.execute("SELECT create_distributed_function(%s)", [name])
+
+
 def add_foreign_key(table: str, column: str, target: str, *, name: str) -> None:
     """Let a new, empty table refer to another, as soon as nobody writes to that one."""
     # Asked, not `DROP CONSTRAINT IF EXISTS …, ADD`: Citus 13.2 adds a foreign key in a statement of its own only.

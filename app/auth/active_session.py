@@ -5,7 +5,21 @@ from datetime import datetime
 from typing import Any, Generic, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Delete, FromClause, Select, Update, and_, exists, select, true
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Delete,
+    FromClause,
+    Select,
+    Update,
+    and_,
+    exists,
+    func,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import Insert
 from sqlmodel import col
 
@@ -56,15 +70,38 @@ in_active_session = and_(
 )
 """Whether a valid token speaks for this row of `user_state`."""
 
+# A row's place is another when its part of the table has moved to another node, or was divided.
+_place: ColumnElement[int] = literal_column("user_state.tableoid::bigint", BigInteger)
 Work: TypeAlias = Select[*tuple[Any, ...]] | Update | Delete
-_active_session = select(constant(1).label("one")).select_from(UserState).where(in_active_session).cte("active_session")
+_active_session = (
+    select(constant(1).label("one"), _place.label("place"))
+    .select_from(UserState)
+    .where(in_active_session)
+    .cte("active_session")
+)
+# On the node that has the user's rows: if the function stood in the UPDATE, Citus would ask the one that was asked.
+_writing_session = (
+    select(constant(1).label("one"), func.pg_current_xact_id().label("transaction"))
+    .select_from(UserState)
+    .where(in_active_session)
+    .cte("active_session")
+    .prefix_with("MATERIALIZED")
+)
+session_place: ColumnElement[int] = _active_session.c.place
+"""For a `UserStatement` that reads: which part of the table has the user's rows."""
+this_transaction = select(_writing_session.c.transaction).scalar_subquery()
+"""For a `UserStatement` that updates: the id of its transaction, by the node that has the user's rows."""
 
 
 def work(statement: Work) -> FromClause:
     """Return what a statement finds or, in an active session only, changes, as `work` within a larger one."""
     if isinstance(statement, Select):
         return statement.subquery("work")
-    return statement.where(exists().select_from(_active_session)).cte("work")
+    return statement.where(exists().select_from(_session_of(statement))).cte("work")
+
+
+def _session_of(does: FromClause | Work) -> CTE:
+    return _writing_session if isinstance(does, Update) else _active_session
 
 
 def insert_in_session(into: Any, values: dict[str, ColumnElement[Any]], *conditions: ColumnElement[bool]) -> Insert:
@@ -86,7 +123,7 @@ class UserStatement(Generic[RowT]):
         before = (first.is_not(None).label("found"), *(value.label(name) for name, value in counts.items()))
         fields = row.__struct_fields__ if issubclass(row, Row) else (first.key,)
         clause = select(*before, *(done.c[name] for name in fields)).select_from(
-            _active_session.outerjoin(done, true())
+            _session_of(does).outerjoin(done, true())
         )
         self.row = row
         self._make: Callable[..., RowT] = row if issubclass(row, Row) else lambda value: value

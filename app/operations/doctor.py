@@ -150,12 +150,12 @@ def _distribution(connection: psycopg.Connection) -> Finding:
 
 
 def _changes(connection: psycopg.Connection) -> Finding:
-    functions = ("pg_control_checkpoint()", "pg_control_recovery()")
+    functions = ("pg_control_checkpoint()", "pg_control_recovery()", "pg_control_system()")
     allowed = _ask(
         connection, "SELECT " + ", ".join(f"has_function_privilege('{name}', 'EXECUTE')" for name in functions)
     )
     if not all(allowed):
-        how = f"cannot be told (503): let the role of DATABASE_URL EXECUTE {' and '.join(functions)}"
+        how = f"cannot be told (503): let the role of DATABASE_URL EXECUTE {', '.join(functions)}"
         return Finding("warn", "changes", how)
     return Finding("ok", "changes", "can be told to clients that were offline")
 

@@ -45,6 +45,8 @@ class Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     timeline: _Number
     since: _Number
     issued_at: _Number
+    server: _Number | None = None  # cursors of 1.0 name neither
+    place: _Number | None = None
 
 
 class Changes(NamedTuple):
@@ -68,7 +70,7 @@ async def read_changes(db: UserDatabase, since: str | None) -> Changes:
     if cursor and not _goes_on(db, cursor, moment):
         raise SyncExpired
     deleted: list[UUID] = []
-    if cursor and moment.last_deleted is not None:
+    if cursor and moment.any_deleted:
         deleted = await changes_repository.select_deleted(db, first, after=_FIRST, limit=BATCH)
 
     # Read after the first statement, by whose moment the next cursor is: what is written in between is told again.
@@ -78,15 +80,17 @@ async def read_changes(db: UserDatabase, since: str | None) -> Changes:
     async def read_deleted(last: UUID) -> list[UUID]:
         return await changes_repository.select_deleted(db, first, after=last, limit=BATCH)
 
-    begin = _begins_next(moment, first)
-    next_cursor = Cursor(db.principal.user_id, moment.epoch, moment.timeline, begin, int(moment.now.timestamp()))
+    next_cursor = Cursor(
+        *(db.principal.user_id, moment.epoch, moment.timeline, _begins_next(moment, first)),
+        *(int(moment.now.timestamp()), moment.server, moment.place),
+    )
     return Changes(tasks, _rest(tasks, read_tasks), deleted, _rest(deleted, read_deleted), encode_cursor(next_cursor))
 
 
 def _begins_next(moment: Moment, first: int) -> int:
     """Return the lowest transaction id that the next reader asks for; `changes_repository.py` says why."""
-    read = [last for last in (moment.last_changed, moment.last_deleted) if last is not None]
-    return min(moment.xmin, max(read) + 1) if read else first
+    told = [last + 1 for last in (moment.last_changed, moment.last_deleted) if last is not None]
+    return max(first, min(moment.xmin, max([moment.durable, *told])))
 
 
 def _rest(first: list[T], read: Callable[[T], Awaitable[list[T]]]) -> Batches[T] | None:
@@ -105,10 +109,9 @@ def _goes_on(db: UserDatabase, cursor: Cursor, moment: Moment) -> bool:
     return (
         cursor.user_id == db.principal.user_id
         and cursor.epoch == moment.epoch is not None
-        and cursor.timeline == moment.timeline
+        and (cursor.server, cursor.place, cursor.timeline) == (moment.server, moment.place, moment.timeline)
         and cursor.since <= moment.xmin
         and cursor.issued_at >= (moment.now - KEPT).timestamp()
-        and not moment.is_on_nodes
     )
 
 

@@ -5,18 +5,22 @@ lower id has ended and is seen. Whatever commits later has this id or a higher o
 rows are read twice, and none is missed.
 
 After a crash PostgreSQL gives out again the ids of transactions that left nothing on the disk. So the next reader
-begins no later than after the highest id of a row that was read, which is known to be on it.
+begins no later than at the next id of the last checkpoint, or after the highest id of a row that was read, which is
+known to be on it: if this server has written the row, whose own `xmin` then has the same number.
+
+Each of several nodes numbers its own transactions. So an id is of the node that has the user's rows, and so is what is
+read.
 """
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, String, delete, exists, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, String, case, delete, exists, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.auth.active_session import UserStatement, user_id, user_ids, work
+from app.auth.active_session import UserStatement, session_place, user_id, user_ids, work
 from app.auth.user_database import UserDatabase
 from app.core.database.sql import constant, delete_some, parameter
 from app.core.database.statement import Statement
@@ -27,17 +31,20 @@ from app.tasks.repository import is_mine, task_columns
 class Moment(NamedTuple):
     """When a statement read.
 
-    `xmin` and the highest ids in the rows that were read count within an epoch and a timeline of the database. They say
-    nothing where each of several nodes numbers its own transactions.
+    `xmin`, `durable` and the highest ids in the rows that were read, if this server has written them, count within an
+    epoch of the database, a timeline of a server, and a place in it.
     """
 
     xmin: int
+    durable: int
     last_changed: int | None
     last_deleted: int | None
+    any_deleted: bool
     epoch: UUID | None
     timeline: int
+    server: int
+    place: int
     now: datetime
-    is_on_nodes: bool
 
 
 def _number(transaction_id: ColumnElement[str]) -> ColumnElement[int]:
@@ -49,8 +56,13 @@ _since = parameter("since", str).cast(TransactionId)
 _after, _limit = parameter("after", UUID), parameter("limit", int)
 _is_my_tombstone = col(TaskTombstone.user_id) == user_id
 
+# A row that was moved here has a number of the server that it came from. A transaction's id without its epoch has 32
+# bits. In SQL's own words, because a row's xmin is no column of a model.
+_wrote = "{0}.changed::text::bigint & 4294967295 = {0}.xmin::text::bigint"
+_was_changed_here: ColumnElement[bool] = literal_column(_wrote.format("tasks"))
+_was_deleted_here: ColumnElement[bool] = literal_column(_wrote.format("task_tombstones"))
 _changed = work(
-    select(*task_columns, col(Task.changed))
+    select(*task_columns, col(Task.changed), _was_changed_here.label("here"))
     .where(is_mine, col(Task.changed) >= _since, col(Task.id) > _after)
     .order_by(col(Task.id))
     .limit(_limit)
@@ -62,7 +74,7 @@ _was_deleted = (
 )
 _last_deleted = (
     select(col(TaskTombstone.changed))
-    .where(*_was_deleted)
+    .where(*_was_deleted, _was_deleted_here)
     .order_by(col(TaskTombstone.changed).desc())
     .limit(constant(1))
     .scalar_subquery()
@@ -73,17 +85,24 @@ _timeline: ColumnElement[int] = literal_column(
     "greatest((SELECT timeline_id FROM pg_control_checkpoint()), "
     "(SELECT min_recovery_end_timeline FROM pg_control_recovery()))"
 )
+_durable: ColumnElement[int] = literal_column(
+    "(SELECT (split_part(next_xid, ':', 1)::bigint << 32) + split_part(next_xid, ':', 2)::bigint "
+    "FROM pg_control_checkpoint())"
+)
+_server: ColumnElement[int] = literal_column("(SELECT system_identifier FROM pg_control_system())")
 SELECT_CHANGED = UserStatement(
     _changed,
     TaskRow,
     xmin=_number(func.pg_snapshot_xmin(func.pg_current_snapshot())),
-    last_changed=func.max(_number(_changed.c.changed)).over(),
+    durable=_durable,
+    last_changed=func.max(case((_changed.c.here, _number(_changed.c.changed)))).over(),
     last_deleted=_number(_last_deleted),
+    any_deleted=exists().where(*_was_deleted),
     epoch=select(col(TaskEpoch.epoch)).scalar_subquery(),
     timeline=_timeline,
+    server=_server,
+    place=session_place,
     now=func.statement_timestamp(),
-    # Not by a look into pg_extension: no node could answer that together with the rest.
-    is_on_nodes=func.current_setting(constant("citus.shard_count"), constant(True)).is_not(None),
 )
 SELECT_DELETED = UserStatement(
     select(col(TaskTombstone.id))
@@ -101,9 +120,11 @@ DRAW_EPOCH = Statement(
 )
 # What a restore leaves out.
 HISTORY = ("task_tombstones", "task_epoch")
-# Text, because psql runs it. After a restore: where this server's ids have not come as far as the dump's, such rows
-# would be told every time.
-FORGET_CHANGES = b"UPDATE tasks SET changed = '0' WHERE changed >= pg_snapshot_xmin(pg_current_snapshot())"
+# Text, because psql runs it. After a restore: no restored row has a number of this server's, so that those beyond what
+# is known to be on its disk would be told every time.
+FORGET_CHANGES = b"""UPDATE tasks SET changed = '0' WHERE changed::text::bigint >= (
+    SELECT (split_part(next_xid, ':', 1)::bigint << 32) + split_part(next_xid, ':', 2)::bigint
+    FROM pg_control_checkpoint())"""
 # When the database may have gone back in time.
 END_EPOCH = b"DELETE FROM task_epoch"
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
 from sqlmodel import col
 
-from app.auth.active_session import UserStatement, insert_in_session, own_id, user_id, work
+from app.auth.active_session import UserStatement, insert_in_session, own_id, this_transaction, user_id, work
 from app.auth.user_database import UserDatabase
 from app.core.database.sql import constant, delete_some, insert_from, now, parameter
 from app.core.database.statement import Statement
@@ -32,7 +32,6 @@ _versions, _excluded = parameter("versions", list[int]), parameter("excluded", l
 _is_asked_for = (is_mine, col(Task.id) == _task_id)
 _is_meant = and_(or_(_versions.is_(None), col(Task.version) == _versions.any_()), col(Task.version) != _excluded.all_())
 
-_this_transaction = func.pg_current_xact_id()
 
 # What the service decides; the other fields are written as they are sent.
 _NEW: dict[str, Any] = {
@@ -41,13 +40,13 @@ _NEW: dict[str, Any] = {
     "version": constant(1),
     "created_at": now,
     "updated_at": now,
-    "changed": _this_transaction,
+    "changed": func.this_transaction(own_id),
 }
 _TOUCHED: dict[str, Any] = {
     "version": col(Task.version) + constant(1),
     # A writer that waits for a row lock has read the clock before the wait: the time must not run backwards.
     "updated_at": func.greatest(col(Task.updated_at), now),
-    "changed": _this_transaction,
+    "changed": this_transaction,
 }
 _STORED = [*(field for field in TaskRow.__struct_fields__ if field != "completed"), "changed"]
 
@@ -120,7 +119,7 @@ def update_statement(
 # Outermost for the same reason.
 _deleted = work(delete(Task).where(*_is_asked_for, _is_meant).returning(col(Task.id), col(Task.version)))
 _key = {"id": _deleted.c.id, "user_id": user_id}
-_told = {"version": _deleted.c.version, "changed": _this_transaction, "deleted_at": func.statement_timestamp()}
+_told = {"version": _deleted.c.version, "changed": func.pg_current_xact_id(), "deleted_at": func.statement_timestamp()}
 _buried = insert_from(_deleted, TaskTombstone, _key | _told)
 DELETE = Statement(
     _buried.on_conflict_do_update(

@@ -306,7 +306,7 @@ RETURNING sessions.token_version;
 
 -- app/sessions/repository.py LIST
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -611,7 +611,7 @@ FROM alembic_version;
 
 -- app/tasks/changes_repository.py SELECT_CHANGED
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -625,7 +625,11 @@ WITH active_session AS (
       ))
 )
 SELECT work.id IS NOT NULL AS found, CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS VARCHAR) AS BIGINT) AS xmin,
-    max(CAST(CAST(work.changed AS VARCHAR) AS BIGINT)) OVER () AS last_changed,
+    (
+        SELECT (split_part(next_xid, ':', 1)::bigint << 32) + split_part(next_xid, ':', 2)::bigint
+        FROM pg_control_checkpoint()
+    ) AS durable,
+    max(CASE WHEN work.here THEN CAST(CAST(work.changed AS VARCHAR) AS BIGINT) END) OVER () AS last_changed,
     CAST(CAST((
         SELECT task_tombstones.changed
         FROM task_tombstones
@@ -637,9 +641,22 @@ SELECT work.id IS NOT NULL AS found, CAST(CAST(pg_snapshot_xmin(pg_current_snaps
               WHERE tasks.user_id = %(user_id)s::UUID
                 AND tasks.id = task_tombstones.id
           ))
+          AND task_tombstones.changed::text::bigint & 4294967295 = task_tombstones.xmin::text::bigint
         ORDER BY task_tombstones.changed DESC
         LIMIT 1
-    ) AS VARCHAR) AS BIGINT) AS last_deleted, (
+    ) AS VARCHAR) AS BIGINT) AS last_deleted,
+    EXISTS (
+        SELECT *
+        FROM task_tombstones
+        WHERE task_tombstones.user_id = %(user_id)s::UUID
+          AND task_tombstones.changed >= CAST(%(since)s::VARCHAR AS xid8)
+          AND NOT (EXISTS (
+              SELECT *
+              FROM tasks
+              WHERE tasks.user_id = %(user_id)s::UUID
+                AND tasks.id = task_tombstones.id
+          ))
+    ) AS any_deleted, (
         SELECT task_epoch.epoch
         FROM task_epoch
     ) AS epoch,
@@ -649,15 +666,17 @@ SELECT work.id IS NOT NULL AS found, CAST(CAST(pg_snapshot_xmin(pg_current_snaps
     ), (
         SELECT min_recovery_end_timeline
         FROM pg_control_recovery()
-    )) AS timeline, statement_timestamp() AS now, current_setting('citus.shard_count', true) IS NOT NULL AS is_on_nodes,
-    work.id, work.user_id, work.title, work.description, work.completed, work.status, work.priority, work.version,
-    work.created_at, work.updated_at
+    )) AS timeline, (
+        SELECT system_identifier
+        FROM pg_control_system()
+    ) AS server, active_session.place AS place, statement_timestamp() AS now, work.id, work.user_id, work.title,
+    work.description, work.completed, work.status, work.priority, work.version, work.created_at, work.updated_at
 FROM active_session
 LEFT OUTER JOIN (
     SELECT tasks.id AS id, tasks.user_id AS user_id, tasks.title AS title, tasks.description AS description,
         tasks.status = 'completed' AS completed, tasks.status AS status, tasks.priority AS priority,
         tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at,
-        tasks.changed AS changed
+        tasks.changed AS changed, tasks.changed::text::bigint & 4294967295 = tasks.xmin::text::bigint AS here
     FROM tasks
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.changed >= CAST(%(since)s::VARCHAR AS xid8)
@@ -668,7 +687,7 @@ LEFT OUTER JOIN (
 
 -- app/tasks/changes_repository.py SELECT_DELETED
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -708,7 +727,10 @@ RETURNING task_epoch.epoch;
 -- app/tasks/changes_repository.py FORGET_CHANGES
 UPDATE tasks
 SET changed = '0'
-WHERE changed >= pg_snapshot_xmin(pg_current_snapshot());
+WHERE changed::text::bigint >= (
+    SELECT (split_part(next_xid, ':', 1)::bigint << 32) + split_part(next_xid, ':', 2)::bigint
+    FROM pg_control_checkpoint()
+);
 
 -- app/tasks/changes_repository.py END_EPOCH
 DELETE FROM task_epoch;
@@ -748,7 +770,7 @@ INSERT INTO tasks (id, user_id, title, description, status, priority, version, c
 SELECT %(task_id)s::UUID AS id, user_state.user_id AS user_id, %(title)s::VARCHAR AS title,
     %(description)s::VARCHAR AS description, %(status)s::VARCHAR AS status, %(priority)s::VARCHAR AS priority,
     1 AS version, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at, %(now)s::TIMESTAMP WITH TIME ZONE AS updated_at,
-    pg_current_xact_id() AS changed
+    this_transaction(user_state.user_id) AS changed
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.is_active
@@ -774,7 +796,7 @@ SELECT %(task_id)s::UUID AS id, user_state.user_id AS user_id, %(title)s::VARCHA
         WHERE task_tombstones.user_id = %(user_id)s::UUID
           AND task_tombstones.id = %(task_id)s::UUID
     ), 0) + 1 AS version, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at,
-    %(now)s::TIMESTAMP WITH TIME ZONE AS updated_at, pg_current_xact_id() AS changed
+    %(now)s::TIMESTAMP WITH TIME ZONE AS updated_at, this_transaction(user_state.user_id) AS changed
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.is_active
@@ -798,7 +820,7 @@ RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status 
 
 -- app/tasks/repository.py SELECT
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -824,8 +846,8 @@ LEFT OUTER JOIN (
 ) AS work ON true;
 
 -- app/tasks/repository.py TOGGLE
-WITH active_session AS (
-    SELECT 1 AS one
+WITH active_session AS MATERIALIZED (
+    SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -841,7 +863,11 @@ WITH active_session AS (
 work AS (
     UPDATE tasks
     SET status=CASE WHEN (tasks.status = 'completed') THEN 'pending' ELSE 'completed' END, version=(tasks.version + 1),
-        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE), changed=pg_current_xact_id()
+        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
+        changed=(
+            SELECT active_session.transaction
+            FROM active_session
+        )
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
@@ -859,7 +885,7 @@ LEFT OUTER JOIN work ON true;
 
 -- app/tasks/repository.py DELETE
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -903,8 +929,8 @@ WHERE tasks.user_id = %(user_id)s::UUID
 RETURNING tasks.id;
 
 -- app/tasks/repository.py update_statement: description, priority, status, title
-WITH active_session AS (
-    SELECT 1 AS one
+WITH active_session AS MATERIALIZED (
+    SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -921,7 +947,11 @@ work AS (
     UPDATE tasks
     SET title=%(title)s::VARCHAR, description=%(description)s::VARCHAR, status=%(status)s::VARCHAR,
         priority=%(priority)s::VARCHAR, version=(tasks.version + 1),
-        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE), changed=pg_current_xact_id()
+        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
+        changed=(
+            SELECT active_session.transaction
+            FROM active_session
+        )
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
@@ -938,8 +968,8 @@ FROM active_session
 LEFT OUTER JOIN work ON true;
 
 -- app/tasks/repository.py update_statement: reopen
-WITH active_session AS (
-    SELECT 1 AS one
+WITH active_session AS MATERIALIZED (
+    SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -955,7 +985,11 @@ WITH active_session AS (
 work AS (
     UPDATE tasks
     SET status=CASE WHEN (tasks.status = 'completed') THEN 'pending' ELSE tasks.status END, version=(tasks.version + 1),
-        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE), changed=pg_current_xact_id()
+        updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
+        changed=(
+            SELECT active_session.transaction
+            FROM active_session
+        )
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
@@ -973,7 +1007,7 @@ LEFT OUTER JOIN work ON true;
 
 -- app/tasks/list_repository.py list_statement: by created_at desc
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -1001,7 +1035,7 @@ LEFT OUTER JOIN (
 
 -- app/tasks/list_repository.py list_statement: completed, by created_at asc, counted, after a cursor
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -1037,7 +1071,7 @@ LEFT OUTER JOIN (
 
 -- app/tasks/list_repository.py list_statement: not completed, by created_at desc, after a cursor
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -1067,7 +1101,7 @@ LEFT OUTER JOIN (
 
 -- app/tasks/list_repository.py list_statement: status, by updated_at asc, counted, after a cursor
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -1103,7 +1137,7 @@ LEFT OUTER JOIN (
 
 -- app/tasks/list_repository.py list_statement: priority, by updated_at desc, after a cursor
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -1133,7 +1167,7 @@ LEFT OUTER JOIN (
 
 -- app/tasks/list_repository.py list_statement: q, by priority asc, counted, after a cursor
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -1172,7 +1206,7 @@ LEFT OUTER JOIN (
 
 -- app/tasks/list_repository.py list_statement: completed, by priority desc, after a cursor
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -1205,7 +1239,7 @@ LEFT OUTER JOIN (
 
 -- app/tasks/list_repository.py list_statement: not completed, by title asc, counted, after a cursor
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -1241,7 +1275,7 @@ LEFT OUTER JOIN (
 
 -- app/tasks/list_repository.py list_statement: status, by title desc, after a cursor
 WITH active_session AS (
-    SELECT 1 AS one
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active

@@ -199,6 +199,8 @@ async def test_what_was_never_given_is_refused(ada: Person, since: str) -> None:
         {"user_id": None},
         {"issued_at": -1},
         {"timeline": True},
+        {"server": -1},
+        {"place": "x"},
     ],
 )
 async def test_a_forged_cursor_is_refused(ada: Person, change: dict[str, Any]) -> None:
@@ -209,10 +211,41 @@ async def test_a_forged_cursor_is_refused(ada: Person, change: dict[str, Any]) -
     assert await refused(ada, text) == (422, "VALIDATION_FAILED")
 
 
-@pytest.mark.parametrize("change", [{"epoch": NOBODY}, {"epoch": None}, {"timeline": 99}, {"since": 2**62}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"epoch": NOBODY}, {"epoch": None}, {"timeline": 99}, {"since": 2**62}),
+        *({"server": 1}, {"server": None}, {"place": 1}, {"place": None}),
+    ],
+)
 async def test_a_cursor_of_another_database_has_expired(ada: Person, change: dict[str, Any]) -> None:
-    """After a restore or a failover a client is told to read everything again: never a gap that nobody sees."""
+    """After a restore, a failover or a move to another node a client is told to read everything again.
+
+    So it is with a cursor of 1.0. There is never a gap that nobody sees.
+    """
     assert await refused(ada, altered((await ada.get(CHANGES)).json()["next"], **change)) == (410, "SYNC_EXPIRED")
+
+
+async def test_only_a_row_that_this_server_wrote_vouches_for_its_ids(
+    ada: Person, connection: psycopg.Connection
+) -> None:
+    """A task that was moved here from another node has a number of that node, which tells nothing of this one's."""
+    checkpoint = "SELECT next_xid FROM pg_control_checkpoint()"
+    foreign = "UPDATE tasks SET changed = (changed::text::bigint + 1)::text::xid8 WHERE user_id = %s RETURNING changed"
+    while True:
+        (before,) = connection.execute(checkpoint).fetchall()
+        await ada.add_task()
+        own = decode_cursor((await ada.get(CHANGES)).json()["next"], Cursor, field="since").since
+        connection.execute("SELECT pg_current_xact_id()")
+        ((changed,),) = connection.execute(foreign, [ada.user["id"]]).fetchall()
+        cursor = decode_cursor((await ada.get(CHANGES)).json()["next"], Cursor, field="since").since
+        if connection.execute(checkpoint).fetchall() == [
+            before
+        ]:  # after one, ids before it are known to be on the disk
+            break
+        await ada.send("DELETE", f"/api/tasks/{(await ada.get('/api/tasks')).json()[0]['id']}")
+    assert own == int(changed)
+    assert cursor < own
 
 
 async def test_a_cursor_is_good_for_thirty_days(ada: Person, connection: psycopg.Connection) -> None:
