@@ -79,6 +79,8 @@ def make_parser() -> argparse.ArgumentParser:
             command.add_argument("file", type=Path)
         if name == "serve":
             command.add_argument("--reload", action="store_true", help="Start anew whenever the code changes.")
+        if name == "distribute":
+            command.add_argument("--shards", type=int, help="So many parts gets each table, for so many nodes.")
         if name == "migrate":
             beside = "Do it though processes of 1.0 run, which end every session that is refreshed."
             command.add_argument("--beside-1.0", dest="beside_older", action="store_true", help=beside)

@@ -75,12 +75,12 @@ def migrate(settings: Settings, *, beside_older: bool) -> None:
         echo("The database is up to date.")
 
 
-def distribute(settings: Settings) -> None:
+def distribute(settings: Settings, *, shards: int | None) -> None:
     """Divide the tables among the nodes."""
     with reachable_database(settings) as ready:
         upgrade(ready.dsn)
         with progress(lambda: "Dividing the tables, with what is in them"):
-            done = distribution.distribute(ready.dsn)
+            done = distribution.distribute(ready.dsn, shards=shards)
         echo(
             "The tables are distributed."
             if done

@@ -59,9 +59,10 @@ def is_distributed_at(dsn: Dsn) -> bool:
         return is_distributed(connection)
 
 
-def distribute(dsn: Dsn) -> bool:
+def distribute(dsn: Dsn, *, shards: int | None = None) -> bool:
     """Divide the tables among the nodes, with what is in them; return False if they are divided already.
 
+    Each into so many `shards`, which is how many nodes there can be; Citus's own default is 32.
     The settings of the nodes are written in any case, so that a node that was added gets them.
     Raises: NotDistributable.
     """
@@ -74,7 +75,7 @@ def distribute(dsn: Dsn) -> bool:
         try:
             done = not is_distributed(connection)
             if done:
-                _distribute(connection)
+                _distribute(connection, shards)
             connection.commit()
             _set_for_nodes(connection)
         except psycopg.errors.InsufficientPrivilege as error:
@@ -102,10 +103,12 @@ def find_nodes(connection: psycopg.Connection) -> Nodes:
     return Nodes(len(found), [name for name, answers in found if not answers])
 
 
-def _distribute(connection: psycopg.Connection) -> None:
+def _distribute(connection: psycopg.Connection, shards: int | None) -> None:
     # Foreign keys lead from divided tables to copied ones, so each node is changed on one connection, step by step.
     connection.execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
     connection.execute("SET LOCAL statement_timeout = 0")
+    if shards:
+        connection.execute("SELECT set_config('citus.shard_count', %s, true)", [str(shards)])
     # An UNLOGGED table cannot be moved from one node to another.
     connection.execute("ALTER TABLE rate_limit_counters SET LOGGED")
     for table in COPIED:
@@ -114,6 +117,10 @@ def _distribute(connection: psycopg.Connection) -> None:
     _divide(connection, first, beside="none")
     for table in others:
         _divide(connection, table, beside=first)
+    connection.execute(
+        "SELECT create_distributed_function(made) FROM to_regprocedure('this_transaction(uuid)') AS made "
+        "WHERE made IS NOT NULL"
+    )
     for table in (*reversed(DISTRIBUTED), *COPIED):
         connection.execute("SELECT truncate_local_data_after_distributing_table(%s::regclass)", [table])
 
@@ -126,19 +133,46 @@ def _divide(connection: psycopg.Connection, table: str, *, beside: str) -> None:
 
 def _set_for_nodes(connection: psycopg.Connection) -> None:
     name = sql.Identifier(connection.info.dbname)
-    for setting, value in NODE_SETTINGS.items():
-        command = sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, sql.Identifier(setting), sql.Literal(value))
-        failed = connection.execute(
-            "SELECT nodename || ':' || nodeport, result FROM run_command_on_workers(%s) AS done "
-            "JOIN pg_dist_node USING (nodename, nodeport) WHERE NOT success",
-            [command.as_string(connection)],
-        ).fetchall()
-        if failed:
-            raise NotDistributable(f"{failed[0][0]} did not take its settings: {failed[0][1]}")
+    command = _settings_of_a_node(name)
+    failed = connection.execute(
+        "SELECT nodename || ':' || nodeport, result FROM run_command_on_workers(%s) AS done "
+        "JOIN pg_dist_node USING (nodename, nodeport) WHERE NOT success",
+        [command.as_string(connection)],
+    ).fetchall()
+    if failed:
+        raise NotDistributable(f"{failed[0][0]} did not take its settings: {failed[0][1]}")
     for setting, value in COORDINATOR_SETTINGS.items():
         parameter = sql.Identifier(*setting.split("."))
         connection.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, parameter, sql.Literal(value)))
     connection.commit()
+
+
+def _settings_of_a_node(name: sql.Identifier) -> sql.Composed:
+    """Return what writes the settings there.
+
+    A database with divided tables is itself known to all nodes, and Citus would let no worker change it.
+    """
+    settings = [
+        sql.SQL("ALTER DATABASE {} SET {} = {};").format(name, sql.Identifier(setting), sql.Literal(value))
+        for setting, value in NODE_SETTINGS.items()
+    ]
+    alone = sql.SQL("PERFORM set_config('citus.enable_ddl_propagation', 'off', true);")
+    return sql.SQL("DO $alone$ BEGIN {} {} END $alone$").format(alone, sql.SQL(" ").join(settings))
+
+
+def recovery_seconds(connection: psycopg.Connection) -> float:
+    """Return how long a change of several nodes may be missing on one that came back: Citus looks so often."""
+    return _one(connection, "SELECT setting::int FROM pg_settings WHERE name = 'citus.recover_2pc_interval'") / 1000
+
+
+def count_half_done(connection: psycopg.Connection) -> int:
+    """Count the transactions that were prepared on some node more than ten seconds ago."""
+    command = (
+        "SELECT count(*) FROM pg_prepared_xacts "
+        "WHERE database = current_database() AND prepared < now() - interval '10 seconds'"
+    )
+    query = "SELECT coalesce(sum(result::int), 0)::int FROM run_command_on_all_nodes(%s) WHERE success"
+    return _one(connection, query, [command])
 
 
 def has_extension(connection: psycopg.Connection) -> bool:

@@ -9,13 +9,20 @@ from app.auth.passwords import PasswordHasher
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
 from app.core.database.pool import connection_arguments
-from app.operations.distribution import find_nodes, has_extension, is_distributed
+from app.operations.distribution import (
+    count_half_done,
+    find_nodes,
+    has_extension,
+    is_distributed,
+    recovery_seconds,
+)
 from app.operations.migrations import head_revision, is_newer
 from app.operations.older_processes import count_connections
 
 CLOCK_SECONDS = 5
 HASH_SECONDS = 0.5
 FAR_MS = 20
+RECOVERY_SECONDS = 5
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -146,6 +153,12 @@ def _distribution(connection: psycopg.Connection) -> Finding:
     how = f"the tables are distributed among {nodes.known}"
     if nodes.dead:
         return Finding("warn", "nodes", f"{how}, of which {', '.join(nodes.dead)} does not answer")
+    if half_done := count_half_done(connection):
+        return Finding("warn", "nodes", f"{how}; {half_done} transactions are half done: see pg_prepared_xacts")
+    seconds = recovery_seconds(connection)
+    if not 0 < seconds <= RECOVERY_SECONDS:
+        remedy = "ALTER SYSTEM SET citus.recover_2pc_interval = '1s' on each node, and reload"
+        return Finding("warn", "nodes", f"{how}; one that came back may lack a change for {seconds:g} s: {remedy}")
     return Finding("ok", "nodes", how)
 
 

@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.without_waiting import distribute_function
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 
 
 def upgrade() -> None:
