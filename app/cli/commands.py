@@ -75,15 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     for name, (run, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=run)
-        if name in ("dump", "restore"):
-            command.add_argument("file", type=Path)
-        if name == "serve":
-            command.add_argument("--reload", action="store_true", help="Start anew whenever the code changes.")
-        if name == "distribute":
-            command.add_argument("--shards", type=int, help="So many parts gets each table, for so many nodes.")
-        if name == "migrate":
-            beside = "Do it though processes of 1.0 run, which end every session that is refreshed."
-            command.add_argument("--beside-1.0", dest="beside_older", action="store_true", help=beside)
+        _add_options(command, name)
     users = commands.add_parser("users", help="List accounts, look at one, close, open or delete it, end sessions.")
     actions = users.add_subparsers(required=True)
     for name, (run, text) in USER_ACTIONS.items():
@@ -97,6 +89,19 @@ def make_parser() -> argparse.ArgumentParser:
         elif name != "list":
             action.add_argument("email")
     return parser
+
+
+def _add_options(command: argparse.ArgumentParser, name: str) -> None:
+    """Add what a command can be given."""
+    if name in ("dump", "restore"):
+        command.add_argument("file", type=Path)
+    if name == "serve":
+        command.add_argument("--reload", action="store_true", help="Start anew whenever the code changes.")
+    if name == "distribute":
+        command.add_argument("--shards", type=int, help="So many parts gets each table, for so many nodes.")
+    if name == "migrate":
+        beside = "Do it though processes of 1.0 run, which end every session that is refreshed."
+        command.add_argument("--beside-1.0", dest="beside_older", action="store_true", help=beside)
 
 
 def main(arguments: list[str] | None = None) -> None:
