@@ -846,7 +846,7 @@ LEFT OUTER JOIN (
 ) AS work ON true;
 
 -- app/tasks/repository.py TOGGLE
-WITH active_session AS MATERIALIZED (
+WITH writing_session AS MATERIALIZED (
     SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
@@ -865,8 +865,8 @@ work AS (
     SET status=CASE WHEN (tasks.status = 'completed') THEN 'pending' ELSE 'completed' END, version=(tasks.version + 1),
         updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
         changed=(
-            SELECT active_session.transaction
-            FROM active_session
+            SELECT writing_session.transaction
+            FROM writing_session
         )
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
@@ -874,19 +874,19 @@ work AS (
       AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
-          FROM active_session
+          FROM writing_session
       ))
     RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
         tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
 )
 SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
     work.priority, work.version, work.created_at, work.updated_at
-FROM active_session
+FROM writing_session
 LEFT OUTER JOIN work ON true;
 
 -- app/tasks/repository.py SET_COMPLETED
-WITH active_session AS (
-    SELECT 1 AS one
+WITH writing_session AS MATERIALIZED (
+    SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -906,21 +906,25 @@ work AS (
         WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.version ELSE tasks.version + 1 END,
         updated_at=CASE WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.updated_at
         ELSE greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE) END, changed=CASE
-        WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.changed ELSE pg_current_xact_id() END
+        WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.changed
+        ELSE (
+            SELECT writing_session.transaction
+            FROM writing_session
+        ) END
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
       AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
-          FROM active_session
+          FROM writing_session
       ))
     RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
         tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
 )
 SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
     work.priority, work.version, work.created_at, work.updated_at
-FROM active_session
+FROM writing_session
 LEFT OUTER JOIN work ON true;
 
 -- app/tasks/repository.py DELETE
@@ -970,7 +974,7 @@ WHERE tasks.user_id = %(user_id)s::UUID
 RETURNING tasks.id;
 
 -- app/tasks/repository.py update_statement: description, priority, status, title
-WITH active_session AS MATERIALIZED (
+WITH writing_session AS MATERIALIZED (
     SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
@@ -990,8 +994,8 @@ work AS (
         priority=%(priority)s::VARCHAR, version=(tasks.version + 1),
         updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
         changed=(
-            SELECT active_session.transaction
-            FROM active_session
+            SELECT writing_session.transaction
+            FROM writing_session
         )
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
@@ -999,18 +1003,18 @@ work AS (
       AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
-          FROM active_session
+          FROM writing_session
       ))
     RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
         tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
 )
 SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
     work.priority, work.version, work.created_at, work.updated_at
-FROM active_session
+FROM writing_session
 LEFT OUTER JOIN work ON true;
 
 -- app/tasks/repository.py update_statement: reopen
-WITH active_session AS MATERIALIZED (
+WITH writing_session AS MATERIALIZED (
     SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
@@ -1029,8 +1033,8 @@ work AS (
     SET status=CASE WHEN (tasks.status = 'completed') THEN 'pending' ELSE tasks.status END, version=(tasks.version + 1),
         updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
         changed=(
-            SELECT active_session.transaction
-            FROM active_session
+            SELECT writing_session.transaction
+            FROM writing_session
         )
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
@@ -1038,19 +1042,19 @@ work AS (
       AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
-          FROM active_session
+          FROM writing_session
       ))
     RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
         tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
 )
 SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
     work.priority, work.version, work.created_at, work.updated_at
-FROM active_session
+FROM writing_session
 LEFT OUTER JOIN work ON true;
 
 -- app/tasks/repository.py update_statement: status, contradicts
-WITH active_session AS (
-    SELECT 1 AS one
+WITH writing_session AS MATERIALIZED (
+    SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
       AND user_state.is_active
@@ -1068,7 +1072,10 @@ work AS (
     SET status=CASE WHEN (tasks.status = %(status)s::VARCHAR) THEN CASE
         WHEN (tasks.status = 'completed') THEN 'pending' ELSE 'completed' END ELSE %(status)s::VARCHAR END,
         version=(tasks.version + 1), updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
-        changed=pg_current_xact_id()
+        changed=(
+            SELECT writing_session.transaction
+            FROM writing_session
+        )
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
@@ -1077,14 +1084,14 @@ work AS (
       AND (%(version_read)s::INTEGER IS NULL OR tasks.version = %(version_read)s::INTEGER)
       AND (EXISTS (
           SELECT *
-          FROM active_session
+          FROM writing_session
       ))
     RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
         tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
 )
 SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
     work.priority, work.version, work.created_at, work.updated_at
-FROM active_session
+FROM writing_session
 LEFT OUTER JOIN work ON true;
 
 -- app/tasks/list_repository.py list_statement: by created_at desc

@@ -230,7 +230,7 @@ def refuse_statement(name: str, sql: str) -> None:
         for condition in ("user_state.is_active", "user_state.token_version = %(token_version)s", "NOT (EXISTS (\n"):
             assert condition in sql, f"{name} does not check {condition}: make it a UserStatement"
         if re.search(r"\bwork AS \(\s+(?:UPDATE|DELETE)\b", sql):
-            checks = re.search(r"AND \(EXISTS \(\s+SELECT \*\s+FROM active_session\s+\)\)\s+RETURNING", sql)
+            checks = re.search(r"AND \(EXISTS \(\s+SELECT \*\s+FROM (?:active|writing)_session\s+\)\)\s+RETURNING", sql)
             assert checks, f"{name} changes before it checks: make it of `work`"
 
 

@@ -84,7 +84,7 @@ _writing_session = (
     select(constant(1).label("one"), func.pg_current_xact_id().label("transaction"))
     .select_from(UserState)
     .where(in_active_session)
-    .cte("active_session")
+    .cte("writing_session")
     .prefix_with("MATERIALIZED")
 )
 session_place: ColumnElement[int] = _active_session.c.place

@@ -846,7 +846,7 @@ LEFT OUTER JOIN (
 ) AS work ON true;
 
 -- app/tasks/repository.py TOGGLE
-WITH active_session AS MATERIALIZED (
+WITH writing_session AS MATERIALIZED (
     SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
@@ -865,22 +865,66 @@ work AS (
     SET status=CASE WHEN (tasks.status = 'completed') THEN 'pending' ELSE 'completed' END, version=(tasks.version + 1),
         updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
         changed=(
-            SELECT active_session.transaction
-            FROM active_session
+            SELECT writing_session.transaction
+            FROM writing_session
         )
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
-          FROM active_session
+          FROM writing_session
       ))
     RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
         tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
 )
 SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
     work.priority, work.version, work.created_at, work.updated_at
-FROM active_session
+FROM writing_session
+LEFT OUTER JOIN work ON true;
+
+-- app/tasks/repository.py SET_COMPLETED
+WITH writing_session AS MATERIALIZED (
+    SELECT 1 AS one, pg_current_xact_id() AS transaction
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+),
+work AS (
+    UPDATE tasks
+    SET status=CASE WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.status ELSE CASE
+        WHEN (tasks.status = 'completed') THEN 'pending' ELSE 'completed' END END, version=CASE
+        WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.version ELSE tasks.version + 1 END,
+        updated_at=CASE WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.updated_at
+        ELSE greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE) END, changed=CASE
+        WHEN ((tasks.status = 'completed') = %(completed)s) THEN tasks.changed
+        ELSE (
+            SELECT writing_session.transaction
+            FROM writing_session
+        ) END
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
+      AND (EXISTS (
+          SELECT *
+          FROM writing_session
+      ))
+    RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
+        tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM writing_session
 LEFT OUTER JOIN work ON true;
 
 -- app/tasks/repository.py DELETE
@@ -903,6 +947,7 @@ work AS (
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
           FROM active_session
@@ -929,7 +974,7 @@ WHERE tasks.user_id = %(user_id)s::UUID
 RETURNING tasks.id;
 
 -- app/tasks/repository.py update_statement: description, priority, status, title
-WITH active_session AS MATERIALIZED (
+WITH writing_session AS MATERIALIZED (
     SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
@@ -949,26 +994,27 @@ work AS (
         priority=%(priority)s::VARCHAR, version=(tasks.version + 1),
         updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
         changed=(
-            SELECT active_session.transaction
-            FROM active_session
+            SELECT writing_session.transaction
+            FROM writing_session
         )
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
-          FROM active_session
+          FROM writing_session
       ))
     RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
         tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
 )
 SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
     work.priority, work.version, work.created_at, work.updated_at
-FROM active_session
+FROM writing_session
 LEFT OUTER JOIN work ON true;
 
 -- app/tasks/repository.py update_statement: reopen
-WITH active_session AS MATERIALIZED (
+WITH writing_session AS MATERIALIZED (
     SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
@@ -987,22 +1033,65 @@ work AS (
     SET status=CASE WHEN (tasks.status = 'completed') THEN 'pending' ELSE tasks.status END, version=(tasks.version + 1),
         updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
         changed=(
-            SELECT active_session.transaction
-            FROM active_session
+            SELECT writing_session.transaction
+            FROM writing_session
         )
     WHERE tasks.user_id = %(user_id)s::UUID
       AND tasks.id = %(task_id)s::UUID
       AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
       AND (EXISTS (
           SELECT *
-          FROM active_session
+          FROM writing_session
       ))
     RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
         tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
 )
 SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
     work.priority, work.version, work.created_at, work.updated_at
-FROM active_session
+FROM writing_session
+LEFT OUTER JOIN work ON true;
+
+-- app/tasks/repository.py update_statement: status, contradicts
+WITH writing_session AS MATERIALIZED (
+    SELECT 1 AS one, pg_current_xact_id() AS transaction
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.is_active
+      AND user_state.token_version = %(token_version)s::INTEGER
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+),
+work AS (
+    UPDATE tasks
+    SET status=CASE WHEN (tasks.status = %(status)s::VARCHAR) THEN CASE
+        WHEN (tasks.status = 'completed') THEN 'pending' ELSE 'completed' END ELSE %(status)s::VARCHAR END,
+        version=(tasks.version + 1), updated_at=greatest(tasks.updated_at, %(now)s::TIMESTAMP WITH TIME ZONE),
+        changed=(
+            SELECT writing_session.transaction
+            FROM writing_session
+        )
+    WHERE tasks.user_id = %(user_id)s::UUID
+      AND tasks.id = %(task_id)s::UUID
+      AND (%(versions)s::INTEGER[] IS NULL OR tasks.version = ANY (%(versions)s::INTEGER[]))
+      AND tasks.version != ALL (%(excluded)s::INTEGER[])
+      AND (tasks.status = %(status)s::VARCHAR OR (tasks.status = 'completed') = %(completed)s)
+      AND (%(version_read)s::INTEGER IS NULL OR tasks.version = %(version_read)s::INTEGER)
+      AND (EXISTS (
+          SELECT *
+          FROM writing_session
+      ))
+    RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed,
+        tasks.status, tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.user_id, work.title, work.description, work.completed, work.status,
+    work.priority, work.version, work.created_at, work.updated_at
+FROM writing_session
 LEFT OUTER JOIN work ON true;
 
 -- app/tasks/list_repository.py list_statement: by created_at desc
@@ -1185,7 +1274,9 @@ SELECT work.id IS NOT NULL AS found,
         SELECT count(*) AS count_1
         FROM tasks
         WHERE tasks.user_id = %(user_id)s::UUID
-          AND strpos(lower(tasks.title), lower(%(q)s::VARCHAR)) > 0
+          AND strpos(lower(CASE
+            WHEN (char_length(tasks.title) = octet_length(tasks.title) OR is_normalized(tasks.title, 'NFC')) THEN tasks.title
+            ELSE normalize(tasks.title) END), lower(normalize(%(q)s::VARCHAR))) > 0
     ) AS total, work.id, work.user_id, work.title, work.description, work.completed, work.status, work.priority,
     work.version, work.created_at, work.updated_at
 FROM active_session
@@ -1195,7 +1286,9 @@ LEFT OUTER JOIN (
         tasks.version AS version, tasks.created_at AS created_at, tasks.updated_at AS updated_at
     FROM tasks
     WHERE tasks.user_id = %(user_id)s::UUID
-      AND strpos(lower(tasks.title), lower(%(q)s::VARCHAR)) > 0
+      AND strpos(lower(CASE
+        WHEN (char_length(tasks.title) = octet_length(tasks.title) OR is_normalized(tasks.title, 'NFC')) THEN tasks.title
+        ELSE normalize(tasks.title) END), lower(normalize(%(q)s::VARCHAR))) > 0
       AND (CASE WHEN (tasks.priority = 'high') THEN 3 WHEN (tasks.priority = 'medium') THEN 2 ELSE 1 END, tasks.id) > (CASE
         WHEN (%(after_value)s::VARCHAR = 'high') THEN 3 WHEN (%(after_value)s::VARCHAR = 'medium') THEN 2 ELSE 1 END,
         %(after_id)s::UUID)
