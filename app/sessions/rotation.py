@@ -144,7 +144,10 @@ def _parts(exchange: Exchange) -> tuple[object, ...]:
 
 
 async def _give_again(auth: Auth, exchange: Exchange, number: int, state: SessionState) -> TokenPair:
-    """Return the pair that the token was exchanged for. Raises: TooManyRequests."""
+    """Return the pair that the token was exchanged for. Raises: TooManyRequests.
+
+    Also if somebody has just used that pair: asked again, it is told from a reuse.
+    """
     claims, now = exchange.claims, exchange.now
     expires_at = _kept_until(auth, exchange)
     if not await rotation_repository.count_again(
