@@ -103,8 +103,8 @@ async def _find(database: Database, email: str) -> UUID:
 
 async def _state(database: Database, email: str) -> State:
     state = await repository.select_state(database, await _find(database, email))
-    if state is None:
-        raise UserNotFound(email)
+    _found(state is not None, email)
+    assert state
     return state
 
 

@@ -67,11 +67,12 @@ def authorize(explorer: Explorer) -> None:
     page, email = explorer.page, new_email()
     httpx.post(f"{explorer.server.url}/api/auth/signup", json={"email": email, "password": PASSWORD})
     page.click("button.authorize")
-    page.fill(".auth-container input[type=text] >> nth=0", email)
-    page.fill(".auth-container input[type=password]", PASSWORD)
-    page.click(".auth-btn-wrapper .authorize")
-    expect(page.locator(".auth-btn-wrapper")).to_contain_text("Logout")
-    page.click(".btn-done")
+    dialog = page.locator(".auth-container", has_text="EmailAndPassword")
+    dialog.locator("#oauth_username").fill(email)
+    dialog.locator("#oauth_password").fill(PASSWORD)
+    dialog.locator(".auth-btn-wrapper .authorize").click()
+    expect(dialog.locator(".auth-btn-wrapper")).to_contain_text("Logout")
+    dialog.locator(".btn-done").click()
 
 
 def kept(page: Page) -> dict[str, str]:
