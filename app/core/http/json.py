@@ -76,19 +76,19 @@ class RowWriter:
         self._moments = [name for name in _moments(row) if name in names]
 
     def shape(self, row: Row) -> object:
-        """Return a row with the schema's members alone, ready to be encoded."""
-        whole = _whole_seconds(row, self._moments)
-        if self._is_whole and not whole:
+        """Return a row with the schema's members alone, for `encode`."""
+        if self._is_whole:
             return row
         shaped = self._shaped(*self._pick(row))
-        for name, text in whole.items():
+        for name, text in _whole_seconds(row, self._moments).items():
             setattr(shaped, name, text)
         return shaped
 
     def members(self, rows: Sequence[Row]) -> bytes:
         """Return rows as the members of an array, without its brackets."""
-        as_they_are = self._is_whole and not self._has_whole_second(rows)
-        return _encode(rows if as_they_are else [self.shape(row) for row in rows])[1:-1]
+        if self._is_whole:
+            return (encode(list(rows)) if self._has_whole_second(rows) else _encode(rows))[1:-1]
+        return _encode([self.shape(row) for row in rows])[1:-1]
 
     def _has_whole_second(self, rows: Sequence[Row]) -> bool:
         """Return whether msgspec would leave out a fraction."""
