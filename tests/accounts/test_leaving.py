@@ -7,10 +7,8 @@ import psycopg
 import pytest
 
 from app.cli import commands
-from tests.accounts.test_users import Run, own_client, run
+from tests.accounts.conftest import Run
 from tests.support.people import PASSWORD, Person
-
-__all__ = ["own_client", "run"]
 
 MANY = """INSERT INTO tasks (id, user_id, title) SELECT gen_random_uuid(), %s, 'one of many'
     FROM generate_series(1, 5000)"""

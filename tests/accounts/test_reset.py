@@ -1,7 +1,6 @@
 """A new password by a link that an operator has made."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
@@ -12,36 +11,21 @@ from jose import JWTError, jwt
 
 from app.accounts.common_passwords import is_common
 from app.auth.tokens import TokenCodec
-from app.cli import commands
 from app.core.database.pool import DatabaseUnavailable
+from tests.accounts.conftest import Run
 from tests.support.clock import FrozenClock
 from tests.support.people import PASSWORD, Person
-from tests.support.server import Service, app_of, running
-from tests.support.settings import SECRET, make_settings
+from tests.support.server import Service, app_of
+from tests.support.settings import SECRET
 
 NEW = "another battery staple 5"
-Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(own_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `python -m app users` and returns what it printed."""
-    monkeypatch.setenv("DATABASE_URL", own_database_url)
-    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
+def run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command where there are two pages."""
     monkeypatch.setenv("FRONTEND_URL", "https://app.example.com/,https://other.example.com")
-
-    def call(*arguments: str) -> str:
-        commands.main(["users", *arguments])
-        return capsys.readouterr().out
-
-    return call
-
-
-@pytest.fixture
-async def own_client(own_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a service on the database of `run`."""
-    async with running(make_settings(own_database_url)) as started:
-        yield started
+    return run
 
 
 async def reset(client: httpx.AsyncClient, token: str, new: str = NEW) -> httpx.Response:

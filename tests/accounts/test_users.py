@@ -1,7 +1,6 @@
 """`python -m app users`, as an operator uses it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 
 import httpx
 import psycopg
@@ -10,36 +9,12 @@ from psycopg.conninfo import make_conninfo
 
 from app.accounts import admin as users
 from app.accounts.repository import END_EVERY_SESSION
-from app.cli import commands
+from tests.accounts.conftest import Run
 from tests.support.people import Person
-from tests.support.server import running
-from tests.support.settings import SECRET, make_settings
-
-Run = Callable[..., str]
 
 SLOW_UPDATE = """
     CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END';
     CREATE TRIGGER slowly BEFORE UPDATE ON user_state EXECUTE FUNCTION slowly()"""
-
-
-@pytest.fixture
-def run(own_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command and returns what it printed."""
-    monkeypatch.setenv("DATABASE_URL", own_database_url)
-    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
-
-    def call(*arguments: str) -> str:
-        commands.main(["users", *arguments])
-        return capsys.readouterr().out
-
-    return call
-
-
-@pytest.fixture
-async def own_client(own_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a service whose database holds nobody else."""
-    async with running(make_settings(own_database_url)) as started:
-        yield started
 
 
 async def test_a_deactivated_account_is_shut_and_opens_again_without_its_old_sign_ins(
