@@ -54,7 +54,7 @@ WHERE user_state.user_id = %(user_id)s::UUID
         AND token_denylist.reason != 'active'
   ))
   AND user_state.password_version = %(password_version)s::INTEGER
-RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version;
 
 -- app/accounts/repository.py RESET_STATE
 UPDATE user_state
@@ -63,7 +63,7 @@ WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.token_version = %(token_version)s::INTEGER
   AND user_state.is_active
   AND user_state.password_version = %(password_version)s::INTEGER
-RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version;
 
 -- app/accounts/repository.py UPDATE_PASSWORD
 UPDATE users
@@ -96,7 +96,7 @@ WHERE user_state.user_id = %(user_id)s::UUID
         AND token_denylist.reason != 'active'
   ))
   AND user_state.password_version = %(password_version)s::INTEGER
-RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version;
 
 -- app/accounts/repository.py DELETE_STATE
 DELETE FROM user_state
@@ -116,12 +116,12 @@ WHERE user_state.leaving
 LIMIT %(limit)s::INTEGER;
 
 -- app/accounts/repository.py SELECT_STATE
-SELECT user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving
+SELECT user_state.user_id, user_state.is_active, user_state.token_version
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID;
 
 -- app/accounts/repository.py SELECT_STATES
-SELECT user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving
+SELECT user_state.user_id, user_state.is_active, user_state.token_version
 FROM user_state
 WHERE user_state.user_id = ANY (%(user_ids)s::UUID[]);
 
@@ -129,20 +129,20 @@ WHERE user_state.user_id = ANY (%(user_ids)s::UUID[]);
 UPDATE user_state
 SET token_version=(user_state.token_version + 1)
 WHERE user_state.user_id = %(user_id)s::UUID
-RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version;
 
 -- app/accounts/repository.py UPDATE_ACTIVE
 UPDATE user_state
 SET is_active=%(is_active)s, token_version=(user_state.token_version + 1)
 WHERE user_state.user_id = %(user_id)s::UUID
   AND NOT user_state.leaving
-RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version;
 
 -- app/accounts/repository.py LEAVE_FOR_OPERATOR
 UPDATE user_state
 SET is_active=false, token_version=(user_state.token_version + 1), leaving=true
 WHERE user_state.user_id = %(user_id)s::UUID
-RETURNING user_state.user_id, user_state.is_active, user_state.token_version, user_state.leaving;
+RETURNING user_state.user_id, user_state.is_active, user_state.token_version;
 
 -- app/accounts/repository.py END_EVERY_SESSION
 UPDATE user_state

@@ -38,7 +38,6 @@ class State(Row):
     user_id: UUID
     is_active: bool
     token_version: int
-    leaving: bool
 
 
 class Addressee(Row):
@@ -121,10 +120,7 @@ def _update_state(*conditions: ColumnElement[bool], **values: Any) -> Statement[
     return Statement(updated.returning(*_state_columns), State)
 
 
-_state_columns = (
-    *(col(UserState.user_id), col(UserState.is_active)),
-    *(col(UserState.token_version), col(UserState.leaving)),
-)
+_state_columns = (col(UserState.user_id), col(UserState.is_active), col(UserState.token_version))
 _new_version = {"password_version": col(UserState.password_version) + constant(1)}
 CHANGE_STATE = _update_state(in_active_session, _is_as_read, **_new_version)
 RESET_STATE = _update_state(and_(is_of_version, col(UserState.is_active)), _is_as_read, **_new_version)
@@ -203,10 +199,8 @@ async def change_password(
 ) -> int | None:
     """Change the password and end every session; return the new version of tokens, None if somebody was here before."""
     state = await transaction.fetch_one(CHANGE_STATE, **caller(principal), password_version=password_version)
-    values = {"password_version": password_version, "new_hash": new_hash, "now": principal.now}
-    if state is None or not await transaction.fetch_value(UPDATE_PASSWORD, user_id=principal.user_id, **values):
-        return None
-    return state.token_version
+    is_written = state and await _update_password(transaction, state, password_version, new_hash, principal.now)
+    return state.token_version if state and is_written else None
 
 
 async def reset_password(
@@ -214,10 +208,14 @@ async def reset_password(
 ) -> bool:
     """Change the password and end every session, unless the account is not active or of another version."""
     state = await transaction.fetch_one(RESET_STATE, **caller(claims), password_version=password_version)
+    return state is not None and await _update_password(transaction, state, password_version, new_hash, now)
+
+
+async def _update_password(
+    transaction: Transaction, state: State, password_version: int, new_hash: str, now: datetime
+) -> bool:
     values = {"password_version": password_version, "new_hash": new_hash, "now": now}
-    if state is None:
-        return False
-    return await transaction.fetch_value(UPDATE_PASSWORD, user_id=claims.user_id, **values) is not None
+    return await transaction.fetch_value(UPDATE_PASSWORD, user_id=state.user_id, **values) is not None
 
 
 async def leave(database: Database, principal: Principal, *, password_version: int) -> bool:

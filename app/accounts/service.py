@@ -81,9 +81,10 @@ async def sign_in(
 def _attempt_on(auth: Auth, account_id: UUID, email: str, refresh_token: str | None) -> Attempt:
     """Return a try of the account's password; a known device has a count of its own, which strangers cannot lock."""
     claims = read_expired_too(auth, refresh_token, "refresh", auth.clock())
-    is_known = claims is not None and claims.user_id == account_id
-    name, key = ("signin-device", str(claims.session_id)) if claims and is_known else ("signin-account", email)
-    return Attempt(auth.limiter, name, key, auth.settings.rate_limit_signin_account)
+    counter = ("signin-account", email)
+    if claims and claims.user_id == account_id:
+        counter = ("signin-device", str(claims.session_id))
+    return Attempt(auth.limiter, *counter, auth.settings.rate_limit_signin_account)
 
 
 async def _begin(auth: Auth, account: Account, device: str | None) -> NewSession | None:

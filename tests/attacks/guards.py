@@ -334,7 +334,7 @@ GUARDS = [
     ),
     *_guards(
         "tests/accounts/test_limits.py",
-        ("_attempt_on", "claims is not None and claims.user_id == account_id", "claims is not None"),
+        ("_attempt_on", "claims and claims.user_id == account_id", "claims"),
         ("sign_in", "await by_address.begin()", ""),
         ("sign_in", "await by_account.begin()", "pass"),
         ("sign_up", 'await auth.limiter.hit("signup-address"', 'False and await auth.limiter.hit("signup-address"'),
