@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.core.errors import ApiError
-from app.core.http.problems import ErrorContext, ErrorRenderer, problem_details
+from app.core.http.problems import ErrorContext, ErrorRenderer, problem_details, unchanged
 
 Documented = dict[int | str, dict[str, Any]]
 """The `responses=` of a route."""
@@ -39,7 +39,7 @@ class Problem(BaseModel):
 
 
 def error_responses(
-    *errors: type[ApiError], model: type[BaseModel] = Problem, render: ErrorRenderer = lambda context, problem: problem
+    *errors: type[ApiError], model: type[BaseModel] = Problem, render: ErrorRenderer = unchanged
 ) -> Documented:
     """Document these errors with this body, as `render` makes it of problem details."""
     documented: Documented = {}

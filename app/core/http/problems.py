@@ -27,6 +27,11 @@ ErrorRenderer = Callable[[ErrorContext, dict[str, Any]], dict[str, Any]]
 """Turns problem details into another body, for the paths of a contract."""
 
 
+def unchanged(context: ErrorContext, problem: dict[str, Any]) -> dict[str, Any]:
+    """Return problem details as they are."""
+    return problem
+
+
 def problem_response(request: Request, error: HTTPException) -> Response:
     """Return the response to an error, as `application/problem+json` only when `Accept` asks for it."""
     shapes = (render for paths, render in request.app.state.error_shapes if paths.match(request.url.path))
