@@ -8,17 +8,11 @@ import pytest
 from jose import jwt
 
 from tests.support.clock import FrozenClock
-from tests.support.people import Person
+from tests.support.people import Person, is_signed_in
 from tests.support.server import Service
 from tests.support.settings import SECRET
 
 pytestmark = pytest.mark.core
-
-
-async def is_signed_in(person: Person) -> bool:
-    answer = await person.get("/api/auth/me")
-    assert answer.status_code in (200, 401)
-    return answer.status_code == 200
 
 
 async def test_a_refresh_gives_a_new_pair_of_the_same_sign_in(client: httpx.AsyncClient, ada: Person) -> None:

@@ -8,19 +8,10 @@ import psycopg
 import pytest
 
 from tests.support.clock import FrozenClock
-from tests.support.people import Person
+from tests.support.people import Person, is_signed_in, pair
 
 KEY = "0123456789abcdefghijKL"
 OTHER = "another-key-of-22-char"
-
-
-def pair(answer: httpx.Response) -> tuple[str, str]:
-    assert answer.status_code == 200, answer.text
-    return answer.json()["access_token"], answer.json()["refresh_token"]
-
-
-async def is_signed_in(person: Person) -> bool:
-    return (await person.get("/api/auth/me")).status_code == 200
 
 
 async def test_a_lost_answer_can_be_asked_for_days_later(clocked: httpx.AsyncClient, clock: FrozenClock) -> None:

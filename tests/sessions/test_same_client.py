@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.clock import FrozenClock
-from tests.support.people import Person
+from tests.support.people import Person, is_signed_in, pair
 from tests.support.server import Service, app_of, client_of
 from tests.support.settings import SECRET
 
@@ -29,15 +29,6 @@ def elsewhere(person: Person, address: str = "198.51.100.9") -> Person:
     """The same tokens at another address."""
     client = client_of(app_of(person.client), address, headers=AGENT)
     return Person(client, person.email, access_token=person.access_token, refresh_token=person.refresh_token)
-
-
-def pair(answer: httpx.Response) -> tuple[str, str]:
-    assert answer.status_code == 200, answer.text
-    return answer.json()["access_token"], answer.json()["refresh_token"]
-
-
-async def is_signed_in(person: Person) -> bool:
-    return (await person.get("/api/auth/me")).status_code == 200
 
 
 async def test_the_same_successor_is_given_again(lenient: httpx.AsyncClient, clock: FrozenClock) -> None:

@@ -67,5 +67,17 @@ class Person:
         return await self.client.post("/api/auth/refresh", json=body, headers=with_key | (headers or {}))
 
 
+async def is_signed_in(person: Person) -> bool:
+    answer = await person.get("/api/auth/me")
+    assert answer.status_code in (200, 401)
+    return answer.status_code == 200
+
+
+def pair(answer: httpx.Response) -> tuple[str, str]:
+    """Return the tokens in the answer to a refresh."""
+    assert answer.status_code == 200, answer.text
+    return answer.json()["access_token"], answer.json()["refresh_token"]
+
+
 def new_email() -> str:
     return f"{uuid4().hex}@example.test"
