@@ -69,8 +69,13 @@ async def _answer_loser(auth: Auth, exchange: Exchange) -> TokenPair:
     number, state = await _read_state(auth, exchange)
     if state.denied_up_to is None or number > state.denied_up_to:
         raise _window_is_full(state, now)
-    if number == state.denied_up_to and (_has_key(exchange, state) or _is_in_leeway(auth, exchange, state)):
-        return await _give_again(auth, exchange, number, state)
+    if _may_have_it_again(auth, exchange, number, state):
+        if await _count_again(auth, exchange, number):
+            return _given_again(auth, exchange, number, state)
+        number, state = await _read_state(auth, exchange)
+        if _may_have_it_again(auth, exchange, number, state):
+            raise _window_is_full(state, now)
+        # Otherwise the successor has just been used.
     if _is_late(auth, exchange, state.uses or b""):
         raise SupersededToken
     expires_at = now + lifetimes.ENDED_SESSION_KEPT
@@ -102,8 +107,10 @@ async def _read_state(auth: Auth, exchange: Exchange) -> tuple[int, SessionState
     return number, SessionState(denied_up_to, used.used_at, used.key_hash, None, None, state.window_ends)
 
 
-def _has_key(exchange: Exchange, state: SessionState) -> bool:
-    return exchange.key is not None and exchange.key_hash == state.key_hash
+def _may_have_it_again(auth: Auth, exchange: Exchange, number: int, state: SessionState) -> bool:
+    """Return whether the token's successor is unused, and whoever asks for it has the key or comes at once."""
+    has_key = exchange.key is not None and exchange.key_hash == state.key_hash
+    return number == state.denied_up_to and (has_key or _is_in_leeway(auth, exchange, state))
 
 
 def _is_in_leeway(auth: Auth, exchange: Exchange, state: SessionState) -> bool:
@@ -143,17 +150,17 @@ def _parts(exchange: Exchange) -> tuple[object, ...]:
     return exchange.claims.session_id, exchange.number, exchange.key, exchange.client
 
 
-async def _give_again(auth: Auth, exchange: Exchange, number: int, state: SessionState) -> TokenPair:
-    """Return the pair that the token was exchanged for. Raises: TooManyRequests.
+async def _count_again(auth: Auth, exchange: Exchange, number: int) -> bool:
+    """Return False if the window is full, or the successor has been used meanwhile."""
+    expires_at, limit = _kept_until(auth, exchange), _limit(auth)
+    return await rotation_repository.count_again(
+        auth.database, exchange.claims, number, exchange.now, expires_at=expires_at, limit=limit
+    )
 
-    Also if somebody has just used that pair: asked again, it is told from a reuse.
-    """
-    claims, now = exchange.claims, exchange.now
-    expires_at = _kept_until(auth, exchange)
-    if not await rotation_repository.count_again(
-        auth.database, claims, number, now, expires_at=expires_at, limit=_limit(auth)
-    ):
-        raise _window_is_full(state, now)
+
+def _given_again(auth: Auth, exchange: Exchange, number: int, state: SessionState) -> TokenPair:
+    """Return the pair that the token was exchanged for, and log that: two may share a session."""
+    claims = exchange.claims
     logger.info("refresh_repeated", extra={"user_id": claims.user_id, "session_id": claims.session_id})
     auth.record_event("refresh_repeated")
     assert state.used_at is not None  # of a token that was used

@@ -46,22 +46,14 @@ GUARDS = [
     *_guards(
         "tests/sessions/test_same_client.py",
         ("_answer_loser", "if state.denied_up_to is None or number > state.denied_up_to:", "if False:"),
-        ("_answer_loser", "if number == state.denied_up_to and (", "if ("),
-        (
-            "_answer_loser",
-            "_has_key(exchange, state) or _is_in_leeway(auth, exchange, state)",
-            "_has_key(exchange, state)",
-        ),
+        ("_may_have_it_again", "return number == state.denied_up_to and (", "return ("),
+        ("_may_have_it_again", "(has_key or _is_in_leeway(auth, exchange, state))", "has_key"),
         ("_is_in_leeway", "return is_same and", "return"),
         ("_is_in_leeway", "is_same and exchange.now - state.used_at <= leeway", "is_same"),
         ("_is_late", "or exchange.client is None", ""),
         ("_is_late", "_SECONDS.unpack_from(uses, place)[0] > since and", ""),
         ("_parts", "exchange.number, exchange.key, exchange.client", "exchange.number, exchange.key"),
-        (
-            "_give_again",
-            "if not await rotation_repository.count_again(",
-            "if False and not await rotation_repository.count_again(",
-        ),
+        ("_answer_loser", "if await _count_again(auth, exchange, number):", "if True:"),
         ("COUNT_AGAIN", "== _number, _has_room", "== _number"),
         ("_has_room", "or_(~_window_is_open, ", "or_("),
         (
@@ -78,9 +70,9 @@ GUARDS = [
     ),
     *_guards(
         "tests/sessions/test_refresh_again.py",
-        ("_answer_loser", "(_has_key(exchange, state) or _is_in", "(_is_in"),
-        ("_has_key", "exchange.key_hash == state.key_hash", "True"),
-        ("_has_key", "exchange.key is not None and", "True and"),
+        ("_may_have_it_again", "(has_key or _is_in", "(_is_in"),
+        ("_may_have_it_again", "exchange.key_hash == state.key_hash", "True"),
+        ("_may_have_it_again", "exchange.key is not None and", "True and"),
         ("Exchange.key_hash", "sha256(self.key.encode()).digest()", "self.key.encode()"),
         ("_is_in_leeway", "if not leeway or", "if"),
         ("_answer_loser", "raise SupersededToken", "pass"),

@@ -47,7 +47,8 @@ class LateWriter:
 
     async def _write_one(self, connection: psycopg.AsyncConnection[Any]) -> None:
         now = (await (await connection.execute("SELECT clock_timestamp()")).fetchone())[0]  # type: ignore[index]  # a row
-        task = {"task_id": uuid5(self.user_id, str(self.chance.randrange(IDS))), "now": now, "versions": None}
+        task_id = uuid5(self.user_id, str(self.chance.randrange(IDS)))
+        task = {"task_id": task_id, "now": now, "versions": None, "excluded": []}
         title = {"title": f"{self.chance.random()}"}
         new = {"description": None, "status": "pending", "priority": "low"}
         change = repository.update_statement(frozenset({"title"}), reopen=False).statement

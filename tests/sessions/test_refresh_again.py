@@ -7,6 +7,7 @@ import httpx
 import psycopg
 import pytest
 
+from app.sessions import rotation_repository
 from tests.support.clock import FrozenClock
 from tests.support.people import Person, is_signed_in, pair
 
@@ -45,6 +46,22 @@ async def test_a_late_duplicate_is_refused_and_ends_nothing(ada: Person, connect
     assert (await ada.refresh()).status_code == 200
     query = "SELECT DISTINCT reason FROM token_denylist WHERE user_id = %s"
     assert connection.execute(query, [ada.user["id"]]).fetchall() == [("active",)]
+
+
+async def test_asked_again_just_as_the_new_pair_is_used(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tab that comes while another goes on is late, and is not told to wait. Source: FR-051."""
+    first = ada.refresh_token
+    ada.keep(await ada.refresh(key=KEY))
+    count_again = rotation_repository.count_again
+
+    async def count_too_late(*arguments: Any, **values: Any) -> bool:
+        ada.keep(await asyncio.create_task(ada.refresh(key=OTHER)))  # of its own, as its request's id is
+        return await count_again(*arguments, **values)
+
+    monkeypatch.setattr(rotation_repository, "count_again", count_too_late)
+    late = await ada.refresh(first, key=KEY)
+    assert (late.status_code, late.json()["code"]) == (401, "INVALID_TOKEN")
+    assert await is_signed_in(ada)
 
 
 @pytest.mark.parametrize(
