@@ -111,6 +111,7 @@ async def test_a_forged_token_takes_no_round_trip(app: FastAPI, executed: Counte
 MORE_CALLS = 1.05
 
 
+@pytest.mark.slow
 def test_no_request_takes_many_more_function_calls_than_before(postgres_url: str, tmp_path: Path) -> None:
     """No request gets slower unseen: one layer more shows here before it shows in a benchmark.
 

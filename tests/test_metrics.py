@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import psycopg
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.people import PASSWORD, Person, new_email
@@ -111,6 +112,7 @@ def is_at_rest(connections: dict[str, float]) -> bool:
     return connections["in_use"] <= 1 and connections["idle"] >= 4
 
 
+@pytest.mark.slow
 def test_several_workers_are_added_up(database_url: str, tmp_path: Path) -> None:
     """Figures are of all workers, whichever answers; what a killed one had counted stays counted."""
     live = {"method": "GET", "route": "/health/live", "status": "200"}

@@ -105,6 +105,7 @@ def test_an_operator_sees_where_a_migration_is(own_database_url: str) -> None:
     assert how_far(parse_database_url("postgresql://nobody@127.0.0.1:1/none")) == "Migrating"
 
 
+@pytest.mark.slow
 def test_a_dump_and_a_restore_work_on_a_terminal(own_database_url: str, tmp_path: Path) -> None:
     """What is shown does not disturb what is done."""
     settings = environment_of(BETTER_AUTH_SECRET=SECRET, DATABASE_URL=own_database_url)

@@ -108,6 +108,7 @@ async def test_sign_ins_beyond_the_queue_are_told_to_come_again(service: Service
         assert (await sign_in(client, person.email)).status_code == 200
 
 
+@pytest.mark.slow
 async def test_hashing_leaves_the_other_requests_alone(service: Service) -> None:
     """Other requests are answered while passwords are hashed."""
     async with service(password_hash_cost=11) as client:

@@ -75,21 +75,7 @@ def test_whoever_waits_for_a_migration_is_told(empty_database_url: str, caplog: 
         ] == expected
 
 
-def test_several_machines_at_once_migrate_once(empty_database_url: str) -> None:
-    """Machines may start at the same moment: the schema is made once."""
-    environment = {**os.environ, "DATABASE_URL": empty_database_url, "BETTER_AUTH_SECRET": SECRET}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "app", "migrate"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
-    for process in started:
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 0, said
-        assert "up to date" in said
-
-
+@pytest.mark.slow
 def test_alembic_itself_works_and_offline_too(empty_database_url: str) -> None:
     """An operator may use Alembic itself: it reads DATABASE_URL, and --sql prints what it would do."""
     environment = {**os.environ, "DATABASE_URL": empty_database_url, "BETTER_AUTH_SECRET": SECRET}

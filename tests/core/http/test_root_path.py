@@ -142,6 +142,7 @@ async def test_it_may_be_called_as_a_path_of_the_service(service: Service) -> No
 
 
 @pytest.mark.parametrize("root_path", ["", BELOW])
+@pytest.mark.slow
 def test_uvicorn_may_be_told_too(database_url: str, tmp_path: Path, root_path: str) -> None:
     """`uvicorn --root-path` puts it before every path it hands on: nothing is doubled, nothing is lost."""
     port = free_port()
