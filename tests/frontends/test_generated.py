@@ -1,9 +1,10 @@
-"""A Python program with a client that is generated from the committed document."""
+"""Python programs with packages of their own: a client generated from the committed document, and httpx-auth."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.people import PASSWORD, new_email
@@ -33,3 +34,18 @@ def test_a_client_of_openapi_python_client_passes_strict_types_and_works(databas
     run(programs / "mypy", "--strict", "--cache-dir", tmp_path, program)
     with serving(tmp_path, DATABASE_URL=database_url) as server:
         assert run(programs / "python", program, server.url, new_email(), PASSWORD) == "done\n"
+
+
+def test_a_program_with_httpx_auth_refreshes_its_one_session(database_url: str, tmp_path: Path) -> None:
+    """A program that leaves its tokens to httpx-auth goes on, with one refresh for each token that ran out."""
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    programs = tmp_path / "venv" / "bin"
+    run(programs / "pip", "install", "--quiet", "--disable-pip-version-check", "httpx-auth==0.23.1")
+    seconds, email = 3, new_email()
+    settings = {"ACCESS_TOKEN_EXPIRE_MINUTES": str(seconds / 60)}
+    with serving(tmp_path, DATABASE_URL=database_url, **settings) as server:
+        httpx.post(f"{server.url}/api/auth/signup", json={"email": email, "password": PASSWORD}).raise_for_status()
+        program = Path(__file__).parent / "httpx_auth_program.py"
+        said = run(programs / "python", program, server.url, email, PASSWORD, str(seconds))
+        assert said.split() == ["200"] * 4 + ["2"]  # that of sign-up, and its own
+        assert "refresh_reuse_detected" not in server.log.read_text()

@@ -1,8 +1,9 @@
-// Two ways in which most pages refresh, as tutorials and the libraries' own documentation have them: without a lock and
-// without a key. Each makes several calls at once with an access token that has expired, again and again.
+// Ways in which pages refresh, as tutorials and the libraries' own documentation have them. Each makes several calls at once
+// with an access token that has expired, again and again: without a lock and without a key, but for ky's shared promise.
 import { configureStore } from "@reduxjs/toolkit";
 import { createApi, fetchBaseQuery } from "@reduxjs/toolkit/query";
 import axios from "axios";
+import ky from "ky";
 
 const [way, base, email, password, seconds] = process.argv.slice(2);
 const read = (pair) => ({ access: pair.access_token, refresh: pair.refresh_token });
@@ -58,8 +59,32 @@ function reduxTab(tokens) {
   };
 }
 
+function kyTab(tokens) {
+  let refreshing = null;
+  const refresh = async () => {
+    const pair = await ky.post(`${base}/api/auth/refresh`, { json: { refresh_token: tokens.refresh } }).json();
+    Object.assign(tokens, read(pair));
+  };
+  const tab = ky.create({
+    prefixUrl: base,
+    hooks: {
+      beforeRequest: [(request) => request.headers.set("Authorization", `Bearer ${tokens.access}`)],
+      afterResponse: [
+        async (request, _options, response) => {
+          if (response.status !== 401) return response;
+          refreshing ??= refresh().finally(() => (refreshing = null));
+          await refreshing;
+          request.headers.set("Authorization", `Bearer ${tokens.access}`);
+          return ky(request);
+        },
+      ],
+    },
+  });
+  return (path) => tab.get(path.slice(1)).then(({ status }) => status);
+}
+
 const first = read((await axios.post(`${base}/api/auth/signup`, { email, password })).data);
-const makeTab = way === "redux" ? reduxTab : axiosTab;
+const makeTab = { redux: reduxTab, ky: kyTab }[way] ?? axiosTab;
 // Each tab has read the tokens when it was opened.
 const tabs = Array.from({ length: way === "tabs" ? 5 : 1 }, () => makeTab({ ...first }));
 const paths = way === "tabs" ? ["/api/tasks"] : ["/api/tasks", "/api/auth/me", "/api/auth/sessions"];

@@ -1,4 +1,4 @@
-"""A page that calls what many public frontends call, in a real browser, against the shape `aliases`."""
+"""A page that calls what frontends of each shape call, in a real browser."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,23 +14,26 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
+SHAPES = ("plain", "aliases", "v1", "path", "path-enveloped")
+
 
 @pytest.fixture
 def page(request: pytest.FixtureRequest, browser: Browser, database_url: str, tmp_path: Path) -> Iterator[Page]:
-    """The page, from another origin; the parameter is how many seconds access tokens are good for."""
+    """The page, from another origin; the parameters are its shape, and how many seconds access tokens are good for."""
+    shape, seconds = request.param
     with serving_folder(Path(__file__).parent / "page") as port:
         origin = f"http://127.0.0.1:{port}"
         with serving(
             tmp_path,
             DATABASE_URL=database_url,
             FRONTEND_URL=origin,
-            API_CONTRACTS="aliases",
-            ACCESS_TOKEN_EXPIRE_MINUTES=str(request.param / 60),
+            API_CONTRACTS="" if shape == "plain" else shape,
+            ACCESS_TOKEN_EXPIRE_MINUTES=str(seconds / 60),
         ) as server:
             context = browser.new_context()
             context.set_default_timeout(LONGEST_WAIT_MS)
             made = context.new_page()
-            made.goto(f"{origin}/aliases.html?api={server.url}")
+            made.goto(f"{origin}/shapes.html?shape={shape}&api={server.url}")
             yield made
             context.close()
 
@@ -45,12 +48,12 @@ def enter(page: Page, button: str, email: str, password: str = PASSWORD) -> None
     page.click(f"#account [name={button}]")
 
 
-@pytest.mark.parametrize("page", [900], indirect=True)
+@pytest.mark.parametrize("page", [(shape, 900) for shape in SHAPES], ids=SHAPES, indirect=True)
 def test_a_page_of_another_origin_lives_its_whole_life(page: Page) -> None:
     """A frontend that was not written for this API registers, logs in, makes, ticks, edits, deletes, and logs out.
 
-    It reads `token`, says `complete`, `register`, `login` and `logout`, writes slashes at the end, sends every filter
-    of its form and whole tasks back, adds a header of its own, and ticks twice at once.
+    It says what is usual in its shape, writes slashes at the end, sends every filter of its form and whole tasks back,
+    adds a header of its own, and ticks twice at once.
     """
     email = new_email()
     enter(page, "register", email)
@@ -81,7 +84,7 @@ def test_a_page_of_another_origin_lives_its_whole_life(page: Page) -> None:
     said(page, "Signed out.")
 
 
-@pytest.mark.parametrize("page", [5], indirect=True)
+@pytest.mark.parametrize("page", [(shape, 5) for shape in SHAPES], ids=SHAPES, indirect=True)
 def test_a_page_that_does_not_refresh_is_told_when_its_token_runs_out(page: Page) -> None:
     """A frontend without refresh gets a 401 with a sentence, and its user signs in again."""
     email = new_email()
