@@ -15,6 +15,7 @@ from app.core.clock import Clock
 from app.core.config import Settings
 from app.core.database.pool import Database
 from app.core.database.statement import Statement
+from app.core.logging import current_request
 from app.core.rate_limits.limiter import RateLimiter
 
 
@@ -47,7 +48,9 @@ def read_bearer(auth: Auth, access_token: str) -> UserDatabase:
     Only its signature and its times are checked here, so that a forged one costs no connection.
     """
     now = auth.clock()
-    return user_database(auth, auth.tokens.read(access_token, "access", now), now)
+    claims = auth.tokens.read(access_token, "access", now)
+    current_request().name_caller(claims.user_id, claims.session_id)
+    return user_database(auth, claims, now)
 
 
 def user_database(auth: Auth, claims: Claims, now: datetime) -> UserDatabase:

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
+from app.core.clock import stopwatch
 from app.core.errors import ServiceUnavailable
+from app.core.logging import current_request
 
 T = TypeVar("T")
 
@@ -40,7 +42,12 @@ class HashQueue:
 
     async def run(self, work: Callable[[], T], *, client: str) -> T:
         """Do this in a thread when it is the client's turn. Raises: HashingOverloaded."""
-        await self._acquire(client)
+        record, asked_at = current_request(), stopwatch()
+        try:
+            await self._acquire(client)
+        finally:
+            began_at = stopwatch()
+            record.waiting += began_at - asked_at
         loop = asyncio.get_running_loop()
         job = self._threads.submit(work)
 
@@ -50,7 +57,10 @@ class HashQueue:
 
         # When the thread is free, not when the caller gives up: a client that gives up would gain a thread each time.
         job.add_done_callback(release)
-        return await asyncio.wrap_future(job)
+        try:
+            return await asyncio.wrap_future(job)
+        finally:
+            record.hashing += stopwatch() - began_at
 
     def close(self) -> None:
         """Let the threads end."""

@@ -5,12 +5,13 @@ import json
 import logging
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from app.core.logging import ConsoleFormatter, JsonFormatter, configure_logging
-from tests.support.people import Person
+from tests.support.people import PASSWORD, Person
 
 
 @pytest.fixture
@@ -44,8 +45,8 @@ async def test_every_request_is_one_line(client: httpx.AsyncClient, ada: Person,
     logged = [line for line in lines(stream) if line["event"] == "request"]
     assert [line["route"] for line in logged] == ["/api/tasks", "/api/tasks/{task_id}", "/api/tasks/{task_id}", None]
     assert [line["method"] for line in logged] == ["POST", "GET", "HEAD", "GET"]
-    assert logged[1] | {"time": "", "duration_ms": 0} == {
-        "time": "",
+    times = {"time": "", "duration_ms": 0, "wait_ms": 0, "db_ms": 0}
+    assert logged[1] | times == times | {
         "level": "info",
         "logger": "app.access",
         "event": "request",
@@ -53,10 +54,58 @@ async def test_every_request_is_one_line(client: httpx.AsyncClient, ada: Person,
         "method": "GET",
         "route": "/api/tasks/{task_id}",
         "status": 200,
-        "duration_ms": 0,
+        "user_id": ada.user["id"],
+        "session_id": ada.session_id,
     }
-    assert logged[1]["duration_ms"] > 0
+    assert logged[1]["duration_ms"] >= logged[1]["db_ms"] > 0
+    assert "user_id" not in logged[3]
     assert "c4nary" not in stream.getvalue()
+
+
+async def test_the_line_tells_why_a_request_was_slow_and_what_it_was_refused_for(
+    client: httpx.AsyncClient, ada: Person, stream: io.StringIO
+) -> None:
+    """An operator tells the hash, the waiting and the database apart, and a 401 from a 401. Source: FR-048."""
+    await client.post("/api/auth/signin", json={"email": ada.email, "password": PASSWORD})
+    await client.post("/api/auth/signin", json={"email": ada.email, "password": "wrong password"})
+    await ada.get(f"/api/tasks/{uuid4()}")
+    await ada.send("POST", "/api/auth/signout")
+    await ada.get("/api/tasks")
+    await client.get("/api/tasks")
+    good, wrong, missing, _, ended, nobody = [line for line in lines(stream) if line["event"] == "request"]
+    assert good["duration_ms"] >= good["hash_ms"] + good["db_ms"] > good["hash_ms"] > 0
+    assert "wait_ms" in good
+    assert "code" not in good
+    assert [line["code"] for line in (wrong, missing, ended, nobody)] == [
+        "INVALID_CREDENTIALS",
+        "TASK_NOT_FOUND",
+        "INVALID_TOKEN",
+        "NOT_AUTHENTICATED",
+    ]
+    assert (ended["user_id"], ended["session_id"]) == (ada.user["id"], ada.session_id)
+    assert not nobody.keys() & {"db_ms", "user_id", "session_id"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "trace_id"),
+    [
+        (f"00-{'a1' * 16}-{'b2' * 8}-01", "a1" * 16),
+        (f"cc-{'a1' * 16}-{'b2' * 8}-01-what-comes-later", "a1" * 16),
+        (f"00-{'a1' * 16}-{'b2' * 8}-01-more", None),
+        (f"ff-{'a1' * 16}-{'b2' * 8}-01", None),
+        (f"00-{'0' * 32}-{'b2' * 8}-01", None),
+        (f"00-{'a1' * 16}-{'0' * 16}-01", None),
+        (f"00-{'A1' * 16}-{'b2' * 8}-01", None),
+        ("", None),
+    ],
+)
+async def test_a_line_names_the_trace_that_the_request_is_part_of(
+    client: httpx.AsyncClient, stream: io.StringIO, sent: str, trace_id: str | None
+) -> None:
+    """Whoever follows a request through several services finds its line here."""
+    await client.get("/api/tasks", headers={"traceparent": sent})
+    (line,) = [line for line in lines(stream) if line["event"] == "request"]
+    assert line.get("trace_id") == trace_id
 
 
 @pytest.mark.parametrize("text", ["two\nlines", 'x", "level": "error', "\x1b[31mred", "\r\n{}", "\u2028"])

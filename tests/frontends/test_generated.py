@@ -42,8 +42,7 @@ def test_a_program_with_httpx_auth_refreshes_its_one_session(database_url: str, 
     programs = tmp_path / "venv" / "bin"
     run(programs / "pip", "install", "--quiet", "--disable-pip-version-check", "httpx-auth==0.23.1")
     seconds, email = 3, new_email()
-    settings = {"ACCESS_TOKEN_EXPIRE_MINUTES": str(seconds / 60)}
-    with serving(tmp_path, DATABASE_URL=database_url, **settings) as server:
+    with serving(tmp_path, DATABASE_URL=database_url, ACCESS_TOKEN_EXPIRE_MINUTES=str(seconds / 60)) as server:
         httpx.post(f"{server.url}/api/auth/signup", json={"email": email, "password": PASSWORD}).raise_for_status()
         program = Path(__file__).parent / "httpx_auth_program.py"
         said = run(programs / "python", program, server.url, email, PASSWORD, str(seconds))

@@ -7,7 +7,6 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-from jose import jwt
 
 from app.core.database.pool import Database
 from app.sessions.repository import delete_old_sessions
@@ -17,11 +16,6 @@ from tests.support.server import Service, app_of, running
 from tests.support.settings import make_settings
 
 SESSIONS = "/api/auth/sessions"
-
-
-def sid(person: Person) -> str:
-    found: str = jwt.get_unverified_claims(person.access_token)["sid"]
-    return found
 
 
 async def listed(person: Person) -> list[dict[str, Any]]:
@@ -58,13 +52,13 @@ async def test_one_sees_ones_sessions_newest_first(clocked: httpx.AsyncClient, c
     ada.keep(await ada.refresh())
     newest, oldest = await listed(ada)
     assert oldest == {
-        "id": sid(ada),
+        "id": ada.session_id,
         "device": "laptop",
         "created_at": began.isoformat().replace("+00:00", "Z"),
         "last_used_at": clock.moment.isoformat().replace("+00:00", "Z"),
         "current": True,
     }
-    assert (newest["id"], newest["device"], newest["current"]) == (sid(telephone), "telephone", False)
+    assert (newest["id"], newest["device"], newest["current"]) == (telephone.session_id, "telephone", False)
     assert newest["last_used_at"] == newest["created_at"]
     assert [session["current"] for session in await listed(telephone)] == [True, False]
 
@@ -149,7 +143,7 @@ async def test_a_session_is_listed_as_long_as_it_can_be_refreshed(
     again = await sign_in(ada, device="newer")
     assert await devices(again) == ["newer", "new"]
     assert (await ada.refresh()).status_code == 401
-    assert (await end(again, sid(ada))).status_code == 404
+    assert (await end(again, ada.session_id)).status_code == 404
 
 
 async def test_a_session_that_is_ended_is_signed_out_at_once(ada: Person) -> None:
@@ -158,47 +152,47 @@ async def test_a_session_that_is_ended_is_signed_out_at_once(ada: Person) -> Non
     Source: FR-052.
     """
     strange, other = await ada.sign_in(), await ada.sign_in()
-    answer = await end(ada, sid(strange))
+    answer = await end(ada, strange.session_id)
     assert (answer.status_code, answer.content) == (204, b"")
     assert (await strange.get("/api/tasks")).status_code == 401
     assert (await strange.refresh()).status_code == 401
-    assert {session["id"] for session in await listed(ada)} == {sid(ada), sid(other)}
+    assert {session["id"] for session in await listed(ada)} == {ada.session_id, other.session_id}
     assert (await other.refresh()).status_code == 200
 
 
 async def test_ending_the_session_that_asks_is_signing_out(ada: Person) -> None:
     """A client may end its own session in the list, too. Source: FR-052."""
     other = await ada.sign_in()
-    assert (await end(ada, sid(ada))).status_code == 204
+    assert (await end(ada, ada.session_id)).status_code == 204
     assert (await ada.get("/api/tasks")).status_code == 401
-    assert (await end(ada, sid(other))).status_code == 401
+    assert (await end(ada, other.session_id)).status_code == 401
     assert len(await listed(other)) == 1
 
 
 async def test_nobody_ends_or_finds_a_session_that_is_not_theirs(ada: Person, bob: Person) -> None:
     """Somebody else's session, an ended one, one that never was and no id at all are answered alike."""
     ended = await ada.sign_in()
-    assert (await end(ada, sid(ended))).status_code == 204
+    assert (await end(ada, ended.session_id)).status_code == 204
     same = {"X-Request-ID": "one"}
     answers = [
         await ada.send("DELETE", f"{SESSIONS}/{which}", headers=same)
-        for which in (sid(bob), sid(ended), uuid4(), "5", "0" * 40)
+        for which in (bob.session_id, ended.session_id, uuid4(), "5", "0" * 40)
     ]
     assert {(answer.status_code, answer.content) for answer in answers} == {(404, answers[0].content)}
     assert answers[0].json()["code"] == "SESSION_NOT_FOUND"
     assert (await bob.get("/api/tasks")).status_code == 200
-    assert [session["id"] for session in await listed(bob)] == [sid(bob)]
+    assert [session["id"] for session in await listed(bob)] == [bob.session_id]
 
 
 async def test_without_a_session_there_is_nothing_to_see_or_end(client: httpx.AsyncClient, ada: Person) -> None:
     """Whoever is signed out learns nothing of the sessions, not even which there are. Source: FR-030."""
     other = await ada.sign_in()
     await ada.send("POST", "/api/auth/signout")
-    for which in (sid(other), uuid4()):
+    for which in (other.session_id, uuid4()):
         assert (await end(ada, which)).json()["code"] == "INVALID_TOKEN"
     assert (await ada.get(SESSIONS)).status_code == 401
     assert (await client.get(SESSIONS)).status_code == 401
-    assert (await client.delete(f"{SESSIONS}/{sid(other)}")).json()["code"] == "NOT_AUTHENTICATED"
+    assert (await client.delete(f"{SESSIONS}/{other.session_id}")).json()["code"] == "NOT_AUTHENTICATED"
     assert (await other.get("/api/tasks")).status_code == 200
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+from jose import jwt
 
 PASSWORD = "correct horse battery 4"
 NOBODY = UUID("c3d0e9a4-5f1b-4c7e-9a52-8b6f0e4d1a37")  # for parameters: tests that run side by side need one name each
@@ -41,6 +42,11 @@ class Person:
         self.user = body.get("user", self.user)
         self.access_token, self.refresh_token = body["access_token"], body["refresh_token"]
         return self
+
+    @property
+    def session_id(self) -> str:
+        found: str = jwt.get_unverified_claims(self.access_token)["sid"]
+        return found
 
     @property
     def bearer(self) -> dict[str, str]:

@@ -20,7 +20,7 @@ from app.core.database.dsn import Dsn
 from app.core.database.hosts import Hosts, only_reads
 from app.core.database.statement import RowT, Statement
 from app.core.errors import ServiceUnavailable
-from app.core.logging import get_logger
+from app.core.logging import current_request, get_logger
 
 logger = get_logger(__name__)
 
@@ -146,7 +146,10 @@ class Database(Statements):
             self._warned_at, self._failures = stopwatch(), 0
 
     async def _run(self, run: Callable[[Connection], Awaitable[T]], *, asks_only: bool) -> T:
+        record, asked_at = current_request(), stopwatch()
         connection = await self._checked_out()
+        began_at = stopwatch()
+        record.waiting += began_at - asked_at
         # For a server that does not answer at all: cancelling the task would take ten seconds more (psycopg 3.3.9).
         timer = asyncio.get_running_loop().call_later(ABORT_SECONDS, _abort, connection)
         try:
@@ -161,6 +164,7 @@ class Database(Statements):
             raise
         finally:
             timer.cancel()
+            record.database += stopwatch() - began_at
             await self.pool.putconn(connection)
 
     async def _after(self, error: psycopg.Error, connection: Connection, *, hangs: bool) -> None:

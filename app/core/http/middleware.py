@@ -13,7 +13,7 @@ from app.core.clock import stopwatch
 from app.core.errors import ApiError, InternalError
 from app.core.http.cors import Cors
 from app.core.http.problems import problem_response
-from app.core.logging import get_logger, set_request_id
+from app.core.logging import RequestRecord, get_logger, milliseconds, set_request
 
 logger = get_logger("app.access")
 
@@ -28,6 +28,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _HOST = re.compile(
     rb"(\[[\w.:%~-]+\]|[\w.~!$&'()*+,;=%-]+)(:\d*)?", re.ASCII
 )  # RFC 3986 3.2.2, without RFC 6874's finer points
+_TRACE = re.compile(rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _QUIET_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 
 Observe = Callable[[str, str | None, int, float], None]
@@ -51,15 +52,15 @@ class RequestContext:
             return
         started_at = stopwatch()
         asked = _as_routed(scope)
-        request_id = _request_id(scope)
-        set_request_id(request_id)
+        record = _record(scope)
+        set_request(record)
         status = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = standard_headers([*message["headers"], *self.headers], request_id)
+                message["headers"] = standard_headers([*message["headers"], *self.headers], record.request_id)
             await send(message)
 
         try:
@@ -67,7 +68,7 @@ class RequestContext:
         finally:
             seconds = stopwatch() - started_at
             route = getattr(asked.get("route"), "path", None)  # the template: a raw path may hold anything
-            _log(scope["method"], asked, route, status, seconds)
+            _log(scope["method"], asked, route, status, seconds, record)
             if self.observe:
                 self.observe(scope["method"], route, status, seconds)
 
@@ -97,22 +98,27 @@ def standard_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> lis
     return raw
 
 
-def _request_id(scope: Scope) -> str:
-    """Keep the client's id if it can do no harm in a log or a header; otherwise make one."""
+def _record(scope: Scope) -> RequestRecord:
+    """Keep the client's id if it can do no harm in a log or a header, otherwise make one; and the trace it is part of.
+
+    Source: https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    request_id = trace_id = None
     for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            offered = value.decode("latin-1")
-            return offered if _REQUEST_ID.fullmatch(offered) else uuid4().hex
-    return uuid4().hex
+        if name == b"x-request-id" and request_id is None:
+            request_id = value.decode("latin-1")
+        elif name == b"traceparent":
+            found = _TRACE.fullmatch(value)
+            trace_id = found[1].decode() if found else None
+    known = request_id is not None and _REQUEST_ID.fullmatch(request_id)
+    return RequestRecord(request_id if known and request_id else uuid4().hex, trace_id)
 
 
-def _log(method: str, asked: Scope, route: str | None, status: int, seconds: float) -> None:
+def _log(method: str, asked: Scope, route: str | None, status: int, seconds: float, record: RequestRecord) -> None:
     level = logging.DEBUG if asked["path"] in _QUIET_PATHS else logging.INFO
-    logger.log(
-        level,
-        "request",
-        extra={"method": method, "route": route, "status": status, "duration_ms": round(seconds * 1000, 2)},
-    )
+    if logger.isEnabledFor(level):
+        extra = {"method": method, "route": route, "status": status, "duration_ms": milliseconds(seconds)}
+        logger.log(level, "request", extra=extra | record.members())
 
 
 class BadHost(ApiError):

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.core.errors import ApiError, MalformedBody, ValidationFailed
 from app.core.http.root_path import public_path
-from app.core.logging import current_request_id
+from app.core.logging import current_request
 
 
 class ErrorContext(NamedTuple):
@@ -36,7 +36,9 @@ def problem_response(request: Request, error: HTTPException) -> Response:
     """Return the response to an error, as `application/problem+json` only when `Accept` asks for it."""
     shapes = (render for paths, render in request.app.state.error_shapes if paths.match(request.url.path))
     render = next(shapes, None)
-    members = problem_details(error, current_request_id())
+    record = current_request()
+    members = problem_details(error, record.request_id)
+    record.code = members["code"]
     if render:
         context = ErrorContext(public_path(request, request.url.path), request.method, request.app.state.clock())
         members = render(context, members)
