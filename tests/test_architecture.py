@@ -148,6 +148,7 @@ def test_settings_are_read_in_one_place() -> None:
     """One file tells everything that can be set. What starts other programs only hands the environment on."""
     homes = allowed(
         "core/config.py",
+        "core/secret_files.py",
         "operations/embedded_postgres/server.py",
         "operations/backup.py",
         "status/prometheus.py",

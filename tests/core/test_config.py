@@ -1,5 +1,6 @@
 """Settings: every mistake at once, no value printed."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from pydantic import SecretStr
 
 from app.core.config import Limit, Settings, SettingsError, load_settings
 from app.core.database.dsn import parse_database_url
+from app.core.operator_error import OperatorError
 from tests.support.settings import ROOT, SECRET, SETTING_NAMES
 
 URL = "postgresql://me:hunter2@db.example:5433/tasks"
@@ -155,6 +157,56 @@ def test_origins_lifetimes_limits_and_proxies_are_read(monkeypatch: pytest.Monke
     assert settings.rate_limit_refresh_session == Limit(7, 1)
     assert settings.rate_limit_signup_address == Limit(600, 60), "by default: a school behind one address at once"
     assert [str(n) for n in settings.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+
+
+SECRETS = {
+    "BETTER_AUTH_SECRET": SECRET,
+    "BETTER_AUTH_SECRET_PREVIOUS": SECRET[::-1],
+    "DATABASE_URL": "postgresql://me:hunter2@db.example/from-a-file",
+    "RATE_LIMIT_STORAGE": "redis://:hunter2@cache.example/1",
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """Secrets of Docker, Kubernetes and systemd are files, and stand in no environment that others can read."""
+    (tmp_path / name.lower()).write_text(f"{SECRETS[name]}\n")
+
+    def secret(settings: Settings) -> str:
+        found: SecretStr = getattr(settings, name.lower())
+        return found.get_secret_value()
+
+    assert secret(load(monkeypatch, **{name: "", f"{name}_FILE": str(tmp_path / name.lower())})) == SECRETS[name]
+    monkeypatch.delenv(f"{name}_FILE")
+    assert secret(load(monkeypatch, **{name: "", "CREDENTIALS_DIRECTORY": str(tmp_path)})) == SECRETS[name]
+
+
+def test_every_secret_may_come_from_a_file() -> None:
+    """A secret that is added later may, too."""
+    secrets = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    assert {name.upper() for name in secrets} == SECRETS.keys()
+    assert all(f"`{name}_FILE`" in (ROOT / "docs/settings.md").read_text() for name in SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("content", "also", "said"),
+    [
+        (None, "", "which cannot be read: No such file or directory"),
+        (b"\xff" * 40, "", "which cannot be read: it is not UTF-8"),
+        (b" \n", "", "which is empty"),
+        (SECRET.encode(), "s3cr3t" * 8, "BETTER_AUTH_SECRET and BETTER_AUTH_SECRET_FILE are both set"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, also: str, said: str
+) -> None:
+    """An operator reads which file is missing, and does not serve with another secret than meant."""
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(OperatorError, match=said) as stopped:
+        load(monkeypatch, BETTER_AUTH_SECRET=also, BETTER_AUTH_SECRET_FILE=str(file))
+    assert "s3cr3t" not in str(stopped.value)
 
 
 def test_secrets_do_not_show_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> None:
