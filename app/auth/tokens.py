@@ -76,7 +76,15 @@ def successor_id(token_id: UUID) -> UUID:
 class TokenCodec:
     """Issues with the current secret, reads with that and the previous one."""
 
-    def __init__(self, secret: str, previous: str | None, *, access_seconds: int, refresh_seconds: int) -> None:
+    def __init__(
+        self,
+        secret: str,
+        previous: str | None,
+        *,
+        access_seconds: int,
+        refresh_seconds: int,
+        session_seconds: int | None = None,
+    ) -> None:
         keys = [_Key(text) for text in (secret, previous) if text]
         self._key = keys[0]
         self._lifetimes: dict[TokenType, int] = {
@@ -84,6 +92,7 @@ class TokenCodec:
             "refresh": refresh_seconds,
             "reset": RESET_SECONDS,
         }
+        self._session_seconds = session_seconds
         # A valid token begins with one of these exact texts, so that no header that a stranger wrote is ever parsed.
         self._headers = {kind: {key.headers[kind]: key for key in keys} for kind in _TYPES}
         # The same text and the same secrets give the same claims, so they are computed once. Nothing is kept of a token
@@ -97,12 +106,22 @@ class TokenCodec:
         """
         user_id, issued_at = str(who.user_id), int(who.now.timestamp())
         about = {"sub": user_id, "user_id": user_id, "sid": str(who.session_id), "ver": who.token_version}
-        place = {"seq": number, "auth_time": issued_at if authenticated_at is None else authenticated_at}
+        began = issued_at if authenticated_at is None else authenticated_at
         return TokenPair(
             access_token=self._sign("access", uuid5(refresh_id, "access"), issued_at, about),
-            refresh_token=self._sign("refresh", refresh_id, issued_at, about | place),
+            refresh_token=self._sign(
+                "refresh",
+                refresh_id,
+                issued_at,
+                about | {"seq": number, "auth_time": began},
+                ends_at=self.session_end(began),
+            ),
             expires_in=self._lifetimes["access"],
         )
+
+    def session_end(self, authenticated_at: int) -> int | None:
+        """Return when a session ends in any case; None if that is never."""
+        return None if self._session_seconds is None else authenticated_at + self._session_seconds
 
     def issue_reset(self, user_id: UUID, version: int, now: datetime) -> str:
         """Sign a token for a new password. It belongs to no session, and names itself in the place of one."""
@@ -110,9 +129,12 @@ class TokenCodec:
         about = {"sub": str(user_id), "user_id": str(user_id), "sid": str(token_id), "ver": version}
         return self._sign("reset", token_id, int(now.timestamp()), about)
 
-    def _sign(self, kind: TokenType, token_id: UUID, issued_at: int, about: dict[str, Any]) -> str:
+    def _sign(
+        self, kind: TokenType, token_id: UUID, issued_at: int, about: dict[str, Any], *, ends_at: int | None = None
+    ) -> str:
         claims = {"iss": ISSUER, "type": kind, **about, "jti": str(token_id), "iat": issued_at}
-        claims["exp"] = issued_at + self._lifetimes[kind]
+        expires_at = issued_at + self._lifetimes[kind]
+        claims["exp"] = expires_at if ends_at is None else min(expires_at, ends_at)
         for audience in _AUDIENCES[kind]:
             claims["aud"] = audience
         payload = base64url_encode(_to_json(claims).encode()).decode()
@@ -179,6 +201,7 @@ def make_codec(settings: Settings) -> TokenCodec:
         previous.get_secret_value() if previous else None,
         access_seconds=settings.access_token_seconds,
         refresh_seconds=settings.refresh_token_seconds,
+        session_seconds=settings.session_seconds,
     )
 
 

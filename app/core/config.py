@@ -118,6 +118,7 @@ class Settings(BaseSettings):
     common_passwords: Literal["allow", "refuse"] = "allow"
     refresh_reuse_leeway_seconds: float = Field(default=10, ge=0, le=300)
     refresh_cookie: Literal["on", "off"] = "on"
+    session_max_days: float = Field(default=0, ge=0, le=3660, allow_inf_nan=False)
 
     rate_limits: Literal["on", "off"] = "on"
     rate_limit_storage: SecretStr | None = None
@@ -233,6 +234,11 @@ class Settings(BaseSettings):
     @property
     def refresh_token_seconds(self) -> int:
         return max(1, round(self.refresh_token_expire_days * 86400))
+
+    @property
+    def session_seconds(self) -> int | None:
+        """Return how long a session lasts at most, however it is used; None without an end."""
+        return max(1, round(self.session_max_days * 86400)) if self.session_max_days else None
 
     def warnings(self) -> list[str]:
         """Return what is allowed here but not in production."""

@@ -66,6 +66,7 @@ END_SESSION = deny(
 )
 # A new password that comes at the same moment is waited for: it renews the session, which must not end by an old token.
 END_REUSED = deny(UserState, in_active_session, id=session_id, reason=constant("reused"), share=UserState)
+END_EXPIRED = deny(UserState, in_active_session, id=session_id, reason=constant("signed_out"), share=UserState)
 
 # By the database's clock, which is one for all workers: one whose own runs ahead would delete rows of valid tokens.
 _has_expired = col(DeniedToken.expires_at) <= func.now()
@@ -101,6 +102,11 @@ async def end_session(database: Database, claims: Claims, now: datetime, *, expi
 async def end_reused_session(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> bool:
     """End a session because of a reuse. Return False if it is not active any more, or was renewed."""
     return await database.fetch_value(END_REUSED, **caller(claims), now=now, expires_at=expires_at) is not None
+
+
+async def end_expired_session(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> bool:
+    """End a session that has lasted long enough. Return False if it is not active any more, or was renewed."""
+    return await database.fetch_value(END_EXPIRED, **caller(claims), now=now, expires_at=expires_at) is not None
 
 
 async def count_denied_tokens(database: Database) -> int:

@@ -17,6 +17,13 @@ class RefreshTokenReused(InvalidToken):
     message = "This refresh token was used before, so that its session has ended. Please sign in again."
 
 
+class SessionExpired(InvalidToken):
+    """The session has lasted as long as `SESSION_MAX_DAYS` allows."""
+
+    code = "SESSION_EXPIRED"
+    message = "You have been signed in for as long as this service allows. Please sign in again."
+
+
 class SessionNotFound(ApiError):
     """There is no such session, it has ended, or it is somebody else's: nobody can tell which."""
 

@@ -16,7 +16,7 @@ from app.auth.tokens import Claims, TokenPair, successor_id
 from app.core.config import Limit
 from app.core.errors import TooManyRequests
 from app.sessions import denylist, lifetimes, rotation_repository
-from app.sessions.errors import RefreshTokenReused, SupersededToken
+from app.sessions.errors import RefreshTokenReused, SessionExpired, SupersededToken
 from app.sessions.rotation_repository import USE_LENGTH, SessionState, Use
 
 LATE = timedelta(minutes=5)
@@ -49,15 +49,30 @@ async def refresh(auth: Auth, refresh_token: str, *, client: str | None = None, 
     """Exchange a refresh token for its successor, once; for the same one again with the same key, or at once.
 
     `client` is what stays the same while a client refreshes several times at once; None has no leeway.
-    Raises: InvalidToken, TooManyRequests. Source: FR-011, FR-051, RFC 9700 4.14.2.
+    Raises: InvalidToken, SessionExpired, TooManyRequests. Source: FR-011, FR-051, RFC 9700 4.14.2.
     """
     now = auth.clock()
-    claims = auth.tokens.read(refresh_token, "refresh", now)
+    claims = auth.tokens.read(refresh_token, "refresh", now, expired_too=True)
+    await _refuse_expired(auth, claims, now)
     exchange = Exchange(claims, now, key, client)
     use, expires_at = _use(auth, exchange), _kept_until(auth, exchange)
     if await rotation_repository.rotate(auth.database, claims, use, expires_at=expires_at, limit=_limit(auth)):
         return _successor(auth, exchange, exchange.number, now)
     return await _answer_loser(auth, exchange)
+
+
+async def _refuse_expired(auth: Auth, claims: Claims, now: datetime) -> None:
+    """Raise SessionExpired, and end the session, if it has lasted long enough; InvalidToken for an expired token."""
+    seconds, session_end = now.timestamp(), auth.tokens.session_end(claims.authenticated_at)
+    if session_end is not None and session_end <= seconds:
+        expires_at = now + lifetimes.ENDED_SESSION_KEPT
+        if await denylist.end_expired_session(auth.database, claims, now, expires_at=expires_at):
+            about = {"user_id": claims.user_id, "session_id": claims.session_id, "expired": True}
+            logger.info("session_ended", extra=about)
+            auth.record_event("session_ended")
+        raise SessionExpired
+    if claims.expires_at <= seconds:
+        raise InvalidToken
 
 
 async def _answer_loser(auth: Auth, exchange: Exchange) -> TokenPair:

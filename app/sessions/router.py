@@ -12,7 +12,7 @@ from app.core.http.json import json_response
 from app.core.http.routing import make_router
 from app.sessions import rotation, service
 from app.sessions.dependencies import SET_COOKIE, Cookie, RefreshClient, RefreshKey, SessionId
-from app.sessions.errors import OriginRefused, RefreshTokenReused, SessionNotFound
+from app.sessions.errors import OriginRefused, RefreshTokenReused, SessionExpired, SessionNotFound
 from app.sessions.refresh_cookie import Presented, RefreshCookie
 from app.sessions.schemas import Detail, RefreshBody, SessionRead, SignOutBody, TokenRead
 
@@ -25,7 +25,8 @@ router = make_router(prefix="/api/auth", tag="auth", route_class=BearerRoute)
     summary="Refresh the tokens",
     response_model=TokenRead,
     responses=error_responses(
-        *BODY_ERRORS, InvalidToken, RefreshTokenReused, NotAuthenticated, TooManyRequests, OriginRefused
+        *(*BODY_ERRORS, InvalidToken, RefreshTokenReused, SessionExpired),
+        *(NotAuthenticated, TooManyRequests, OriginRefused),
     )
     | {200: SET_COOKIE},
 )
@@ -37,6 +38,7 @@ async def refresh_tokens(
     Store a random `Idempotency-Key` with each pair and send it when you refresh that pair: after a lost answer
     you get the same one again. Without that key you get it for a few seconds. Otherwise a token that is presented a
     second time ends its session, because somebody else may have it: `REFRESH_TOKEN_REUSED`.
+    `SESSION_EXPIRED` says that the session has lasted as long as the service allows.
 
     Without `refresh_token` the one in the cookie is taken, and the new one is put there.
     """

@@ -102,6 +102,15 @@ GUARDS = [
             "inserted.excluded.expires_at",
         ),
         ("begin_session", "await denylist.delete_expired_tokens_of(auth.database, user.id)", ""),
+        ("_refuse_expired", "if session_end is not None and session_end <= seconds:", "if False:"),
+        (
+            "_refuse_expired",
+            "if await denylist.end_expired_session(",
+            "if False and await denylist.end_expired_session(",
+        ),
+        ("_refuse_expired", "if claims.expires_at <= seconds: raise InvalidToken", ""),
+        ("END_EXPIRED", "UserState, in_active_session", "UserState, col(UserState.user_id) == user_id"),
+        ("TokenCodec._sign", "min(expires_at, ends_at)", "expires_at"),
     ),
     *_guards(
         "tests/auth/test_tokens.py",

@@ -82,6 +82,7 @@ def test_every_setting_stands_in_the_example_and_in_the_documents() -> None:
         ("PASSWORD_HASH_COST", "40"),
         ("HASH_QUEUE_SECONDS", "0"),
         ("REFRESH_REUSE_LEEWAY_SECONDS", "-1"),
+        ("SESSION_MAX_DAYS", "-1"),
         ("RATE_LIMITS", "maybe"),
         ("RATE_LIMIT_SIGNIN_ACCOUNT", "0/minute"),
         ("RATE_LIMIT_SIGNUP_ADDRESS", "many"),

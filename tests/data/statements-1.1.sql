@@ -248,6 +248,27 @@ ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = ex
 WHERE token_denylist.reason = 'active'
 RETURNING token_denylist.id;
 
+-- app/sessions/denylist.py END_EXPIRED
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_state.user_id AS user_id,
+    'signed_out' AS reason, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  )) FOR SHARE OF user_state
+ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
+WHERE token_denylist.reason = 'active'
+RETURNING token_denylist.id;
+
 -- app/sessions/denylist.py DELETE_SOME
 DELETE FROM token_denylist
 WHERE token_denylist.user_id = %(user_id)s::UUID

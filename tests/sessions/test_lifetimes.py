@@ -133,3 +133,56 @@ async def test_expires_in_of_a_pair_that_is_given_again_says_what_is_left(servic
             assert again == first | {"expires_in": left}
         expires_at = jwt.get_unverified_claims(again["access_token"])["exp"]
         assert expires_at <= clock.moment.timestamp()
+
+
+async def test_a_session_ends_however_it_is_used(service: Service, clock: FrozenClock) -> None:
+    """A thief who refreshes has no session for years: SESSION_MAX_DAYS after the sign-in it ends. Source: ASVS 7.3.2.
+
+    No token is good for longer, and one that has expired says why.
+    """
+    async with service(clock=clock, session_max_days=10, access_token_expire_minutes=60 * 24) as client:
+        ada = await Person.sign_up(client)
+        end = int(clock.moment.timestamp()) + 10 * 86400
+        for _ in range(4):
+            clock.advance(days=2.4)
+            ada.keep(await ada.refresh())
+        assert jwt.get_unverified_claims(ada.refresh_token)["exp"] == end
+        other = await ada.sign_in()
+        clock.advance(days=0.4)
+        for _ in range(2):
+            answer = await ada.refresh()
+            assert (answer.status_code, answer.json()["code"]) == (401, "SESSION_EXPIRED")
+        assert (await ada.get("/api/auth/me")).status_code == 401
+        assert [s["id"] for s in (await other.get("/api/auth/sessions")).json()] == [
+            jwt.get_unverified_claims(other.access_token)["sid"]
+        ]
+        form = {"grant_type": "refresh_token", "refresh_token": ada.refresh_token}
+        assert (await client.post("/api/auth/token", data=form)).json()["error"] == "invalid_grant"
+
+
+async def test_a_new_password_begins_the_time_of_a_session_anew(service: Service, clock: FrozenClock) -> None:
+    """Whoever has proved who they are stays signed in, whatever tokens of before are presented."""
+    async with service(clock=clock, session_max_days=10, access_token_expire_minutes=60 * 24) as client:
+        ada = await Person.sign_up(client)
+        clock.advance(days=6)
+        ada.keep(await ada.refresh())
+        old = ada.refresh_token
+        body = {"current_password": ada.password, "new_password": "another battery staple 5"}
+        ada.keep(await ada.send("POST", "/api/auth/password", json=body))
+        clock.advance(days=6)
+        assert (await ada.refresh(old)).json()["code"] == "SESSION_EXPIRED"
+        ada.keep(await ada.refresh())
+
+
+async def test_a_lowered_limit_ends_older_sessions_and_a_raised_one_revives_none(
+    own_database_url: str, clock: FrozenClock
+) -> None:
+    """An operator who sets it later is not made to wait for the tokens that are out."""
+    async with running(make_settings(own_database_url), clock=clock) as client:
+        ada = await Person.sign_up(client)
+        clock.advance(days=3)
+        ada.keep(await ada.refresh())
+    for days, code in ((2, "SESSION_EXPIRED"), (0, "INVALID_TOKEN")):
+        async with running(make_settings(own_database_url, session_max_days=days), clock=clock) as client:
+            ada.client = client
+            assert (await ada.refresh()).json()["code"] == code
