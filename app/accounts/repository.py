@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from app.auth.active_session import UserRow, caller, in_active_session, user_columns, user_id, user_ids
+from app.auth.active_session import UserRow, caller, in_active_session, is_of_version, user_columns, user_id, user_ids
 from app.auth.models import User, UserState
 from app.auth.principal import Principal
 from app.auth.tokens import Claims
@@ -16,7 +16,6 @@ from app.core.database.connection import Transaction
 from app.core.database.pool import Database
 from app.core.database.sql import constant, now, null, parameter
 from app.core.database.statement import Row, Statement
-from app.sessions.repository import is_of_version
 
 _NOBODY = UUID(int=0)
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)

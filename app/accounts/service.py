@@ -14,7 +14,7 @@ from app.auth.events import logger
 from app.core.database.pool import DatabaseUnavailable
 from app.core.errors import TooManyRequests
 from app.core.rate_limits.attempt import Attempt
-from app.sessions.service import NewSession, begin_session
+from app.sessions.service import NewSession, begin_session, goes_on
 
 
 async def sign_up(
@@ -52,7 +52,11 @@ async def sign_in(
     by_address = Attempt(auth.limiter, "signin-address", address, auth.settings.rate_limit_signin_address)
     await by_address.begin()
     account = await repository.select_account(auth.database, email, dummy_hash=auth.passwords.dummy_hash)
-    by_account = _attempt_on(auth, account.id, email, refresh_token)
+    by_account = Attempt(
+        auth.limiter,
+        *await _counter(auth, account.id, email, refresh_token),
+        auth.settings.rate_limit_signin_account,
+    )
     try:
         await by_account.begin()
     except TooManyRequests:
@@ -78,13 +82,16 @@ async def sign_in(
     return session
 
 
-def _attempt_on(auth: Auth, account_id: UUID, email: str, refresh_token: str | None) -> Attempt:
-    """Return a try of the account's password; a known device has a count of its own, which strangers cannot lock."""
-    claims = read_expired_too(auth, refresh_token, "refresh", auth.clock())
-    counter = ("signin-account", email)
-    if claims and claims.user_id == account_id:
-        counter = ("signin-device", str(claims.session_id))
-    return Attempt(auth.limiter, *counter, auth.settings.rate_limit_signin_account)
+async def _counter(auth: Auth, account_id: UUID, email: str, refresh_token: str | None) -> tuple[str, str]:
+    """Return what counts the tries of an account's password; strangers cannot lock that of a known device.
+
+    Those whose sessions have ended share one: of these, an account may have any number.
+    """
+    now = auth.clock()
+    claims = read_expired_too(auth, refresh_token, "refresh", now)
+    if not claims or claims.user_id != account_id:
+        return "signin-account", email
+    return "signin-device", str(claims.session_id if await goes_on(auth, claims, now) else account_id)
 
 
 async def _begin(auth: Auth, account: Account, device: str | None) -> NewSession | None:

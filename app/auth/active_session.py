@@ -62,12 +62,8 @@ def caller(who: Principal | Claims) -> dict[str, Any]:
 is_active = col(DeniedToken.reason) == constant("active")
 """Whether a session of the denylist has not ended."""
 session_has_ended = exists().where(col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == session_id, ~is_active)
-in_active_session = and_(
-    col(UserState.user_id) == user_id,
-    col(UserState.is_active),
-    col(UserState.token_version) == token_version,
-    ~session_has_ended,
-)
+is_of_version = and_(col(UserState.user_id) == user_id, col(UserState.token_version) == token_version)
+in_active_session = and_(is_of_version, col(UserState.is_active), ~session_has_ended)
 """Whether a valid token speaks for this row of `user_state`."""
 
 # A row's place is another when its part of the table has moved to another node, or was divided.

@@ -60,6 +60,10 @@ class UserDatabase:
         self._is_active = True
         return row
 
+    async def is_active(self) -> bool:
+        """Return whether the session is active."""
+        return await self._database.fetch_one(SELECT_ACTIVE_USER, **self._parameters) is not None
+
     async def require_active(self) -> None:
         """Check that the session is active, unless an earlier statement has checked it."""
         if not self._is_active:

@@ -16,6 +16,7 @@ from app.auth.active_session import (
     caller,
     in_active_session,
     is_active,
+    is_of_version,
     own_id,
     session_id,
     user_id,
@@ -61,9 +62,8 @@ def deny(
     )
 
 
-END_SESSION = deny(
-    UserState, col(UserState.user_id) == user_id, id=session_id, reason=constant("signed_out"), key_share=UserState
-)
+# Of a token of this version: one of before a new password must not end the session that it has renewed.
+END_SESSION = deny(UserState, is_of_version, id=session_id, reason=constant("signed_out"), key_share=UserState)
 # A new password that comes at the same moment is waited for: it renews the session, which must not end by an old token.
 END_REUSED = deny(UserState, in_active_session, id=session_id, reason=constant("reused"), share=UserState)
 END_EXPIRED = deny(UserState, in_active_session, id=session_id, reason=constant("signed_out"), share=UserState)
@@ -95,7 +95,7 @@ COUNT = Statement(
 
 
 async def end_session(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> bool:
-    """End a session because of a sign-out. Return False if it had ended already, or the user is gone."""
+    """End a session because of a sign-out. Return False if it had ended already, was renewed, or the user is gone."""
     return await database.fetch_value(END_SESSION, **caller(claims), now=now, expires_at=expires_at) is not None
 
 

@@ -13,6 +13,7 @@ from app.auth.active_session import (
     caller,
     in_active_session,
     is_active,
+    is_of_version,
     own_id,
     session_id,
     token_version,
@@ -43,7 +44,6 @@ class ListedSession(Row):
 
 _is_mine = col(Session.user_id) == user_id
 _is_of_this_version = col(Session.token_version) == token_version
-is_of_version = and_(col(UserState.user_id) == user_id, col(UserState.token_version) == token_version)
 _is_denied_to_me = col(DeniedToken.user_id) == user_id
 
 # It asks whether the password is still that which was verified.
@@ -107,15 +107,24 @@ _others = union(
     select(col(Session.id)).where(_is_mine, _is_of_this_version, col(Session.id) != session_id),
     select(col(DeniedToken.id)).where(_is_denied_to_me, is_active, col(DeniedToken.id) != session_id),
 ).subquery("others")
-# As with signing out everywhere, the token's own session may have ended.
-END_OTHERS = _sign_out(_others, is_of_version)
+END_OTHERS = _sign_out(_others, in_active_session)
 
-# The token's own session may have ended: after a reuse has ended it, its owner may still sign out everywhere with it.
+# After a reuse has ended a session, its owner may still sign out everywhere with it. Whoever else holds tokens of a
+# session that has ended, such as a telephone that was put out, must not.
+_ended_otherwise = exists().where(
+    _is_denied_to_me, col(DeniedToken.id) == session_id, ~is_active, col(DeniedToken.reason) != constant("reused")
+)
 END_EVERYWHERE = Statement(
     update(UserState)
-    .where(is_of_version)
+    .where(is_of_version, ~_ended_otherwise)
     .values(token_version=col(UserState.token_version) + constant(1))
     .returning(col(UserState.user_id)),
+    UUID,
+)
+SELECT_NEWER = Statement(
+    select(col(UserState.user_id)).where(
+        col(UserState.user_id) == user_id, col(UserState.token_version) > token_version
+    ),
     UUID,
 )
 MOVE_TO_VERSION = Statement(
@@ -180,13 +189,19 @@ async def end_one(db: UserDatabase, session_id: UUID, *, oldest: datetime, expir
 
 
 async def end_others(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> int:
-    """End every session of the user but this one, if the token has the user's version; return how many."""
+    """End every session of the user but this one, if this one is active; return how many."""
     return len(await database.fetch_all(END_OTHERS, **caller(claims), now=now, expires_at=expires_at))
 
 
 async def end_everywhere(database: Database, claims: Claims) -> bool:
-    """End every session of the user, if the token has the user's version."""
+    """End every session of the user; False if the token's has ended otherwise than by a reuse, or by this already."""
     return await database.fetch_value(END_EVERYWHERE, **caller(claims)) is not None
+
+
+async def is_outdated(database: Database, claims: Claims) -> bool:
+    """Return whether every session that the token's user had when it was issued has ended or got new tokens."""
+    values = {"user_id": claims.user_id, "token_version": claims.token_version}
+    return await database.fetch_value(SELECT_NEWER, **values) is not None
 
 
 async def move_to_version(database: Statements, principal: Principal, version: int) -> None:

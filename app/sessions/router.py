@@ -61,7 +61,8 @@ async def sign_out(
     """Ends this session, with `everywhere` all of them, or with `others` all but this one. At once: access tokens too.
 
     Send the access token as bearer, the refresh token in the body or in the cookie, or both; an expired one will do.
-    Signing out twice is no error.
+    Signing out twice is no error. A session that has ended ends no other: with `others` it is 401, and with
+    `everywhere` too, unless it has ended by `REFRESH_TOKEN_REUSED`.
     """
     body = body or SignOutBody()
     presented = cookie.presented(body.refresh_token)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from app.auth.active_session import UserRow
-from app.auth.auth import Auth, read_expired_too
+from app.auth.auth import Auth, read_expired_too, user_database
 from app.auth.errors import InvalidToken, NotAuthenticated
 from app.auth.events import logger
 from app.auth.principal import Principal
@@ -84,7 +84,8 @@ async def sign_out(
 ) -> None:
     """End the sessions that the tokens belong to, expired or not; or all but the first one's.
 
-    Raises: NotAuthenticated without a token, InvalidToken if none of those given is valid.
+    Raises: NotAuthenticated without a token, InvalidToken if none of those given is valid and may do this: a session
+    that goes on may end the others and everything, one that was ended by a reuse everything.
     A refresh token of another user than the access token's is ignored. Source: FR-012, FR-057, RFC 7009 2.2.
     """
     now = auth.clock()
@@ -92,20 +93,44 @@ async def sign_out(
     valid = [claims for token, kind in given if (claims := read_expired_too(auth, token, kind, now))]
     if not valid:
         raise InvalidToken if access_token or refresh_token else NotAuthenticated
-    first = valid[0]
-    if others and not everywhere:
-        await _end_others(auth, first, now)
-        return
-    given_sessions = {claims.session_id: claims for claims in valid if claims.user_id == first.user_id}
-    for claims in given_sessions.values():
-        if everywhere:
-            await repository.end_everywhere(auth.database, claims)
-        await denylist.end_session(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT)
-    logger.info("signed_out", extra={"user_id": first.user_id, "everywhere": everywhere})
+    mine = [claims for claims in valid if claims.user_id == valid[0].user_id]
+    if everywhere:
+        await _end_everything(auth, mine, now)
+    elif others:
+        await _end_others(auth, mine[0], now)
+    else:
+        for claims in {claims.session_id: claims for claims in mine}.values():
+            await denylist.end_session(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT)
+    if everywhere or not others:
+        logger.info("signed_out", extra={"user_id": mine[0].user_id, "everywhere": everywhere})
+
+
+async def _end_everything(auth: Auth, given: list[Claims], now: datetime) -> None:
+    """Sign out everywhere by any of these tokens, or find it done. Raises: InvalidToken."""
+    for claims in given:
+        may = lifetimes.may_end_everything(auth.settings, claims, now)
+        if may and await repository.end_everywhere(auth.database, claims):
+            return
+    for claims in given:
+        if await repository.is_outdated(auth.database, claims):
+            return
+    raise InvalidToken
 
 
 async def _end_others(auth: Auth, claims: Claims, now: datetime) -> None:
+    """End every session but this one, which must go on. Raises: InvalidToken."""
+    if not lifetimes.is_in_use(auth.settings, claims, now):
+        raise InvalidToken
     ended = await repository.end_others(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT)
     if ended:
         logger.info("session_ended", extra={"user_id": claims.user_id, "others": ended})
         auth.record_event("session_ended")
+    else:
+        await user_database(auth, claims, now).require_active()
+
+
+async def goes_on(auth: Auth, claims: Claims, now: datetime) -> bool:
+    """Return whether a genuine token's session has not ended, as far as is still known."""
+    if not lifetimes.is_end_remembered(claims, now):
+        return False
+    return await user_database(auth, claims, now).is_active()

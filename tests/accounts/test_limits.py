@@ -197,3 +197,26 @@ async def test_a_stranger_cannot_lock_out_a_device_that_has_signed_in_before(
         assert await attempt(PASSWORD, "x.y.z") == 429
         assert await attempt(PASSWORD, ada.refresh_token) == 200
         assert [await attempt("wrong password", ada.refresh_token) for _ in range(4)] == [401, 401, 401, 429]
+
+
+async def test_ended_sessions_give_no_guesses_of_their_own(limited: Any) -> None:
+    """Whoever has the tokens of many ended sessions guesses no more often than with one of them.
+
+    A device that was signed out, by its owner or by a new password, is known all the same.
+    """
+    async with limited() as client:
+        ada = await Person.sign_up(client)
+        gone = [await ada.sign_in() for _ in range(3)]
+        for person in gone:
+            await person.send("POST", "/api/auth/signout")
+        for _ in range(4):
+            await fail(client, ada.email)
+
+        async def attempt(person: Person, password: str = "wrong password") -> int:
+            body = {"email": ada.email, "password": password, "refresh_token": person.refresh_token}
+            status: int = (await client.post("/api/auth/signin", json=body)).status_code
+            return status
+
+        assert await attempt(gone[0], PASSWORD) == 200
+        assert [await attempt(person) for person in (*gone, *gone)] == [401] * 3 + [429] * 3
+        assert await attempt(ada, PASSWORD) == 200

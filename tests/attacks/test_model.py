@@ -28,7 +28,7 @@ STEPS = st.lists(
 
 
 class Model:
-    """Each session: its refresh tokens in order, whether it is active, and how often all had ended before it.
+    """Each session: its refresh tokens in order, whether it is active or was reused, and how often all had ended before.
 
     `keys` has the key with which each token was used, None without one.
     """
@@ -38,6 +38,7 @@ class Model:
         self.keys: dict[str, str | None] = {}
         self.used_by: dict[str, str] = {}
         self.alive: list[bool] = []
+        self.reused: set[int] = set()
         self.versions: list[int] = []
         self.version = 0
 
@@ -51,6 +52,15 @@ class Model:
 
     def raise_version(self) -> None:
         self.version += 1
+
+    def end_everywhere(self, number: int) -> int:
+        """Return the answer: an older token finds it done, one of a session that was ended otherwise may not."""
+        if self.versions[number] == self.version:
+            if not self.alive[number] and number not in self.reused:
+                return 401
+            self.alive = [False] * len(self.alive)
+            self.raise_version()
+        return 200
 
 
 async def end(person: Person, people: list[Person], number: int, ended: int, model: Model) -> None:
@@ -99,17 +109,18 @@ async def play(  # noqa: C901  # one machine
             elif answer.status_code == 200:
                 assert answer.json()["refresh_token"] == chain[-1]
             elif not newest and not (again and token in chain[-USES_KEPT - 1 :]):
+                model.reused |= {number} if model.alive[number] else set()
                 model.alive[number] = False
-        elif action in ("sign out", "everywhere"):
-            body = {"everywhere": action == "everywhere"}
-            assert (await client.post("/api/auth/signout", headers=person.bearer, json=body)).status_code == 200
-            if action == "everywhere" and model.versions[number] == model.version:  # ended or not
-                model.alive = [False] * len(people)
-                model.raise_version()
+        elif action == "sign out":
+            assert (await client.post("/api/auth/signout", headers=person.bearer)).status_code == 200
             model.alive[number] = False
+        elif action == "everywhere":
+            answer = await client.post("/api/auth/signout", headers=person.bearer, json={"everywhere": True})
+            assert answer.status_code == model.end_everywhere(number)
         elif action == "others":
-            assert (await client.post("/api/auth/signout", headers=person.bearer, json={"others": True})).is_success
-            if model.versions[number] == model.version:  # ended or not
+            answer = await client.post("/api/auth/signout", headers=person.bearer, json={"others": True})
+            assert answer.status_code == (200 if model.alive[number] else 401)
+            if model.alive[number]:
                 model.end_others(number)
         elif action == "end":
             await end(person, people, number, (number + back) % len(people), model)

@@ -44,8 +44,8 @@ RETURNING users.id, users.email, users.name, users.created_at;
 UPDATE user_state
 SET token_version=(user_state.token_version + 1), password_version=(user_state.password_version + 1)
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -86,8 +86,8 @@ WHERE users.id = %(user_id)s::UUID
 UPDATE user_state
 SET is_active=false, token_version=(user_state.token_version + 1), leaving=true
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -154,8 +154,8 @@ SELECT users.id, users.email, users.name, users.created_at
 FROM users, user_state
 WHERE users.id = %(user_id)s::UUID
   AND user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -169,8 +169,8 @@ SELECT users.id, users.email, users.password_hash, users.password_version
 FROM users, user_state
 WHERE users.id = %(user_id)s::UUID
   AND user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -222,6 +222,7 @@ SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_stat
     %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.token_version = %(token_version)s::INTEGER
 FOR KEY SHARE OF user_state
 ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
     expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
@@ -234,8 +235,8 @@ SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_stat
     %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -255,8 +256,8 @@ SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_stat
     %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -330,8 +331,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -385,8 +386,8 @@ JOIN (
       AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
 ) AS alive ON true
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -422,6 +423,14 @@ JOIN (
 ) AS others ON true
 WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
 ORDER BY others.id
 FOR KEY SHARE OF user_state
 ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
@@ -434,7 +443,21 @@ UPDATE user_state
 SET token_version=(user_state.token_version + 1)
 WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+        AND token_denylist.reason != 'reused'
+  ))
 RETURNING user_state.user_id;
+
+-- app/sessions/repository.py SELECT_NEWER
+SELECT user_state.user_id
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.token_version > %(token_version)s::INTEGER;
 
 -- app/sessions/repository.py MOVE_TO_VERSION
 UPDATE sessions
@@ -489,8 +512,8 @@ SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_stat
     %(use)s AS uses, 1 AS counted, %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -520,8 +543,8 @@ SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_stat
     %(use)s AS uses, 1 AS counted, %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -556,8 +579,8 @@ SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_stat
     %(window_end)s::TIMESTAMP WITH TIME ZONE AS window_ends
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -582,8 +605,8 @@ FROM user_state
 LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
   AND token_denylist.id = %(session_id)s::UUID
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -611,8 +634,8 @@ SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_stat
     %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -635,8 +658,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -711,8 +734,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -794,8 +817,8 @@ SELECT %(task_id)s::UUID AS id, user_state.user_id AS user_id, %(title)s::VARCHA
     this_transaction(user_state.user_id) AS changed
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -820,8 +843,8 @@ SELECT %(task_id)s::UUID AS id, user_state.user_id AS user_id, %(title)s::VARCHA
     %(now)s::TIMESTAMP WITH TIME ZONE AS updated_at, this_transaction(user_state.user_id) AS changed
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
-  AND user_state.is_active
   AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
   AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
@@ -844,8 +867,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -871,8 +894,8 @@ WITH writing_session AS MATERIALIZED (
     SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -910,8 +933,8 @@ WITH writing_session AS MATERIALIZED (
     SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -953,8 +976,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -999,8 +1022,8 @@ WITH writing_session AS MATERIALIZED (
     SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1039,8 +1062,8 @@ WITH writing_session AS MATERIALIZED (
     SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1078,8 +1101,8 @@ WITH writing_session AS MATERIALIZED (
     SELECT 1 AS one, pg_current_xact_id() AS transaction
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1120,8 +1143,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1148,8 +1171,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1184,8 +1207,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1214,8 +1237,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1250,8 +1273,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1280,8 +1303,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1323,8 +1346,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1356,8 +1379,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist
@@ -1392,8 +1415,8 @@ WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place
     FROM user_state
     WHERE user_state.user_id = %(user_id)s::UUID
-      AND user_state.is_active
       AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
       AND NOT (EXISTS (
           SELECT *
           FROM token_denylist

@@ -202,11 +202,80 @@ async def test_others_needs_a_token_of_today(client: httpx.AsyncClient, ada: Per
     await sign_out(client, ada, everywhere=True)
     again, other = await ada.sign_in(), await ada.sign_in()
     again.keep(await again.refresh())
-    assert (await sign_out(client, old, others=True)).status_code == 200
+    assert (await sign_out(client, old, others=True)).status_code == 401
     assert (await sign_out(client, bob, refresh_token=again.refresh_token, others=True)).status_code == 200
     assert (await client.post("/api/auth/signout", json={"others": True})).status_code == 401
     for person in (again, other, bob):
         assert (await person.get("/api/tasks")).status_code == 200
+
+
+async def sign_out_with_each(client: httpx.AsyncClient, person: Person, **body: bool) -> list[int]:
+    """Send the access token alone, and the refresh token alone."""
+    refresh_token: dict[str, object] = {"refresh_token": person.refresh_token}
+    answers = [await sign_out(client, person, **dict(body)), await sign_out(client, None, **(refresh_token | body))]
+    return [answer.status_code for answer in answers]
+
+
+async def test_a_session_that_was_ended_ends_no_other(client: httpx.AsyncClient, ada: Person) -> None:
+    """A lost telephone that its owner has put out cannot sign the owner out, as often as it tries. Source: FR-057."""
+    lost = await ada.sign_in()
+    (one,) = [s for s in (await ada.get("/api/auth/sessions")).json() if not s["current"]]
+    assert (await ada.send("DELETE", f"/api/auth/sessions/{one['id']}")).status_code == 204
+    for body in ({"others": True}, {"everywhere": True}):
+        assert await sign_out_with_each(client, lost, **body) == [401, 401]
+    assert await sign_out_with_each(client, lost) == [200, 200], "it has ended, and may hear so"
+    assert (await ada.get("/api/tasks")).status_code == 200
+    ada.keep(await ada.refresh())
+
+
+async def test_a_session_that_ended_by_a_reuse_ends_everything_but_not_others(
+    client: httpx.AsyncClient, ada: Person
+) -> None:
+    """Its owner, who is told of the theft, can sign out everywhere; there are no others of a session that has ended."""
+    other, first = await ada.sign_in(), ada.refresh_token
+    await ada.refresh()
+    assert (await ada.refresh(first)).json()["code"] == "REFRESH_TOKEN_REUSED"
+    assert await sign_out_with_each(client, ada, others=True) == [401, 401]
+    assert (await other.get("/api/tasks")).status_code == 200
+    assert await sign_out_with_each(client, ada, everywhere=True) == [200, 200], "the second finds it done"
+    assert (await other.get("/api/tasks")).status_code == 401
+
+
+async def test_tokens_lose_their_power_over_other_sessions(clocked: httpx.AsyncClient, clock: FrozenClock) -> None:
+    """What was found in an old backup ends nothing: neither an access token nor a refresh token of a living session."""
+    ada, bob = await Person.sign_up(clocked), await Person.sign_up(clocked)
+    old = Person(clocked, ada.email, access_token=ada.access_token, refresh_token=ada.refresh_token)
+
+    async def go_on(days: float) -> None:
+        clock.advance(days=days)
+        ada.keep(await ada.refresh())
+
+    await go_on(days=6.9)
+    assert await sign_out_with_each(clocked, old, others=True) == [200, 200]
+    await go_on(days=0.2)
+    assert await sign_out_with_each(clocked, old, others=True) == [401, 401]
+    assert (await sign_out(clocked, old, everywhere=True)).status_code == 401
+    await go_on(days=6.8)
+    assert (await sign_out(clocked, refresh_token=bob.refresh_token, everywhere=True)).status_code == 200
+    await go_on(days=0.2)
+    assert await sign_out_with_each(clocked, old, everywhere=True) == [401, 401]
+    assert (await ada.get("/api/tasks")).status_code == 200
+    assert (await sign_out(clocked, ada, everywhere=True)).status_code == 200
+    assert await sign_out_with_each(clocked, old, everywhere=True) == [200, 200], "of an older version: done already"
+
+
+async def test_a_token_of_before_a_new_password_does_not_end_the_session(
+    client: httpx.AsyncClient, ada: Person
+) -> None:
+    """Whoever copied tokens, and was shut out by a new password, cannot sign its owner out."""
+    thief = Person(client, ada.email, access_token=ada.access_token, refresh_token=ada.refresh_token)
+    body = {"current_password": ada.password, "new_password": "another battery staple 5"}
+    ada.keep(await ada.send("POST", "/api/auth/password", json=body))
+    assert await sign_out_with_each(client, thief) == [200, 200]
+    assert await sign_out_with_each(client, thief, everywhere=True) == [200, 200]
+    assert await sign_out_with_each(client, thief, others=True) == [401, 401]
+    assert (await ada.get("/api/tasks")).status_code == 200
+    ada.keep(await ada.refresh())
 
 
 async def test_others_keeps_the_session_of_the_access_token(client: httpx.AsyncClient, ada: Person) -> None:
