@@ -21,6 +21,7 @@ class ApiError(HTTPException):
             headers["Retry-After"] = str(retry_after_seconds)
         super().__init__(self.status, self.message, headers)
         self.members = members
+        self.cookies: list[str] = []  # values of Set-Cookie
 
     @classmethod
     def example(cls) -> Self:

@@ -12,12 +12,18 @@ from starlette.responses import Response
 from app.auth.errors import InvalidToken, NotAuthenticated
 from app.auth.tokens import TokenPair
 from app.core.config import Settings
+from app.core.errors import ApiError
 from app.core.http.json import json_response
 from app.core.http.routing import cookie_pairs
 from app.core.origins import is_one_of, own_origins
 from app.sessions.errors import CookieOff, NoRefreshToken, OriginRefused, SupersededToken
 
-PATH = "/api/auth"
+OF_1_0: dict[str, dict[str, Any]] = {
+    "__Secure-refresh": {"path": "/api/auth", "secure": True},
+    "refresh": {"path": "/api/auth"},
+}
+"""The names that 1.0 had, whose cookies are removed and not read: a neighbouring host could replace them."""
+
 LOCAL_HOSTS = ("localhost", "127.0.0.1")
 
 
@@ -49,15 +55,17 @@ def token_members(request: Request, tokens: TokenPair) -> dict[str, Any]:
 class RefreshCookie:
     """The cookie of one request: what came in it, and how an answer sets or removes it.
 
-    It goes over https alone, but for localhost outside production: Safari keeps no secure cookie there.
+    It goes over https alone, but for localhost outside production: Safari keeps no secure cookie there. By the name,
+    `__Host-`, browsers take it from this host alone, and for all of its paths, so that there is one.
     """
 
     def __init__(self, request: Request, settings: Settings) -> None:
         host = request.headers.get("host", "").lower()
         is_local = settings.environment != "production" and host.partition(":")[0] in LOCAL_HOSTS
-        self.name = "refresh" if is_local else "__Secure-refresh"
+        # Several services below paths of one host have a cookie each.
+        self.name = ("refresh-local" if is_local else "__Host-refresh") + settings.root_path.replace("/", "-")
         self._attributes: dict[str, Any] = {
-            "path": PATH,
+            "path": "/",
             "secure": not is_local,
             "httponly": True,
             "samesite": "Strict",
@@ -65,7 +73,9 @@ class RefreshCookie:
         self._request = request
         self._max_age = settings.refresh_token_seconds
         self._is_on = settings.refresh_cookie == "on"
-        self._sent = [value for sent, value in cookie_pairs(request) if sent == self.name and value]
+        pairs = cookie_pairs(request) if self._is_on else []
+        self._sent = [value for sent, value in pairs if sent == self.name and value]
+        self._outdated = OF_1_0.keys() & {sent for sent, _ in pairs}
         self._origin = request.headers.getlist("origin")
         pages = (*settings.frontend_url, *own_origins(host)[: 2 if is_local else 1])  # by https, and locally by http
         self._is_own_page = len(self._origin) == 1 and is_one_of(self._origin[0], pages)
@@ -88,7 +98,7 @@ class RefreshCookie:
         into another one's session.
         """
         wanted = self.may_be_set(wanted)
-        if in_body is not None or not self._is_on or not self._sent:
+        if in_body is not None or not self._sent:
             return Presented(in_body, from_cookie=False, wants_cookie=wanted)
         if not self._is_own_page:
             raise OriginRefused
@@ -99,12 +109,11 @@ class RefreshCookie:
         """Let the refusal of a token that came in the cookie remove it, unless the browser may have a newer one."""
         try:
             yield
-        except SupersededToken:
-            raise
-        except InvalidToken as refusal:
-            if presented.from_cookie:
-                header = self.removed(Response()).headers["set-cookie"]
-                refusal.headers = {**(refusal.headers or {}), "Set-Cookie": header}
+        except ApiError as refusal:
+            is_over = isinstance(refusal, InvalidToken) and not isinstance(refusal, SupersededToken)
+            response = Response()
+            response = self.removed(response) if presented.from_cookie and is_over else self.tidied(response)
+            refusal.cookies = response.headers.getlist("set-cookie")
             raise
 
     def answer(
@@ -113,13 +122,19 @@ class RefreshCookie:
         """Return tokens and more members; the refresh token in the cookie or in the body, never in both."""
         content = token_members(self._request, tokens) | members
         if not to_cookie:
-            return json_response(content, status)
+            return self.tidied(json_response(content, status))
         del content["refresh_token"]
         response = json_response(content, status)
         response.set_cookie(self.name, tokens.refresh_token, max_age=self._max_age, **self._attributes)
-        return response
+        return self.tidied(response)
 
     def removed(self, response: Response) -> Response:
         """Let an answer remove the cookie."""
         response.delete_cookie(self.name, **self._attributes)
+        return self.tidied(response)
+
+    def tidied(self, response: Response) -> Response:
+        """Let an answer remove cookies of 1.0 that the request has sent."""
+        for name in self._outdated:
+            response.delete_cookie(name, httponly=True, samesite="strict", **OF_1_0[name])
         return response

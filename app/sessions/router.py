@@ -76,7 +76,7 @@ def _signed_out(body: SignOutBody, presented: Presented, cookie: RefreshCookie) 
     goes_on = body.others and not body.everywhere
     where = " everywhere" if body.everywhere else " everywhere else" if goes_on else ""
     response = json_response({"detail": f"Signed out{where}."})
-    return cookie.removed(response) if presented.from_cookie and not goes_on else response
+    return cookie.removed(response) if presented.from_cookie and not goes_on else cookie.tidied(response)
 
 
 @router.get(

@@ -19,7 +19,7 @@ async def send(client: httpx.AsyncClient, place: str, token: str) -> httpx.Respo
         headers = [(b"Authorization", b"Bearer " + token.encode("utf-8", "surrogatepass"))]
         return await client.get("/api/tasks", headers=headers)
     if place == "cookie":
-        cookie = b"__Secure-refresh=" + token.encode("utf-8", "surrogatepass")
+        cookie = b"__Host-refresh=" + token.encode("utf-8", "surrogatepass")
         headers = [(b"Origin", b"http://localhost:3000"), (b"Cookie", cookie)]
         return await client.post("/api/auth/refresh", json={"cookie": True}, headers=headers)
     return await client.post(f"/api/auth/{place}", json={"refresh_token": token})

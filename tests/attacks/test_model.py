@@ -28,7 +28,7 @@ STEPS = st.lists(
 
 
 class Model:
-    """Each session: its refresh tokens in order, whether it is active or was reused, and how often all had ended before.
+    """Each session: its refresh tokens in order, whether it is active or reused, and how often all had ended before.
 
     `keys` has the key with which each token was used, None without one.
     """

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from app.core.clock import stopwatch
 from tests.frontends.tls import behind_tls
+from tests.machines.balancer import needs_nginx, nginx_before
 from tests.support.pages import EXAMPLE, LONGEST_WAIT_MS, is_answer_to_post, serving_folder, take_picture
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import serving
@@ -33,13 +34,16 @@ def page_for(folder: Path, api: str) -> Path:
     """Copy the example, with another API."""
     shutil.copytree(EXAMPLE, folder)
     file = folder / "index.html"
-    file.write_text(file.read_text().replace("http://localhost:8000", api))
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(api))
+    text = file.read_text().replace("connect-src http://localhost:8000", f"connect-src {origin}")
+    file.write_text(text.replace("http://localhost:8000", api))
     return folder
 
 
 @pytest.fixture
-def local(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    """Page and API on two ports of localhost, as `make example` serves them."""
+def local(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Iterator[Site]:
+    """Page and API on two ports of localhost, as `make example` serves them; or the API below a path."""
+    below: str = getattr(request, "param", "")
     with ExitStack() as stack:
         folder = tmp_path / "web"
         port = stack.enter_context(serving_folder(folder))
@@ -52,9 +56,11 @@ def local(database_url: str, tmp_path: Path) -> Iterator[Site]:
                 FRONTEND_URL=page,
                 ENVIRONMENT="development",
                 PASSWORD_HASH_COST="12",
+                ROOT_PATH=below,
             )
         )
-        url = api.url.replace("127.0.0.1", "localhost")
+        before = stack.enter_context(nginx_before(tmp_path, [api.url], below=below)) if below else api.url
+        url = before.replace("127.0.0.1", "localhost")
         page_for(folder, url)
         yield Site(page, url)
 
@@ -196,16 +202,18 @@ def test_a_life_with_the_page_by_keyboard_alone(context: BrowserContext, local: 
     assert not any("refresh_token" in body for body in bodies)
 
 
+@pytest.mark.parametrize("local", ["", pytest.param("/svc", marks=needs_nginx)], indirect=True)
 def test_no_script_can_read_the_token(context: BrowserContext, local: Site) -> None:
     """It is in no storage and in no document.cookie, and signing out removes it."""
     page = open_page(context, local.page)
     sign_up(page)
     [cookie] = context.cookies(f"{local.api}/api/auth/refresh")
-    assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("refresh", True, "Strict")
+    assert cookie["name"] == "refresh-local" + urlsplit(local.api).path.replace("/", "-")
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    reload(page)
     readable = page.evaluate("document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")
     assert "refresh-key" in readable
     assert "ey" + "J" not in readable
-    assert context.cookies(f"{local.api}/api/tasks") == []
     page.click("#sign-out")
     expect(page.locator("#said")).to_have_text("Signed out.")
     assert context.cookies(f"{local.api}/api/auth/refresh") == []
@@ -258,7 +266,7 @@ def test_a_lost_answer_signs_nobody_out(context: BrowserContext, local: Site) ->
         # As the service would see it, past the browser's own cookies, which must not learn of the answer.
         lost = context.browser.new_context().request if context.browser else None
         assert lost
-        headers = {**route.request.all_headers(), "cookie": f"refresh={token}"}
+        headers = {**route.request.all_headers(), "cookie": f"refresh-local={token}"}
         assert lost.post(route.request.url, headers=headers, data=route.request.post_data).status == 200
         route.abort()
 
@@ -320,7 +328,7 @@ def test_two_hosts_of_one_site(context: BrowserContext, hosts: dict[str, Any]) -
     expect(page.locator("#signed-in")).to_be_visible()
     refresh, sign_out = f"{hosts['api']}/api/auth/refresh", f"{hosts['api']}/api/auth/signout"
     [cookie] = context.cookies(refresh)
-    assert (cookie["name"], cookie["secure"]) == ("__Secure-refresh", True)
+    assert (cookie["name"], cookie["secure"]) == ("__Host-refresh", True)
 
     answered = {refresh: [200], sign_out: list[int]()}
     for host, sends_cookie in (("evil.example.test", True), ("evil.test", False)):
@@ -344,6 +352,47 @@ def test_two_hosts_of_one_site(context: BrowserContext, hosts: dict[str, Any]) -
     page.reload()
     expect(page.locator("#signed-in")).to_be_visible()
     assert len(context.cookies(refresh)) == 1
+
+
+TOSS = """([names, token]) => {
+    for (let n = 0; n < 400; n++)
+        document.cookie = `f${n}=x; Domain=example.test; Path=/api/auth; Secure`;
+    for (const name of names)
+        for (const path of ["/api/auth/refresh", "/api/auth", "/"])
+            document.cookie = `${name}=${token}; Domain=example.test; Path=${path}; Secure`;
+}"""
+
+
+def test_a_neighbour_cannot_put_its_own_cookie_in_the_place_of_ours(
+    browser: Browser, context: BrowserContext, hosts: dict[str, Any]
+) -> None:
+    """A page of the same site that pushes the cookie out of the browser signs its owner out, and nobody in."""
+    elsewhere = browser.new_context(ignore_https_errors=True)
+    attacker = open_page(elsewhere, hosts["own"])
+    sign_up(attacker)
+    refresh = f"{hosts['api']}/api/auth/refresh"
+    [theirs] = elsewhere.cookies(refresh)
+    page = open_page(context, hosts["own"])
+    email = sign_up(page)
+    add(page, "A secret plan")
+
+    neighbour = open_page(context, f"https://evil.example.test:{hosts['port']}/style.css")
+    neighbour.evaluate(TOSS, [["__Host-refresh", "refresh-local", "__Secure-refresh"], theirs["value"]])
+    neighbour.wait_for_function("document.cookie.includes('__Secure-refresh=')")  # they are set one after the other
+    kept = {(cookie["name"], cookie["value"]) for cookie in context.cookies(refresh)}
+    assert ("__Host-refresh", theirs["value"]) not in kept
+    assert ("__Secure-refresh", theirs["value"]) in kept, "it could be done with that name"
+    with page.expect_response(is_answer_to_post("/api/auth/refresh")) as answered:
+        page.reload()
+    if answered.value.status == 200:  # a browser may keep the own cookie in spite of the others
+        expect(tasks(page)).to_have_text([re.compile("A secret plan")])
+    else:
+        expect(page.locator("#account")).to_be_visible()
+        page.fill("#account [name=email]", email)
+        page.fill("#account [name=password]", PASSWORD)
+        page.click("button[value=signIn]")
+        expect(tasks(page)).to_have_text([re.compile("A secret plan")])
+    elsewhere.close()
 
 
 def test_pages_of_another_site_cannot_keep_the_cookie(context: BrowserContext, hosts: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from tests.support.people import PASSWORD, Person, new_email
 from tests.support.server import Service
 
 PAGE = {"Origin": "http://localhost:3000"}
-NAME = "__Secure-refresh"
+NAME = "__Host-refresh"
 KEY = "k" * 22
 
 
@@ -67,7 +67,7 @@ async def test_each_way_of_signing_in_can_put_the_token_into_a_cookie(client: ht
         assert value.startswith(f"{NAME}=ey")
         assert value.partition("=")[2] not in answer.text
         assert {part.strip() for part in rest.split(";")} == {
-            *("Path=/api/auth", "HttpOnly", "Secure", "SameSite=Strict", "Max-Age=604800"),
+            *("Path=/", "HttpOnly", "Secure", "SameSite=Strict", "Max-Age=604800"),
         }
     assert (await post(client, "refresh", cookie=token_in(answers[4]))).status_code == 200
 
@@ -96,7 +96,7 @@ async def test_a_page_refreshes_and_signs_out_by_the_cookie(client: httpx.AsyncC
     answer = await post(client, "signout", cookie=tokens[-1])
     assert (answer.status_code, answer.json()) == (200, {"detail": "Signed out."})
     assert cookies_set(answer)[NAME]["value"] == ""
-    assert "Max-Age=0; Path=/api/auth; SameSite=Strict; Secure" in answer.headers["set-cookie"]
+    assert "Max-Age=0; Path=/; SameSite=Strict; Secure" in answer.headers["set-cookie"]
     assert (await post(client, "refresh", cookie=tokens[-1])).status_code == 401
 
 
@@ -250,7 +250,9 @@ async def test_two_cookies_of_the_name_are_no_token(client: httpx.AsyncClient) -
     for both in (f"{mine}; {NAME}={theirs}", f"{theirs}; {NAME}={mine}"):
         assert (await post(client, "refresh", cookie=both)).status_code == 401
         assert (await post(client, "signout", cookie=both)).status_code == 401
-    assert (await post(client, "refresh", cookie=f"{mine}; other={theirs}; refresh={theirs}")).status_code == 200
+    assert (
+        await post(client, "refresh", cookie=f"{mine}; other={theirs}; __Host-refresh-svc={theirs}")
+    ).status_code == 200
 
 
 async def test_no_other_route_looks_at_the_cookie(client: httpx.AsyncClient) -> None:
@@ -286,8 +288,8 @@ async def test_it_can_be_off(service: Service, path: str) -> None:
 @pytest.mark.parametrize(
     ("environment", "host", "name"),
     [
-        ("development", "localhost:8000", "refresh"),
-        ("development", "127.0.0.1", "refresh"),
+        ("development", "localhost:8000", "refresh-local"),
+        ("development", "127.0.0.1", "refresh-local"),
         ("development", "api.example.com", NAME),
         ("development", "localhost.example.com", NAME),
         ("production", "localhost:8000", NAME),
@@ -307,7 +309,7 @@ async def test_only_localhost_in_development_does_without_https(
         assert ("; Secure" in answer.headers["set-cookie"]) == (name == NAME)
         token = cookies_set(answer)[name]["value"]
         client.cookies.clear()
-        own = f"http://{host}" if name == "refresh" else f"https://{host}"
+        own = f"http://{host}" if name == "refresh-local" else f"https://{host}"
         headers = {"Host": host, "Origin": own, "Cookie": f"{name}={token}"}
         assert (await client.post("/api/auth/refresh", json={}, headers=headers)).status_code == 200
 
@@ -323,3 +325,50 @@ async def test_nothing_of_the_cookie_is_kept(
     assert connection.execute(
         "SELECT count(*) FROM token_denylist d WHERE d::text LIKE %s", [f"%{token}%"]
     ).fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("below", "host", "name"),
+    [
+        ("/svc", "api.test", "__Host-refresh-svc"),
+        ("/to-do/v2", "api.test", "__Host-refresh-to-do-v2"),
+        ("/svc", "localhost", "refresh-local-svc"),
+    ],
+)
+async def test_services_below_paths_of_one_host_have_a_cookie_each(
+    service: Service, below: str, host: str, name: str
+) -> None:
+    """Two services on one host do not sign each other's people out: both cookies go to both, and each has its name."""
+    async with service(root_path=below) as client:
+        account = {"email": new_email(), "password": PASSWORD, "cookie": True}
+        answer = await post(client, "signup", account, Host=host)
+        assert cookies_set(answer)[name]["path"] == "/"
+        token = cookies_set(answer)[name]["value"]
+        cookie = f"refresh-local=x; {NAME}=x; {name}={token}"
+        assert (await post(client, "refresh", Host=host, Cookie=cookie)).status_code == 200
+
+
+OLD = {"__Secure-refresh": ["Secure"], "refresh": list[str]()}
+
+
+@pytest.mark.parametrize("name", OLD)
+async def test_cookies_of_1_0_are_removed_and_not_read(client: httpx.AsyncClient, ada: Person, name: str) -> None:
+    """A neighbour could replace them. Whoever has one signs in once more, and it is gone, whatever else is answered."""
+    body = {"refresh_token": ada.refresh_token}
+    both = token_in(await sign_up(client))
+    for path, sent, cookie, status, removed in (
+        ("refresh", {"cookie": True}, "", 401, [name]),
+        ("refresh", {}, "", 422, [name]),
+        ("signout", {}, "", 401, [name]),
+        ("refresh", {}, "x", 401, [NAME, name]),
+        ("refresh", {"cookie": True}, both, 200, [NAME, name]),
+        ("signout", body, "", 200, [name]),
+    ):
+        sent_cookies = f"{name}={ada.refresh_token}" + (f"; {NAME}={cookie}" if cookie else "")
+        answer = await post(client, path, sent, Cookie=sent_cookies)
+        assert answer.status_code == status
+        lines = {line.partition("=")[0]: line for line in answer.headers.get_list("set-cookie")}
+        assert sorted(lines) == sorted(removed)
+        attributes = {part.strip() for part in lines[name].split(";")}
+        assert attributes >= {f'{name}=""', "Max-Age=0", "Path=/api/auth", *OLD[name]}
+        assert ("Secure" in attributes) == bool(OLD[name])

@@ -44,7 +44,10 @@ def problem_response(request: Request, error: HTTPException) -> Response:
         members = render(context, members)
     wanted = "application/problem+json" in request.headers.get("accept", "")
     media_type = "application/problem+json" if wanted else "application/json"
-    return JSONResponse(members, error.status_code, error.headers, media_type)
+    response = JSONResponse(members, error.status_code, error.headers, media_type)
+    for cookie in error.cookies if isinstance(error, ApiError) else ():
+        response.headers.append("Set-Cookie", cookie)
+    return response
 
 
 def problem_details(error: HTTPException, request_id: str) -> dict[str, Any]:
