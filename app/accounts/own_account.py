@@ -83,11 +83,11 @@ async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> N
     now = auth.clock()
     claims = auth.tokens.read(token, "reset", now)
     attempt = _attempt(auth, RESET, claims.user_id)
-    await attempt.begin()
-    found = await account_repository.select_addressee(auth.database, claims)
-    if found and auth.settings.common_passwords == "refuse" and is_common(new, found.email):
-        raise CommonPassword("new_password")
-    new_hash = await auth.passwords.hash(new, client=address)
+    async with attempt.counted():
+        found = await account_repository.select_addressee(auth.database, claims)
+        if found and auth.settings.common_passwords == "refuse" and is_common(new, found.email):
+            raise CommonPassword("new_password")
+        new_hash = await auth.passwords.hash(new, client=address)
 
     async def change(transaction: Transaction) -> None:
         if not found or not await account_repository.reset_password(
@@ -104,8 +104,8 @@ async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> N
 async def _check_password(auth: Auth, credentials: Credentials, password: str, address: str) -> None:
     """Count before the hash, so that a stolen session cannot guess. Raises: TooManyRequests, WrongPassword."""
     attempt = _attempt(auth, OWN_PASSWORD, credentials.id)
-    await attempt.begin()
-    verified = await auth.passwords.verify(password, credentials.password_hash, client=address)
+    async with attempt.counted():
+        verified = await auth.passwords.verify(password, credentials.password_hash, client=address)
     if not verified.correct:
         logger.warning("own_password_wrong", extra={"user_id": credentials.id, "address": address})
         raise WrongPassword

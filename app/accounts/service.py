@@ -12,7 +12,7 @@ from app.auth.active_session import UserRow
 from app.auth.auth import Auth, read_expired_too
 from app.auth.events import logger
 from app.core.database.pool import DatabaseUnavailable
-from app.core.errors import TooManyRequests
+from app.core.errors import ServiceUnavailable, TooManyRequests
 from app.core.rate_limits.attempt import Attempt
 from app.sessions.service import NewSession, begin_session, goes_on
 
@@ -24,14 +24,15 @@ async def sign_up(
 
     If the database fails between the two, there is the account, and its owner signs in. Source: FR-001, FR-005.
     """
-    await auth.limiter.hit("signup-address", address, auth.settings.rate_limit_signup_address)
-    if auth.settings.common_passwords == "refuse" and is_common(password, email):
-        raise CommonPassword
-    # Before the insert, so that a taken e-mail takes as long.
-    password_hash = await auth.passwords.hash(password, client=address)
-    user = await repository.insert_user(
-        auth.database, uuid4(), email=email, name=name, password_hash=password_hash, now=auth.clock()
-    )
+    attempt = Attempt(auth.limiter, "signup-address", address, auth.settings.rate_limit_signup_address)
+    async with attempt.counted():
+        if auth.settings.common_passwords == "refuse" and is_common(password, email):
+            raise CommonPassword
+        # Before the insert, so that a taken e-mail takes as long.
+        password_hash = await auth.passwords.hash(password, client=address)
+        user = await repository.insert_user(
+            auth.database, uuid4(), email=email, name=name, password_hash=password_hash, now=auth.clock()
+        )
     if user is None:
         raise EmailTaken
     logger.info("signed_up", extra={"user_id": user.id})
@@ -50,29 +51,26 @@ async def sign_in(
     """
     email = normalise_email(email) or ""
     by_address = Attempt(auth.limiter, "signin-address", address, auth.settings.rate_limit_signin_address)
-    await by_address.begin()
-    account = await repository.select_account(auth.database, email, dummy_hash=auth.passwords.dummy_hash)
-    by_account = Attempt(
-        auth.limiter,
-        *await _counter(auth, account.id, email, refresh_token),
-        auth.settings.rate_limit_signin_account,
-    )
-    try:
-        await by_account.begin()
-    except TooManyRequests:
-        # No password was tried: one locked account must not lock the office behind this address.
-        await by_address.take_back()
-        logger.warning("sign_in_locked", extra={"address": address})
-        auth.record_event("sign_in_locked")
-        raise
-    verified = await auth.passwords.verify(password, account.password_hash, client=address)
-    session = await _begin(auth, account, device) if account.known and verified.correct else None
+    async with by_address.counted():
+        account = await repository.select_account(auth.database, email, dummy_hash=auth.passwords.dummy_hash)
+        counter = await _counter(auth, account.id, email, refresh_token)
+        by_account = Attempt(auth.limiter, *counter, auth.settings.rate_limit_signin_account)
+        try:
+            async with by_account.counted():
+                verified = await auth.passwords.verify(password, account.password_hash, client=address)
+                session = await _begin(auth, account, device) if account.known and verified.correct else None
+        except TooManyRequests:
+            # No password was tried: one locked account does not lock the office behind this address.
+            logger.warning("sign_in_locked", extra={"address": address})
+            auth.record_event("sign_in_locked")
+            raise
     if session is None:
         logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
         auth.record_event("sign_in_failed")
         raise InvalidCredentials
-    await by_account.succeed()
-    await by_address.take_back()
+    with suppress(ServiceUnavailable):  # the session has begun
+        await by_account.succeed()
+        await by_address.take_back()
     if verified.new_hash:
         with suppress(DatabaseUnavailable):  # the old one is good, and the next sign-in tries again
             await repository.update_password_hash(

@@ -2,11 +2,13 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import httpx
 import psycopg
 import pytest
 
+from app.auth.hash_queue import HashingOverloaded, HashQueue
 from app.core.rate_limits.database import SLICES
 from tests.support.clock import FrozenClock
 from tests.support.people import PASSWORD, Person, new_email
@@ -220,3 +222,49 @@ async def test_ended_sessions_give_no_guesses_of_their_own(limited: Any) -> None
         assert await attempt(gone[0], PASSWORD) == 200
         assert [await attempt(person) for person in (*gone, *gone)] == [401] * 3 + [429] * 3
         assert await attempt(ada, PASSWORD) == 200
+
+
+async def test_what_a_full_queue_sheds_is_not_counted(
+    limited: Any, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes again as a 503 says is not locked out for it, wherever a password is hashed and by whatever limit."""
+    async with limited(
+        api_contracts="path", rate_limit_signin_address="3/hour", rate_limit_signup_address="3/hour"
+    ) as client:
+        ada = await Person.sign_up(client)
+        auth = app_of(client).state.auth
+        link = auth.tokens.issue_reset(UUID(ada.user["id"]), 0, auth.clock())
+        account = {"email": ada.email, "password": PASSWORD}
+        form = {"grant_type": "password", "username": ada.email, "password": PASSWORD}
+        new = {"new_password": "another battery staple 5"}
+        requests: dict[str, dict[str, Any]] = {
+            "signup": {"json": {"email": new_email(), "password": PASSWORD}},
+            "signin": {"json": account},
+            "signin of a device": {"json": account | {"refresh_token": ada.refresh_token}},
+            "signin of nobody": {"json": account | {"email": new_email()}},
+            "login": {"json": account},
+            "token": {"data": form},
+            "password": {"json": new | {"current_password": PASSWORD}},
+            "me/delete": {"json": {"current_password": PASSWORD}},
+            "reset": {"json": new | {"token": link}},
+        }
+
+        async def send(name: str) -> int:
+            path = f"/api/auth/{name.partition(' ')[0]}"
+            status: int = (await ada.send("POST", path, **requests[name])).status_code
+            return status
+
+        def counted() -> Any:
+            return connection.execute("SELECT sum(count) FROM rate_limit_counters").fetchone()
+
+        before = counted()
+        with monkeypatch.context() as patch:
+            patch.setattr(HashQueue, "_acquire", shed)
+            for name in requests:
+                assert [await send(name) for _ in range(5)] == [503] * 5, name
+                assert counted() == before, name
+        assert [await send(name) for name in ("signin", "signup", "reset")] == [200, 201, 200]
+
+
+async def shed(*_: object) -> None:
+    raise HashingOverloaded(retry_after_seconds=5)

@@ -149,7 +149,7 @@ GUARDS = [
     ),
     *_guards(
         "tests/accounts/test_reset.py",
-        ("reset_password", "await attempt.begin()", "pass"),
+        ("reset_password", "async with attempt.counted():", "if True:"),
         ("reset_password", "_attempt(auth, RESET, claims.user_id)", "_attempt(auth, OWN_PASSWORD, claims.user_id)"),
         ("reset_password", "is_common(new, found.email)", "False"),
         (
@@ -168,7 +168,7 @@ GUARDS = [
         ("_update_state", "token_version=ended, ", ""),
         ("change_name", "if user is None: raise InvalidToken", "assert user"),
         ("_check_password", "if not verified.correct:", "if False:"),
-        ("_check_password", "await attempt.begin()", "pass"),
+        ("_check_password", "async with attempt.counted():", "if True:"),
         ("_check_password", "await attempt.succeed()", "pass"),
         ("delete_account", 'await auth.limiter.clear("signin-account", credentials.email)', "pass"),
     ),
@@ -349,10 +349,11 @@ GUARDS = [
         "tests/accounts/test_limits.py",
         ("_counter", "not claims or claims.user_id != account_id", "not claims"),
         ("_counter", "claims.session_id if await goes_on(auth, claims, now) else account_id", "claims.session_id"),
-        ("sign_in", "await by_address.begin()", ""),
-        ("sign_in", "await by_account.begin()", "pass"),
-        ("sign_up", 'await auth.limiter.hit("signup-address"', 'False and await auth.limiter.hit("signup-address"'),
-        ("sign_in", "await by_address.take_back() logger.warning", "logger.warning"),
+        ("sign_in", "async with by_address.counted():", "if True:"),
+        ("sign_in", "async with by_account.counted():", "if True:"),
+        ("sign_up", "async with attempt.counted():", "if True:"),
+        ("Attempt.counted", "except (ServiceUnavailable, TooManyRequests):", "except ServiceUnavailable:"),
+        ("Attempt.counted", "except (ServiceUnavailable, TooManyRequests):", "except TooManyRequests:"),
         ("DatabaseRateLimiter._prune_at_times", "if self._hits % PRUNE_EVERY == 0:", "if False:"),
     ),
     *_guards(

@@ -1,8 +1,11 @@
 """One try to guess something."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from app.core.config import Limit
+from app.core.errors import ServiceUnavailable, TooManyRequests
 from app.core.rate_limits.limiter import RateLimiter
 
 
@@ -14,9 +17,20 @@ class Attempt(NamedTuple):
     key: str
     limit: Limit
 
-    async def begin(self) -> None:
-        """Count it. Raises: TooManyRequests."""
+    @asynccontextmanager
+    async def counted(self) -> AsyncIterator[None]:
+        """Count what is done in this block. Raises: TooManyRequests.
+
+        Not what could not be tried, because the service is too busy or another limit refuses it: whoever asks again as
+        they were told must not be locked out for it.
+        """
         await self.limiter.hit(self.name, self.key, self.limit)
+        try:
+            yield
+        except (ServiceUnavailable, TooManyRequests):
+            with suppress(ServiceUnavailable):
+                await self.take_back()
+            raise
 
     async def take_back(self) -> None:
         """Uncount this one."""
