@@ -26,5 +26,12 @@ async def grant(
         raise UnsupportedGrantType
     if form.username is None or form.password is None:
         raise InvalidOAuthRequest
-    device = form.device or user_agent
-    return (await sign_in(auth, address, email=form.username, password=form.password, device=device)).tokens
+    session = await sign_in(
+        auth,
+        address,
+        email=form.username,
+        password=form.password,
+        device=form.device or user_agent,
+        refresh_tokens=[form.refresh_token] if form.refresh_token else [],
+    )
+    return session.tokens

@@ -90,7 +90,11 @@ async def sign_up(
 async def sign_in(
     body: SignInBody, auth: AuthDep, address: ClientAddress, user_agent: UserAgent, cookie: Cookie
 ) -> Response:
-    """Opens a session of its own on this device. A wrong password and an unknown e-mail get the same answer."""
+    """Opens a session of its own on this device. A wrong password and an unknown e-mail get the same answer.
+
+    Send the `refresh_token` that the device had before, if it was of this account: its session ends, and nobody else's
+    failures can keep this device out. With `cookie` the one in the cookie counts, too.
+    """
     return await begin_session(body, auth, address, user_agent, cookie)
 
 
@@ -99,13 +103,14 @@ async def begin_session(
 ) -> Response:
     """Sign in as the body says, under whatever path it came."""
     to_cookie = cookie.may_be_set(body.cookie)
+    before = [body.refresh_token, cookie.replaced() if to_cookie else None]
     user, tokens = await service.sign_in(
         auth,
         address,
         email=body.email,
         password=body.password.get_secret_value(),
         device=body.device or user_agent,
-        refresh_token=body.refresh_token,
+        refresh_tokens=[token for token in before if token],
     )
     return cookie.answer(tokens, to_cookie=to_cookie, user=user)
 
@@ -124,7 +129,7 @@ async def issue_token(
 
     `grant_type=password` takes the e-mail address as `username`; `grant_type=refresh_token` takes a
     `refresh_token` and, as `/api/auth/refresh`, an `Idempotency-Key`. Errors have RFC 6749's `error` beside the
-    usual members.
+    usual members. With the password, too, a `refresh_token` says that this device is known, and its session ends.
     """
     key = keys[0] if keys else None
     pair = await grant(auth, address, form, refresh_key=key, refresh_client=client, user_agent=user_agent)

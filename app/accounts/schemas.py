@@ -94,7 +94,7 @@ class SignInBody(Body):
     device: Device = None
     refresh_token: Annotated[
         str | None,
-        Field(description="A refresh token of this account, used or expired: this device has failures of its own."),
+        Field(description="The last one of this account on this device, used or expired: its session is replaced."),
     ] = None
     cookie: WantsCookie = False
 
@@ -113,7 +113,9 @@ class TokenForm(BaseModel):
     )
     username: Annotated[str | None, Field(description="The e-mail address, for `password`.")] = None
     password: Annotated[str | None, Field(json_schema_extra={"format": "password"})] = None
-    refresh_token: Annotated[str | None, Field(description="For `refresh_token`.")] = None
+    refresh_token: Annotated[
+        str | None, Field(description="For `refresh_token`; for `password` that which the device had before.")
+    ] = None
     device: Device = None
 
 

@@ -1,5 +1,6 @@
 """What signing up and in mean, and which errors there are, in order. No HTTP, no SQL."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID, uuid4
 
@@ -11,10 +12,11 @@ from app.accounts.repository import Account
 from app.auth.active_session import UserRow
 from app.auth.auth import Auth, read_expired_too
 from app.auth.events import logger
+from app.auth.tokens import Claims
 from app.core.database.pool import DatabaseUnavailable
 from app.core.errors import ServiceUnavailable, TooManyRequests
 from app.core.rate_limits.attempt import Attempt
-from app.sessions.service import NewSession, begin_session, goes_on
+from app.sessions.service import NewSession, begin_session, end_replaced, goes_on
 
 
 async def sign_up(
@@ -43,17 +45,19 @@ async def sign_up(
 
 
 async def sign_in(
-    auth: Auth, address: str, *, email: str, password: str, device: str | None, refresh_token: str | None = None
+    auth: Auth, address: str, *, email: str, password: str, device: str | None, refresh_tokens: Sequence[str] = ()
 ) -> NewSession:
     """Open a session. Raises: TooManyRequests, InvalidCredentials. Source: FR-006, NFR-005.
 
-    A device that presents a refresh token of the account, used or expired, has signed in before.
+    A device that presents a refresh token of the account, used or expired, has signed in before: the new session
+    replaces that one. Source: ASVS 5.0 7.2.4.
     """
     email = normalise_email(email) or ""
     by_address = Attempt(auth.limiter, "signin-address", address, auth.settings.rate_limit_signin_address)
     async with by_address.counted():
         account = await repository.select_account(auth.database, email, dummy_hash=auth.passwords.dummy_hash)
-        counter = await _counter(auth, account.id, email, refresh_token)
+        before = _sessions_before(auth, account.id, refresh_tokens)
+        counter = await _counter(auth, account.id, email, before)
         by_account = Attempt(auth.limiter, *counter, auth.settings.rate_limit_signin_account)
         try:
             async with by_account.counted():
@@ -71,6 +75,7 @@ async def sign_in(
     with suppress(ServiceUnavailable):  # the session has begun
         await by_account.succeed()
         await by_address.take_back()
+        await end_replaced(auth, before)
     if verified.new_hash:
         with suppress(DatabaseUnavailable):  # the old one is good, and the next sign-in tries again
             await repository.update_password_hash(
@@ -80,16 +85,22 @@ async def sign_in(
     return session
 
 
-async def _counter(auth: Auth, account_id: UUID, email: str, refresh_token: str | None) -> tuple[str, str]:
+def _sessions_before(auth: Auth, account_id: UUID, refresh_tokens: Sequence[str]) -> list[Claims]:
+    """Return what genuine tokens say of sessions that a device has had with this account."""
+    now = auth.clock()
+    found = [read_expired_too(auth, token, "refresh", now) for token in refresh_tokens]
+    return [claims for claims in found if claims and claims.user_id == account_id]
+
+
+async def _counter(auth: Auth, account_id: UUID, email: str, before: list[Claims]) -> tuple[str, str]:
     """Return what counts the tries of an account's password; strangers cannot lock that of a known device.
 
     Those whose sessions have ended share one: of these, an account may have any number.
     """
-    now = auth.clock()
-    claims = read_expired_too(auth, refresh_token, "refresh", now)
-    if not claims or claims.user_id != account_id:
-        return "signin-account", email
-    return "signin-device", str(claims.session_id if await goes_on(auth, claims, now) else account_id)
+    for claims in before:
+        if await goes_on(auth, claims, auth.clock()):
+            return "signin-device", str(claims.session_id)
+    return ("signin-device", str(account_id)) if before else ("signin-account", email)
 
 
 async def _begin(auth: Auth, account: Account, device: str | None) -> NewSession | None:

@@ -104,6 +104,10 @@ class RefreshCookie:
             raise OriginRefused
         return Presented(";".join(self._sent), from_cookie=True, wants_cookie=wanted)
 
+    def replaced(self) -> str | None:
+        """Return the token that a new one replaces, if it is a page of ours that asks."""
+        return ";".join(self._sent) if self._is_own_page else None
+
     @contextmanager
     def removed_if_refused(self, presented: Presented) -> Iterator[None]:
         """Let the refusal of a token that came in the cookie remove it, unless the browser may have a newer one."""

@@ -1,5 +1,6 @@
 """What beginning, listing and ending sessions mean, and which errors there are, in order. No HTTP, no SQL."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
@@ -127,6 +128,16 @@ async def _end_others(auth: Auth, claims: Claims, now: datetime) -> None:
         auth.record_event("session_ended")
     else:
         await user_database(auth, claims, now).require_active()
+
+
+async def end_replaced(auth: Auth, replaced: Iterable[Claims]) -> None:
+    """End the sessions in whose place a new one has begun."""
+    now = auth.clock()
+    for claims in replaced:
+        if await denylist.end_session(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT):
+            about = {"user_id": claims.user_id, "session_id": claims.session_id, "replaced": True}
+            logger.info("session_ended", extra=about)
+            auth.record_event("session_ended")
 
 
 async def goes_on(auth: Auth, claims: Claims, now: datetime) -> bool:

@@ -174,7 +174,7 @@ async def test_counters_do_not_pile_up(
     assert left < SLICES * 3 // 4  # of as many accounts and an address
 
 
-@pytest.mark.parametrize("path", ["/api/auth/signin", "/api/auth/login"])
+@pytest.mark.parametrize("path", ["signin", "login", "token", "signin with the cookie", "login with the cookie"])
 async def test_a_stranger_cannot_lock_out_a_device_that_has_signed_in_before(
     limited: Any, clock: FrozenClock, path: str
 ) -> None:
@@ -190,15 +190,26 @@ async def test_a_stranger_cannot_lock_out_a_device_that_has_signed_in_before(
         assert await right(client, ada.email) == 429
 
         async def attempt(password: str, refresh_token: str) -> int:
+            client.cookies.clear()
+            way, _, by_cookie = path.partition(" with ")
+            form = {"username": ada.email, "password": password, "refresh_token": refresh_token}
             body = {"email": ada.email, "password": password, "refresh_token": refresh_token}
-            answer = await client.post(path, json=body)
+            page = {"Origin": origin, "Cookie": f"__Host-refresh={refresh_token}"}
+            if by_cookie:
+                del body["refresh_token"]
+                options: dict[str, Any] = {"json": body | {"cookie": True}, "headers": page}
+            else:
+                options = {"data": form} if way == "token" else {"json": body}
+            answer = await client.post(f"/api/auth/{way}", **options)
             status: int = answer.status_code
             return status
 
+        origin, refused = "http://localhost:3000", 400 if path == "token" else 401
         assert await attempt(PASSWORD, bob.refresh_token) == 429, "somebody else's token opens nothing"
         assert await attempt(PASSWORD, "x.y.z") == 429
         assert await attempt(PASSWORD, ada.refresh_token) == 200
-        assert [await attempt("wrong password", ada.refresh_token) for _ in range(4)] == [401, 401, 401, 429]
+        wrong = [await attempt("wrong password", ada.refresh_token) for _ in range(4)]
+        assert wrong == [refused, refused, refused, 429]
 
 
 async def test_ended_sessions_give_no_guesses_of_their_own(limited: Any) -> None:
@@ -227,7 +238,7 @@ async def test_ended_sessions_give_no_guesses_of_their_own(limited: Any) -> None
 async def test_what_a_full_queue_sheds_is_not_counted(
     limited: Any, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever comes again as a 503 says is not locked out for it, wherever a password is hashed and by whatever limit."""
+    """Whoever comes again as a 503 says is not locked out for it, wherever a password is hashed, by whatever limit."""
     async with limited(
         api_contracts="path", rate_limit_signin_address="3/hour", rate_limit_signup_address="3/hour"
     ) as client:

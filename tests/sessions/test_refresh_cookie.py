@@ -372,3 +372,25 @@ async def test_cookies_of_1_0_are_removed_and_not_read(client: httpx.AsyncClient
         attributes = {part.strip() for part in lines[name].split(";")}
         assert attributes >= {f'{name}=""', "Max-Age=0", "Path=/api/auth", *OLD[name]}
         assert ("Secure" in attributes) == bool(OLD[name])
+
+
+@pytest.mark.parametrize("path", ["signin", "login"])
+async def test_signing_in_ends_the_session_of_the_cookie_that_it_replaces(service: Service, path: str) -> None:
+    """A page that signs in again leaves no session behind, but one that is of another account, or that it may not see.
+
+    Source: FR-058, ASVS 5.0 7.2.4.
+    """
+    async with service(api_contracts="path") as client:
+        ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+        account = {"email": ada.email, "password": ada.password, "cookie": True}
+        theirs = token_in(await post(client, "signin", {**account, "email": bob.email}))
+        mine = token_in(await post(client, path, account, cookie=theirs))
+        assert (await post(client, path, {**account, "cookie": False}, cookie=mine)).status_code == 200
+        client.cookies.clear()
+        as_program = {"Cookie": f"{NAME}={mine}"}
+        assert (await client.post(f"/api/auth/{path}", json=account, headers=as_program)).status_code == 200
+        mine = token_in(await post(client, "refresh", cookie=mine))
+        newest = token_in(await post(client, path, account, cookie=mine))
+        assert (await post(client, "refresh", cookie=mine)).status_code == 401
+        assert (await post(client, "refresh", cookie=newest)).status_code == 200
+        assert (await post(client, "refresh", cookie=theirs)).status_code == 200

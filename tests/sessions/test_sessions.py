@@ -11,7 +11,7 @@ import pytest
 from app.core.database.pool import Database
 from app.sessions.repository import delete_old_sessions
 from tests.support.clock import FrozenClock
-from tests.support.people import PASSWORD, Person, new_email
+from tests.support.people import PASSWORD, Person, is_signed_in, new_email
 from tests.support.server import Service, app_of, running
 from tests.support.settings import make_settings
 
@@ -277,3 +277,31 @@ async def test_pruning_deletes_everybodys_old_sessions(own_database_url: str) ->
             assert counts == [8, 4]
             assert [written(connection, person) for person in people] == [KEPT] * 3
     await database.close()
+
+
+@pytest.mark.parametrize("path", ["signin", "login", "token"])
+async def test_signing_in_ends_the_session_that_it_replaces(service: Service, path: str) -> None:
+    """A device that signs in again leaves no session behind that nobody looks at; a wrong password ends nothing.
+
+    Source: ASVS 5.0 7.2.4.
+    """
+    async with service(api_contracts="path") as client:
+        ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+        used = ada.refresh_token
+        ada.keep(await ada.refresh())
+        other = await ada.sign_in()
+
+        async def sign_in(refresh_token: str, password: str = PASSWORD) -> httpx.Response:
+            sent = {"email": ada.email, "username": ada.email, "password": password, "refresh_token": refresh_token}
+            options: dict[str, Any] = {"data": sent} if path == "token" else {"json": sent}
+            return await client.post(f"/api/auth/{path}", **options)
+
+        assert (await sign_in(used, "wrong password")).status_code == (400 if path == "token" else 401)
+        assert (await sign_in(bob.refresh_token)).status_code == 200
+        assert await is_signed_in(ada)
+        assert await is_signed_in(bob), "somebody else's session is none of theirs"
+        again = Person(client, ada.email).keep(await sign_in(used))
+        assert not await is_signed_in(ada)
+        assert (await ada.refresh()).status_code == 401
+        assert await is_signed_in(again)
+        assert await is_signed_in(other)
