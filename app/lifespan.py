@@ -69,7 +69,7 @@ def _make_auth(app: FastAPI) -> Auth:
         limiter=_make_limiter(app),
         belongings=BELONGINGS,
         clock=app.state.clock,
-        record_event=app.state.metrics.count_event if app.state.metrics else lambda event: None,
+        count_event=app.state.metrics.count_event if app.state.metrics else lambda event: None,
     )
 
 

@@ -83,7 +83,13 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     metrics = app.state.metrics = _metrics(app) if settings.metrics_enabled else None
     observe = metrics.count_request if metrics else None
     keep_fixed_paths(app.router.routes)
-    install_middleware(app, origins=settings.frontend_url, https_only=production, observe=observe)
+    install_middleware(
+        app,
+        origins=settings.frontend_url,
+        https_only=production,
+        observe=observe,
+        trusted_proxies=settings.trusted_proxies,
+    )
     return app
 
 

@@ -10,7 +10,6 @@ from app.accounts.leaving import finish
 from app.auth.active_session import Credentials, UserRow
 from app.auth.auth import Auth
 from app.auth.errors import InvalidToken
-from app.auth.events import logger
 from app.auth.tokens import TokenPair
 from app.auth.user_database import UserDatabase
 from app.core.database.connection import Transaction
@@ -55,7 +54,7 @@ async def change_password(auth: Auth, db: UserDatabase, address: str, *, current
         return await renew_session(auth, transaction, principal, version)
 
     pair = await auth.database.transact(change)
-    _record(auth, "password_changed", principal.user_id)
+    auth.record("password_changed", user_id=principal.user_id, session_id=principal.session_id)
     return pair
 
 
@@ -70,7 +69,7 @@ async def delete_account(auth: Auth, db: UserDatabase, address: str, *, current:
     if not await account_repository.leave(auth.database, principal, password_version=version):
         raise InvalidToken
     await finish(auth.database, auth.belongings, principal.user_id)
-    _record(auth, "account_deleted", principal.user_id)
+    auth.record("account_deleted", user_id=principal.user_id, session_id=principal.session_id)
     with suppress(ServiceUnavailable):  # the account is deleted, and nobody can ask for it again
         await auth.limiter.clear("signin-account", credentials.email)
 
@@ -83,11 +82,12 @@ async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> N
     now = auth.clock()
     claims = auth.tokens.read(token, "reset", now)
     attempt = _attempt(auth, RESET, claims.user_id)
-    async with attempt.counted():
-        found = await account_repository.select_addressee(auth.database, claims)
-        if found and auth.settings.common_passwords == "refuse" and is_common(new, found.email):
-            raise CommonPassword("new_password")
-        new_hash = await auth.passwords.hash(new, client=address)
+    with auth.recording_limit("reset_limited", claims.user_id):
+        async with attempt.counted():
+            found = await account_repository.select_addressee(auth.database, claims)
+            if found and auth.settings.common_passwords == "refuse" and is_common(new, found.email):
+                raise CommonPassword("new_password")
+            new_hash = await auth.passwords.hash(new, client=address)
 
     async def change(transaction: Transaction) -> None:
         if not found or not await account_repository.reset_password(
@@ -96,7 +96,7 @@ async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> N
             raise InvalidToken
 
     await auth.database.transact(change)
-    _record(auth, "password_reset", claims.user_id)
+    auth.record("password_reset", user_id=claims.user_id)
     with suppress(ServiceUnavailable):  # the link is used
         await attempt.succeed()
 
@@ -104,18 +104,14 @@ async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> N
 async def _check_password(auth: Auth, credentials: Credentials, password: str, address: str) -> None:
     """Count before the hash, so that a stolen session cannot guess. Raises: TooManyRequests, WrongPassword."""
     attempt = _attempt(auth, OWN_PASSWORD, credentials.id)
-    async with attempt.counted():
-        verified = await auth.passwords.verify(password, credentials.password_hash, client=address)
+    with auth.recording_limit("own_password_limited", credentials.id):
+        async with attempt.counted():
+            verified = await auth.passwords.verify(password, credentials.password_hash, client=address)
     if not verified.correct:
-        logger.warning("own_password_wrong", extra={"user_id": credentials.id, "address": address})
+        auth.record("own_password_wrong", user_id=credentials.id, actor="unknown")
         raise WrongPassword
     await attempt.succeed()
 
 
 def _attempt(auth: Auth, name: str, user_id: UUID) -> Attempt:
     return Attempt(auth.limiter, name, str(user_id), auth.settings.rate_limit_signin_account)
-
-
-def _record(auth: Auth, event: str, user_id: UUID) -> None:
-    logger.info(event, extra={"user_id": user_id})
-    auth.record_event(event)

@@ -75,7 +75,7 @@ async def sign_up(
     """
     to_cookie = cookie.may_be_set(body.cookie)
     password, device = body.password.get_secret_value(), body.device or user_agent
-    user, tokens = await service.sign_up(
+    user, _, tokens = await service.sign_up(
         auth, address, email=body.email, password=password, name=body.name, device=device
     )
     return cookie.answer(tokens, HTTPStatus.CREATED, to_cookie=to_cookie, user=user)
@@ -104,7 +104,7 @@ async def begin_session(
     """Sign in as the body says, under whatever path it came."""
     to_cookie = cookie.may_be_set(body.cookie)
     before = [body.refresh_token, cookie.replaced() if to_cookie else None]
-    user, tokens = await service.sign_in(
+    user, _, tokens = await service.sign_in(
         auth,
         address,
         email=body.email,

@@ -11,7 +11,6 @@ from app.accounts.errors import CommonPassword, EmailTaken, InvalidCredentials
 from app.accounts.repository import Account
 from app.auth.active_session import UserRow
 from app.auth.auth import Auth, read_expired_too
-from app.auth.events import logger
 from app.auth.tokens import Claims
 from app.core.database.pool import DatabaseUnavailable
 from app.core.errors import ServiceUnavailable, TooManyRequests
@@ -27,18 +26,19 @@ async def sign_up(
     If the database fails between the two, there is the account, and its owner signs in. Source: FR-001, FR-005.
     """
     attempt = Attempt(auth.limiter, "signup-address", address, auth.settings.rate_limit_signup_address)
-    async with attempt.counted():
-        if auth.settings.common_passwords == "refuse" and is_common(password, email):
-            raise CommonPassword
-        # Before the insert, so that a taken e-mail takes as long.
-        password_hash = await auth.passwords.hash(password, client=address)
-        user = await repository.insert_user(
-            auth.database, uuid4(), email=email, name=name, password_hash=password_hash, now=auth.clock()
-        )
+    with auth.recording_limit("sign_up_limited", None):
+        async with attempt.counted():
+            if auth.settings.common_passwords == "refuse" and is_common(password, email):
+                raise CommonPassword
+            # Before the insert, so that a taken e-mail takes as long.
+            password_hash = await auth.passwords.hash(password, client=address)
+            user = await repository.insert_user(
+                auth.database, uuid4(), email=email, name=name, password_hash=password_hash, now=auth.clock()
+            )
     if user is None:
         raise EmailTaken
-    logger.info("signed_up", extra={"user_id": user.id})
     session = await begin_session(auth, user, password_version=0, device=device)
+    auth.record("signed_up", user_id=user.id, session_id=session.id if session else None, device=device)
     if session is None:  # an operator has closed it already
         raise InvalidCredentials
     return session
@@ -54,23 +54,22 @@ async def sign_in(
     """
     email = normalise_email(email) or ""
     by_address = Attempt(auth.limiter, "signin-address", address, auth.settings.rate_limit_signin_address)
-    async with by_address.counted():
-        account = await repository.select_account(auth.database, email, dummy_hash=auth.passwords.dummy_hash)
-        before = _sessions_before(auth, account.id, refresh_tokens)
-        counter = await _counter(auth, account.id, email, before)
-        by_account = Attempt(auth.limiter, *counter, auth.settings.rate_limit_signin_account)
-        try:
+    user_id = None
+    try:
+        async with by_address.counted():
+            account = await repository.select_account(auth.database, email, dummy_hash=auth.passwords.dummy_hash)
+            user_id = account.id if account.known else None
+            before = _sessions_before(auth, account.id, refresh_tokens)
+            counter = await _counter(auth, account.id, email, before)
+            by_account = Attempt(auth.limiter, *counter, auth.settings.rate_limit_signin_account)
             async with by_account.counted():
                 verified = await auth.passwords.verify(password, account.password_hash, client=address)
                 session = await _begin(auth, account, device) if account.known and verified.correct else None
-        except TooManyRequests:
-            # No password was tried: one locked account does not lock the office behind this address.
-            logger.warning("sign_in_locked", extra={"address": address})
-            auth.record_event("sign_in_locked")
-            raise
+    except TooManyRequests:
+        auth.record("sign_in_locked", user_id=user_id, actor="unknown")
+        raise
     if session is None:
-        logger.warning("sign_in_failed", extra={"user_id": account.id, "address": address})
-        auth.record_event("sign_in_failed")
+        auth.record("sign_in_failed", user_id=user_id, actor="unknown")
         raise InvalidCredentials
     with suppress(ServiceUnavailable):  # the session has begun
         await by_account.succeed()
@@ -81,7 +80,7 @@ async def sign_in(
             await repository.update_password_hash(
                 auth.database, account.id, old_hash=account.password_hash, new_hash=verified.new_hash
             )
-    logger.info("signed_in", extra={"user_id": account.id, "address": address})
+    auth.record("signed_in", user_id=account.id, session_id=session.id, device=device)
     return session
 
 

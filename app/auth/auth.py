@@ -1,11 +1,13 @@
 """What the operations of accounts and sessions work with, and how they read tokens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.auth.errors import InvalidToken
+from app.auth.events import AUTH_EVENTS, Actor, write_event
 from app.auth.fingerprints import Fingerprints
 from app.auth.passwords import PasswordHasher
 from app.auth.principal import Principal
@@ -15,13 +17,14 @@ from app.core.clock import Clock
 from app.core.config import Settings
 from app.core.database.pool import Database
 from app.core.database.statement import Statement
+from app.core.errors import TooManyRequests
 from app.core.logging import current_request
 from app.core.rate_limits.limiter import RateLimiter
 
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """What the operations work with; `record_event` counts an event in the metrics.
+    """What the operations work with; `count_event` counts an event in the metrics.
 
     `belongings` delete what belongs to a user, some rows at a time.
     """
@@ -34,12 +37,35 @@ class Auth:
     limiter: RateLimiter
     belongings: Sequence[Statement[UUID]]
     clock: Clock
-    record_event: Callable[[str], None]
+    count_event: Callable[[str], None]
 
     @property
     def lifetime(self) -> timedelta:
         """Return how long a refresh token is valid."""
         return timedelta(seconds=self.settings.refresh_token_seconds)
+
+    def record(
+        self,
+        event: str,
+        *,
+        user_id: UUID | None,
+        session_id: UUID | None = None,
+        actor: Actor = "user",
+        **details: str | int | UUID | None,
+    ) -> None:
+        """Write an event into the trail, and count it if that is done."""
+        write_event(event, self.clock(), user_id=user_id, session_id=session_id, actor=actor, **details)
+        if event in AUTH_EVENTS:
+            self.count_event(event)
+
+    @contextmanager
+    def recording_limit(self, event: str, user_id: UUID | None) -> Iterator[None]:
+        """Record that what is tried in this block was tried too often."""
+        try:
+            yield
+        except TooManyRequests:
+            self.record(event, user_id=user_id, actor="unknown")
+            raise
 
 
 def read_bearer(auth: Auth, access_token: str) -> UserDatabase:

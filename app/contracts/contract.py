@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from app.auth.dependencies import BEARER_ERRORS, BearerRoute, authenticate, user_database
+from app.auth.dependencies import BEARER_ERRORS, BearerRoute, authenticate, get_auth, user_database
 from app.core.errors import BODY_ERRORS, ApiError, ValidationFailed
 from app.core.fields import UUID_TEXT
 from app.core.http.error_responses import Documented, error_responses
@@ -49,7 +49,10 @@ class PathUserMismatch(ApiError):
 
 async def require_own_path(request: Request) -> None:
     """Compare the path's user with the token's; it is used for nothing else. Raises: PathUserMismatch."""
-    if request.path_params["user_id"].lower() != str(user_database(request).principal.user_id):
+    principal = user_database(request).principal
+    if request.path_params["user_id"].lower() != str(principal.user_id):
+        auth = await get_auth(request)
+        auth.record("foreign_path_refused", user_id=principal.user_id, session_id=principal.session_id)
         raise PathUserMismatch
 
 

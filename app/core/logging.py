@@ -3,23 +3,48 @@
 import json
 import logging
 import sys
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+
+class Client(NamedTuple):
+    """A client's address, as the limits count it, and its `User-Agent`. Outside of a request there is neither."""
+
+    address: str | None
+    user_agent: str | None
 
 
 class RequestRecord:
     """What the log says of a request beside its answer. The times are in seconds."""
 
-    __slots__ = ("code", "database", "hashing", "request_id", "session_id", "trace_id", "user_id", "waiting")
+    __slots__ = (
+        "_find_client",
+        "code",
+        "database",
+        "hashing",
+        "request_id",
+        "session_id",
+        "trace_id",
+        "user_id",
+        "waiting",
+    )
 
-    def __init__(self, request_id: str, trace_id: str | None = None) -> None:
-        self.request_id, self.trace_id = request_id, trace_id
+    def __init__(
+        self, request_id: str, trace_id: str | None = None, find_client: Callable[[], Client] | None = None
+    ) -> None:
+        self.request_id, self.trace_id, self._find_client = request_id, trace_id, find_client
         self.code: str | None = None
         self.user_id: UUID | None = None
         self.session_id: UUID | None = None
         self.waiting = self.database = self.hashing = 0.0
+
+    @property
+    def client(self) -> Client:
+        """Return who has sent the request, as far as the network tells."""
+        return self._find_client() if self._find_client else Client(None, None)
 
     def name_caller(self, user_id: UUID | None, session_id: UUID | None) -> None:
         """Note who is asking, once a token or a password has told."""
@@ -49,6 +74,9 @@ _QUIET = (
     "hpack",
 )
 
+AUDIT = "audit"
+"""The logger of the trail, which is whole whatever the level of the others is."""
+
 get_logger = logging.getLogger
 current_request = _request.get
 set_request = _request.set
@@ -72,6 +100,7 @@ def configure_logging(level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
         logging.getLogger(name).handlers[:] = []
         logging.getLogger(name).propagate = True

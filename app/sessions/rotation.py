@@ -10,7 +10,6 @@ import msgspec
 
 from app.auth.auth import Auth
 from app.auth.errors import InvalidToken
-from app.auth.events import logger
 from app.auth.principal import Principal
 from app.auth.tokens import Claims, TokenPair, successor_id
 from app.core.config import Limit
@@ -67,12 +66,10 @@ async def _refuse_expired(auth: Auth, claims: Claims, now: datetime) -> None:
     if session_end is not None and session_end <= seconds:
         expires_at = now + lifetimes.ENDED_SESSION_KEPT
         if await denylist.end_expired_session(auth.database, claims, now, expires_at=expires_at):
-            about = {"user_id": claims.user_id, "session_id": claims.session_id, "expired": True}
-            logger.info("session_ended", extra=about)
-            auth.record_event("session_ended")
+            auth.record("session_ended", user_id=claims.user_id, session_id=claims.session_id, reason="too_old")
         raise SessionExpired
     if claims.expires_at <= seconds:
-        raise InvalidToken
+        raise _refused(auth, claims, "expired")
 
 
 async def _answer_loser(auth: Auth, exchange: Exchange) -> TokenPair:
@@ -92,13 +89,16 @@ async def _answer_loser(auth: Auth, exchange: Exchange) -> TokenPair:
             raise _window_is_full(state, now)
         # Otherwise the successor has just been used.
     if _is_late(auth, exchange, state.uses or b""):
+        _refused(auth, claims, "late")
         raise SupersededToken
     expires_at = now + lifetimes.ENDED_SESSION_KEPT
     if await denylist.end_reused_session(auth.database, claims, now, expires_at=expires_at):
-        logger.warning("refresh_reuse_detected", extra={"user_id": claims.user_id, "session_id": claims.session_id})
-        auth.record_event("refresh_reuse_detected")
+        about = {"used_at": state.used_at.isoformat(timespec="milliseconds") if state.used_at else None}
+        auth.record(
+            "refresh_reuse_detected", user_id=claims.user_id, session_id=claims.session_id, actor="unknown", **about
+        )
         raise RefreshTokenReused
-    raise InvalidToken
+    raise _refused(auth, claims, await _why_not(auth, claims))
 
 
 async def _read_state(auth: Auth, exchange: Exchange) -> tuple[int, SessionState]:
@@ -109,7 +109,7 @@ async def _read_state(auth: Auth, exchange: Exchange) -> tuple[int, SessionState
     claims = exchange.claims
     state = await rotation_repository.select_state(auth.database, claims)
     if state is None:
-        raise InvalidToken
+        raise _refused(auth, claims, await _why_not(auth, claims))
     if claims.number is not None:
         return claims.number, state
     used = await rotation_repository.select_used_token(
@@ -120,6 +120,25 @@ async def _read_state(auth: Auth, exchange: Exchange) -> tuple[int, SessionState
     number = -1 if used.successor_used else 0
     denied_up_to = state.denied_up_to or 0
     return number, SessionState(denied_up_to, used.used_at, used.key_hash, None, None, state.window_ends)
+
+
+def _refused(auth: Auth, claims: Claims, reason: str) -> InvalidToken:
+    """Record why a genuine token does not refresh, and return the error, which does not tell."""
+    auth.record("refresh_refused", user_id=claims.user_id, session_id=claims.session_id, actor="unknown", reason=reason)
+    return InvalidToken()
+
+
+async def _why_not(auth: Auth, claims: Claims) -> str:
+    """Return why a genuine token's session is not active."""
+    found = await rotation_repository.select_refusal(auth.database, claims)
+    if found is None:
+        return "account_deleted"
+    if not found.is_active:
+        return "account_closed"
+    if found.token_version != claims.token_version:
+        # A version that the database does not know is of a time that it has lost, in a restore or a failover.
+        return "ended_with_all" if found.token_version > claims.token_version else "ahead_of_database"
+    return found.reason or "unknown"
 
 
 def _may_have_it_again(auth: Auth, exchange: Exchange, number: int, state: SessionState) -> bool:
@@ -176,8 +195,7 @@ async def _count_again(auth: Auth, exchange: Exchange, number: int) -> bool:
 def _given_again(auth: Auth, exchange: Exchange, number: int, state: SessionState) -> TokenPair:
     """Return the pair that the token was exchanged for, and log that: two may share a session."""
     claims = exchange.claims
-    logger.info("refresh_repeated", extra={"user_id": claims.user_id, "session_id": claims.session_id})
-    auth.record_event("refresh_repeated")
+    auth.record("refresh_repeated", user_id=claims.user_id, session_id=claims.session_id)
     assert state.used_at is not None  # of a token that was used
     return _successor(auth, exchange, number, state.used_at)
 

@@ -48,6 +48,14 @@ class SessionState(Row):
     window_ends: datetime | None
 
 
+class Refusal(Row):
+    """What may be the reason that a session is not active; `reason` is that of its end."""
+
+    is_active: bool
+    token_version: int
+    reason: str | None
+
+
 class UsedToken(Row):
     """A refresh token that 1.0 has exchanged."""
 
@@ -122,6 +130,13 @@ SELECT_STATE = Statement(
     .where(in_active_session),
     SessionState,
 )
+SELECT_REFUSAL = Statement(
+    select(col(UserState.is_active), col(UserState.token_version), col(DeniedToken.reason))
+    .select_from(UserState)
+    .outerjoin(DeniedToken, and_(_is_mine, col(DeniedToken.id) == session_id))
+    .where(col(UserState.user_id) == user_id),
+    Refusal,
+)
 _Successor = aliased(DeniedToken, name="successor")
 SELECT_USED_TOKEN = Statement(
     select(
@@ -178,6 +193,11 @@ async def renew(database: Statements, principal: Principal, *, expires_at: datet
 async def select_state(database: Database, claims: Claims) -> SessionState | None:
     """Return the state of a token's session; None if it is not active."""
     return await database.fetch_one(SELECT_STATE, **caller(claims))
+
+
+async def select_refusal(database: Database, claims: Claims) -> Refusal | None:
+    """Return what may be the reason that a token's session is not active; None if its user is gone."""
+    return await database.fetch_one(SELECT_REFUSAL, user_id=claims.user_id, session_id=claims.session_id)
 
 
 async def select_used_token(database: Database, claims: Claims, *, successor_id: UUID) -> UsedToken | None:

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 from app.auth.active_session import UserRow
 from app.auth.auth import Auth, read_expired_too, user_database
 from app.auth.errors import InvalidToken, NotAuthenticated
-from app.auth.events import logger
 from app.auth.principal import Principal
 from app.auth.tokens import Claims, TokenPair, TokenType
 from app.auth.user_database import UserDatabase
@@ -21,9 +20,10 @@ from app.sessions.repository import ListedSession
 
 
 class NewSession(NamedTuple):
-    """An account and the tokens of its new session."""
+    """An account, and the id and the tokens of its new session."""
 
     user: UserRow
+    id: UUID
     tokens: TokenPair
 
 
@@ -46,7 +46,7 @@ async def begin_session(auth: Auth, user: UserRow, *, password_version: int, dev
                 auth.database, user.id, kept=lifetimes.kept_after_use(auth.settings)
             )
     pair = auth.tokens.issue(principal, refresh_id=uuid4(), number=1)
-    return NewSession(user, pair)
+    return NewSession(user, session_id, pair)
 
 
 async def renew_session(auth: Auth, transaction: Transaction, principal: Principal, version: int) -> TokenPair:
@@ -76,8 +76,9 @@ async def end_one(auth: Auth, db: UserDatabase, session_id: UUID) -> None:
     expires_at = now + lifetimes.ENDED_SESSION_KEPT
     if not await repository.end_one(db, session_id, oldest=now - auth.lifetime, expires_at=expires_at):
         raise SessionNotFound
-    logger.info("session_ended", extra={"user_id": db.principal.user_id, "session_id": session_id})
-    auth.record_event("session_ended")
+    auth.record(
+        "session_ended", user_id=db.principal.user_id, session_id=session_id, by_session=db.principal.session_id
+    )
 
 
 async def sign_out(
@@ -102,8 +103,7 @@ async def sign_out(
     else:
         for claims in {claims.session_id: claims for claims in mine}.values():
             await denylist.end_session(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT)
-    if everywhere or not others:
-        logger.info("signed_out", extra={"user_id": mine[0].user_id, "everywhere": everywhere})
+            auth.record("signed_out", user_id=claims.user_id, session_id=claims.session_id)
 
 
 async def _end_everything(auth: Auth, given: list[Claims], now: datetime) -> None:
@@ -111,6 +111,7 @@ async def _end_everything(auth: Auth, given: list[Claims], now: datetime) -> Non
     for claims in given:
         may = lifetimes.may_end_everything(auth.settings, claims, now)
         if may and await repository.end_everywhere(auth.database, claims):
+            auth.record("signed_out_everywhere", user_id=claims.user_id, session_id=claims.session_id)
             return
     for claims in given:
         if await repository.is_outdated(auth.database, claims):
@@ -124,8 +125,7 @@ async def _end_others(auth: Auth, claims: Claims, now: datetime) -> None:
         raise InvalidToken
     ended = await repository.end_others(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT)
     if ended:
-        logger.info("session_ended", extra={"user_id": claims.user_id, "others": ended})
-        auth.record_event("session_ended")
+        auth.record("session_ended", user_id=claims.user_id, by_session=claims.session_id, others=ended)
     else:
         await user_database(auth, claims, now).require_active()
 
@@ -135,9 +135,7 @@ async def end_replaced(auth: Auth, replaced: Iterable[Claims]) -> None:
     now = auth.clock()
     for claims in replaced:
         if await denylist.end_session(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT):
-            about = {"user_id": claims.user_id, "session_id": claims.session_id, "replaced": True}
-            logger.info("session_ended", extra=about)
-            auth.record_event("session_ended")
+            auth.record("session_ended", user_id=claims.user_id, session_id=claims.session_id, reason="replaced")
 
 
 async def goes_on(auth: Auth, claims: Claims, now: datetime) -> bool:

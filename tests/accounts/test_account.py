@@ -136,7 +136,7 @@ async def test_a_wrong_password_is_no_401(ada: Person, send: Any, caplog: pytest
         answer = await ada.send("POST", path, content=content)
         assert (answer.status_code, answer.json()["code"], answer.json()["errors"]) == (422, "WRONG_PASSWORD", [WRONG])
         assert answer.json()["detail"] == "The current password is wrong."
-    assert [r.getMessage() for r in caplog.records if r.name == "app.auth"].count("own_password_wrong") == 4
+    assert [r.getMessage() for r in caplog.records if r.name == "audit"].count("own_password_wrong") == 4
     assert await is_signed_in(ada)
     assert await can_sign_in(ada, PASSWORD)
 
@@ -399,7 +399,7 @@ async def test_what_happens_to_accounts_is_an_event(own_database_url: str, caplo
         ada.keep(await change(ada))
         await delete(ada, current=NEW)
         figures = (await client.get("/metrics")).text
-    events = [record.getMessage() for record in caplog.records if record.name == "app.auth"]
+    events = [record.getMessage() for record in caplog.records if record.name == "audit"]
     assert events == [
         *("signed_up", "signed_in", "signed_in", "session_ended", "session_ended", "password_changed"),
         "account_deleted",

@@ -272,7 +272,7 @@ async def test_a_reset_is_an_event_and_is_done_whatever_fails_then(
     monkeypatch.setattr("app.core.rate_limits.limiter.NoRateLimiter.clear", fail)
     assert (await reset(ada.client, token_for(ada))).status_code == 200
     monkeypatch.undo()
-    assert [r.getMessage() for r in caplog.records if r.name == "app.auth"][-1] == "password_reset"
+    assert [r.getMessage() for r in caplog.records if r.name == "audit"][-1] == "password_reset"
     assert await can_sign_in(ada, NEW)
 
 

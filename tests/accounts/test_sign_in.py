@@ -145,7 +145,7 @@ async def test_events_are_logged_without_secrets(
     caplog.set_level("DEBUG")
     await sign_in(client, ada.email, "c4nary password")
     again = await ada.sign_in()
-    events = [r.getMessage() for r in caplog.records if r.name == "app.auth"]
+    events = [r.getMessage() for r in caplog.records if r.name == "audit"]
     assert events == ["sign_in_failed", "signed_in"]
     logged = "\n".join(str(vars(record)) for record in caplog.records)
     for secret in ("c4nary", PASSWORD, again.access_token, again.refresh_token):

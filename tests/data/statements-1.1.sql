@@ -615,6 +615,13 @@ WHERE user_state.user_id = %(user_id)s::UUID
         AND token_denylist.reason != 'active'
   ));
 
+-- app/sessions/rotation_repository.py SELECT_REFUSAL
+SELECT user_state.is_active, user_state.token_version, token_denylist.reason
+FROM user_state
+LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.id = %(session_id)s::UUID
+WHERE user_state.user_id = %(user_id)s::UUID;
+
 -- app/sessions/rotation_repository.py SELECT_USED_TOKEN
 SELECT token_denylist.denied_at AS used_at, token_denylist.key_hash,
     EXISTS (

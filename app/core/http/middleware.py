@@ -2,18 +2,20 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.clock import stopwatch
 from app.core.errors import ApiError, InternalError
+from app.core.http.client_address import Network, client_address
 from app.core.http.cors import Cors
 from app.core.http.problems import problem_response
-from app.core.logging import RequestRecord, get_logger, milliseconds, set_request
+from app.core.logging import Client, RequestRecord, get_logger, milliseconds, set_request
 
 logger = get_logger("app.access")
 
@@ -24,6 +26,7 @@ SECURITY_HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 
+LONGEST_AGENT = 100
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _HOST = re.compile(
     rb"(\[[\w.:%~-]+\]|[\w.~!$&'()*+,;=%-]+)(:\d*)?", re.ASCII
@@ -41,9 +44,12 @@ class RequestContext:
     FastAPI 0.165 answers HEAD only where it is documented. uvicorn, which keeps its own scope, leaves the body out.
     """
 
-    def __init__(self, app: ASGIApp, *, https_only: bool, observe: Observe | None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, https_only: bool, observe: Observe | None, trusted_proxies: Sequence[Network]
+    ) -> None:
         self.app = app
         self.observe = observe
+        self.trusted_proxies = trusted_proxies
         self.headers = [(b"strict-transport-security", b"max-age=63072000; includeSubDomains")] if https_only else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +58,7 @@ class RequestContext:
             return
         started_at = stopwatch()
         asked = _as_routed(scope)
-        record = _record(scope)
+        record = _record(scope, self.trusted_proxies)
         set_request(record)
         status = 0
 
@@ -98,7 +104,7 @@ def standard_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> lis
     return raw
 
 
-def _record(scope: Scope) -> RequestRecord:
+def _record(scope: Scope, trusted_proxies: Sequence[Network]) -> RequestRecord:
     """Keep the client's id if it can do no harm in a log or a header, otherwise make one; and the trace it is part of.
 
     Source: https://www.w3.org/TR/trace-context/#traceparent-header
@@ -111,7 +117,14 @@ def _record(scope: Scope) -> RequestRecord:
             found = _TRACE.fullmatch(value)
             trace_id = found[1].decode() if found else None
     known = request_id is not None and _REQUEST_ID.fullmatch(request_id)
-    return RequestRecord(request_id if known and request_id else uuid4().hex, trace_id)
+    find_client = partial(_find_client, scope, trusted_proxies)
+    return RequestRecord(request_id if known and request_id else uuid4().hex, trace_id, find_client)
+
+
+def _find_client(scope: Scope, trusted_proxies: Sequence[Network]) -> Client:
+    connection = HTTPConnection(scope)
+    agent = connection.headers.get("user-agent")
+    return Client(client_address(connection, trusted_proxies), agent and agent[:LONGEST_AGENT])
 
 
 def _log(method: str, asked: Scope, route: str | None, status: int, seconds: float, record: RequestRecord) -> None:
@@ -170,8 +183,15 @@ class CatchAll:
             await problem_response(Request(scope), InternalError())(scope, receive, send)
 
 
-def install_middleware(app: FastAPI, *, origins: tuple[str, ...], https_only: bool, observe: Observe | None) -> None:
+def install_middleware(
+    app: FastAPI,
+    *,
+    origins: tuple[str, ...],
+    https_only: bool,
+    observe: Observe | None,
+    trusted_proxies: Sequence[Network] = (),
+) -> None:
     """Put the three around the app; what is added last stands outermost."""
     app.add_middleware(CatchAll)
     app.add_middleware(Cors, origins=origins)
-    app.add_middleware(RequestContext, https_only=https_only, observe=observe)
+    app.add_middleware(RequestContext, https_only=https_only, observe=observe, trusted_proxies=trusted_proxies)
