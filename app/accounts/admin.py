@@ -56,53 +56,63 @@ async def list_sessions(database: Database, *, email: str, oldest: datetime) -> 
     )
 
 
-async def make_reset_token(database: Database, *, tokens: TokenCodec, email: str, now: datetime) -> str:
-    """Return a token with which the owner chooses a new password. Raises: UserNotFound, UserInactive. Source: FR-056.
+async def find(database: Database, email: str) -> UUID:
+    """Return the id of an account. Raises: UserNotFound."""
+    account = await repository.select_account(database, _address(email), dummy_hash="")
+    _found(account.known, email)
+    return account.id
+
+
+async def make_reset_token(database: Database, *, tokens: TokenCodec, email: str, now: datetime) -> tuple[UUID, str]:
+    """Return the account's id, and a token with which its owner chooses a new password.
+
+    Raises: UserNotFound, UserInactive. Source: FR-056.
 
     Nothing is stored: it is good as long as the account's version is what it names.
     """
     state = await _state(database, email)
     if not state.is_active:
         raise UserInactive(email)
-    return tokens.issue_reset(state.user_id, state.token_version, now)
+    return state.user_id, tokens.issue_reset(state.user_id, state.token_version, now)
 
 
-async def deactivate(database: Database, email: str) -> None:
-    """Close an account and end its sessions for good. Raises: UserNotFound, UserLeaving."""
-    await _open_or_close(database, email, is_active=False)
+async def deactivate(database: Database, email: str) -> UUID:
+    """Close an account and end its sessions for good. Return its id. Raises: UserNotFound, UserLeaving."""
+    return await _open_or_close(database, email, is_active=False)
 
 
-async def activate(database: Database, email: str) -> None:
-    """Let its owner sign in again. Raises: UserNotFound, UserLeaving."""
-    await _open_or_close(database, email, is_active=True)
+async def activate(database: Database, email: str) -> UUID:
+    """Let its owner sign in again. Return the account's id. Raises: UserNotFound, UserLeaving."""
+    return await _open_or_close(database, email, is_active=True)
 
 
-async def _open_or_close(database: Database, email: str, *, is_active: bool) -> None:
-    user_id = await _find(database, email)
+async def _open_or_close(database: Database, email: str, *, is_active: bool) -> UUID:
+    user_id = await find(database, email)
     if not await repository.update_active(database, user_id, is_active=is_active):
         raise UserLeaving(email)
+    return user_id
 
 
-async def sign_out(database: Database, email: str) -> None:
-    """End every session of an account; its owner can sign in again. Raises: UserNotFound."""
-    _found(await repository.end_sessions_of(database, await _find(database, email)), email)
+async def sign_out(database: Database, email: str) -> UUID:
+    """End every session of an account; its owner can sign in again. Return its id. Raises: UserNotFound."""
+    user_id = await find(database, email)
+    _found(await repository.end_sessions_of(database, user_id), email)
+    return user_id
 
 
-async def delete(database: Database, email: str, *, belongings: Sequence[Statement[UUID]]) -> None:
-    """Delete an account with all that belongs to it, also one that was interrupted. Raises: UserNotFound."""
-    user_id = await _find(database, email)
+async def delete(database: Database, email: str, *, belongings: Sequence[Statement[UUID]]) -> UUID:
+    """Delete an account with all that belongs to it, also one that was interrupted. Return its id.
+
+    Raises: UserNotFound.
+    """
+    user_id = await find(database, email)
     _found(await repository.leave_for_operator(database, user_id), email)
     await finish(database, belongings, user_id)
-
-
-async def _find(database: Database, email: str) -> UUID:
-    account = await repository.select_account(database, _address(email), dummy_hash="")
-    _found(account.known, email)
-    return account.id
+    return user_id
 
 
 async def _state(database: Database, email: str) -> State:
-    state = await repository.select_state(database, await _find(database, email))
+    state = await repository.select_state(database, await find(database, email))
     _found(state is not None, email)
     assert state
     return state

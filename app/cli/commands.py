@@ -64,6 +64,10 @@ USER_ACTIONS = {
     "activate": ("app.cli.users:activate", "Let the owner of a closed account sign in again."),
     "signout": ("app.cli.users:sign_out", "End every session of an account."),
     "delete": ("app.cli.users:delete", "Delete an account with all of its tasks."),
+    "history": (
+        "app.cli.users:print_history",
+        "Print what log files tell of an account: why was its owner signed out?",
+    ),
 }
 
 
@@ -88,6 +92,8 @@ def make_parser() -> argparse.ArgumentParser:
             which.add_argument("--all", dest="everybody", action="store_true", help=everybody)
         elif name != "list":
             action.add_argument("email")
+        if name == "history":
+            action.add_argument("files", nargs="+", type=Path, help="Log files, .gz too; - is standard input.")
     return parser
 
 

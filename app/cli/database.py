@@ -14,6 +14,7 @@ from app.accounts.repository import END_EVERY_SESSION
 from app.belongings import BELONGINGS
 from app.cli.progress import megabytes, progress
 from app.cli.serve import database_running, echo
+from app.cli.trail import record
 from app.core.clock import system_clock
 from app.core.config import Settings
 from app.core.database.pool import Database, DatabaseUnavailable
@@ -137,4 +138,5 @@ def restore(settings: Settings, file: Path) -> None:
             run_without_timeouts(ready.dsn, FORGET_CHANGES)
             if was_distributed:  # pg_restore has made ordinary tables of them
                 distribution.distribute(ready.dsn)
+        record("database_restored")
         echo("Restored. Everybody signs in again.")

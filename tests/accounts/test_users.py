@@ -108,7 +108,7 @@ async def test_every_account_is_listed_once_in_order(
         await Person.sign_up(own_client, email=email, name="Ada L" if email[0] == "a" else None)
     await asyncio.to_thread(run, "deactivate", "b@example.test")
     lines = (await asyncio.to_thread(run, "list")).splitlines()
-    assert [line.split()[2] for line in lines] == sorted(emails)
+    assert [line.split()[3] for line in lines] == sorted(emails)
     assert [line.split()[1] for line in lines] == ["active", "inactive", "active", "active", "active"]
     assert "(Ada L)" in lines[0]
 

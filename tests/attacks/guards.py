@@ -108,7 +108,7 @@ GUARDS = [
             "if await denylist.end_expired_session(",
             "if False and await denylist.end_expired_session(",
         ),
-        ("_refuse_expired", "if claims.expires_at <= seconds: raise _refused(auth, claims, 'expired')", ""),
+        ("_refuse_expired", "if claims.expires_at <= seconds:", "if False:"),
         ("END_EXPIRED", "UserState, in_active_session", "UserState, col(UserState.user_id) == user_id"),
         ("TokenCodec._sign", "min(expires_at, ends_at)", "expires_at"),
     ),
