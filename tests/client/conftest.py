@@ -1,5 +1,8 @@
 """A server for the client, and a way to it that loses answers."""
 
+import errno
+import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,3 +38,13 @@ def client(server: Server, store: TokenStore) -> Iterator[TasksClient]:
     with TasksClient(store, server.url) as client:
         client.sign_up(new_email(), PASSWORD, "Ada")
         yield client
+
+
+@pytest.fixture
+def _unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away the locks, as on a network drive that has none."""
+
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Thread
@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from auth_tasks_client import SignedOut, StoredTokens, TasksClient, TokenAuth, TokenStore
+from tests.client.between import InProcess
 from tests.support.clock import FrozenClock
 from tests.support.people import PASSWORD, new_email
 from tests.support.rounds import rounds
@@ -38,12 +39,6 @@ def expire(store: TokenStore) -> StoredTokens:
     """Let the access token be an expired one, as after fifteen minutes."""
     store.write(replace(stored(store), access_token="x", expires_at=0))
     return stored(store)
-
-
-@pytest.fixture
-def _unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away the lock, as on a network drive that has none."""
-    monkeypatch.setattr(TokenStore, "locked", lambda self: nullcontext())
 
 
 @contextmanager
@@ -92,24 +87,6 @@ def test_an_answer_lost_at_any_byte_signs_nobody_out(store: TokenStore, client: 
         assert stored(store).refresh_token != before.refresh_token
     print(f"{CUTS} refreshes cut at any byte: {lost} answers lost, 0 signed out")
     assert lost > CUTS // 2
-
-
-class InProcess(httpx.BaseTransport):
-    """The way from a thread to the service in this process, whose clock stands still; `loses` answers if told."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client = client
-        self.loop = asyncio.get_running_loop()
-        self.loses = False
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        sent = self.client.request(
-            request.method, str(request.url.path), headers=request.headers, content=request.read()
-        )
-        answer = asyncio.run_coroutine_threadsafe(sent, self.loop).result(30)
-        if self.loses:
-            raise httpx.ReadError("lost on the way", request=request)
-        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content, request=request)
 
 
 async def killed_after_sending(transport: InProcess, store: TokenStore) -> None:
@@ -235,8 +212,9 @@ def test_who_is_late_uses_what_is_stored_and_replaces_nothing(
     assert client.tasks() == []
 
 
+@pytest.mark.usefixtures("_unlocked")
 def test_two_who_got_one_pair_make_one_key(store: TokenStore, client: TasksClient, tmp_path: Path) -> None:
-    """Two who asked for the same pair may both refresh that too, at any time. Source: FR-051."""
+    """Two who asked for the same pair without a lock may both refresh that too, at any time. Source: FR-051."""
     other = TokenStore(tmp_path / "other" / "tokens.json")
     other.write(expire(store))
     for _ in range(3):

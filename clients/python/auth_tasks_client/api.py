@@ -8,7 +8,7 @@ import httpx
 
 from auth_tasks_client.auth import TIMEOUT_SECONDS, TokenAuth, stored, until_answered
 from auth_tasks_client.changes import Task
-from auth_tasks_client.errors import OtherServer, accepted
+from auth_tasks_client.errors import accepted
 from auth_tasks_client.local_copy import LocalCopy
 from auth_tasks_client.origins import origin_of
 from auth_tasks_client.store import TokenStore
@@ -31,7 +31,7 @@ class TasksClient:
         session = store.read()
         self.url = url or (session.url if session else "http://127.0.0.1:8000")
         self._http = httpx.Client(base_url=self.url, transport=transport, timeout=TIMEOUT_SECONDS)
-        self._auth = TokenAuth(store, transport=transport)
+        self._auth = TokenAuth(store, transport=transport, refuse_others=True)
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +51,10 @@ class TasksClient:
 
     def sign_in(self, email: str, password: str) -> None:
         """Open a session and keep its tokens."""
-        self._begin("/api/auth/signin", {"email": email, "password": password})
+        body = {"email": email, "password": password}
+        if last := self.store.last_refresh_token(self.url):
+            body["refresh_token"] = last  # a known device, which others who guess cannot lock out
+        self._begin("/api/auth/signin", body)
 
     def _begin(self, path: str, body: dict[str, Any]) -> None:
         answer = accepted(self._http.post(path, json=body))
@@ -103,7 +106,7 @@ class TasksClient:
             answer = self._http.post(f"{tokens.url.rstrip('/')}/api/auth/signout", json=body)
             if answer.status_code != httpx.codes.UNAUTHORIZED:  # then the session was over already
                 accepted(answer)
-            self.store.clear()
+            self.store.end(tokens)
 
     def tasks(self, **filters: Any) -> list[Task]:
         """Return all tasks, or those that pass the filters of the list."""
@@ -133,14 +136,12 @@ class TasksClient:
 
     def check_server(self) -> None:
         """Raise OtherServer if the stored session is one of another server."""
-        tokens, ours = self.store.read(), origin_of(self.url)
-        if tokens and origin_of(tokens.url) != ours:
-            raise OtherServer(origin_of(tokens.url), ours)
+        if tokens := self.store.read():
+            tokens.check_server(self.url)
 
     def _task(self, method: str, path: str, **options: Any) -> Task:
         task: Task = self._send(method, path, **options).json()
         return task
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        self.check_server()
         return accepted(self._http.request(method, path, auth=self._auth, **options))

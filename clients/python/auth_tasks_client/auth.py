@@ -3,15 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
 from secrets import token_urlsafe
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
 from auth_tasks_client.errors import OtherServer, SignedOut, accepted
-from auth_tasks_client.origins import origin_of
 from auth_tasks_client.store import StoredTokens, TokenStore
 
 REFRESH_BEFORE_SECONDS = 30
@@ -29,46 +29,56 @@ class TokenAuth(httpx.Auth):
     Where its lock does not hold, each gets the same tokens.
 
     Works with `httpx.Client` and `httpx.AsyncClient`. A request to another origin than that of the tokens is sent
-    without them. Raises: ApiError, SignedOut, httpx.TransportError.
+    without them, or with `refuse_others` is OtherServer. Raises: ApiError, SignedOut, httpx.TransportError.
     """
 
-    def __init__(self, store: TokenStore, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, store: TokenStore, *, transport: httpx.BaseTransport | None = None, refuse_others: bool = False
+    ) -> None:
         self.store = store
         self._transport = transport
+        self._refuse_others = refuse_others
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send with a token that is still good; on a 401 refresh and send once more."""
-        if self._is_elsewhere(request):
-            yield request
-            return
-        tokens = self.current()
+        tokens = self._tokens_for(request)
         response = yield _with(request, tokens)
-        if response.status_code == HTTPStatus.UNAUTHORIZED:
+        if tokens and response.status_code == HTTPStatus.UNAUTHORIZED:
             yield _with(request, self.renewed(tokens))
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Do the same; wait for the lock and for the refresh in a thread."""
-        if await asyncio.to_thread(self._is_elsewhere, request):
-            yield request
-            return
-        tokens = await asyncio.to_thread(self.current)
+        tokens = await asyncio.to_thread(self._tokens_for, request)
         response = yield _with(request, tokens)
-        if response.status_code == HTTPStatus.UNAUTHORIZED:
+        if tokens and response.status_code == HTTPStatus.UNAUTHORIZED:
             yield _with(request, await asyncio.to_thread(self.renewed, tokens))
 
     def current(self) -> StoredTokens:
         """Return tokens that are good for a while yet, refreshed if need be."""
-        tokens = self._signed_in()
-        return tokens if tokens.expires_at > _now() + REFRESH_BEFORE_SECONDS else self.renewed(tokens)
+        return self._good(self._signed_in())
 
     def renewed(self, stale: StoredTokens) -> StoredTokens:
         """Return newer tokens than these: those that another has stored meanwhile, or those of a refresh."""
-        with self.store.locked():
+        with self.store.locked() as is_alone:
             tokens = self._signed_in()
-            return tokens if tokens.access_token != stale.access_token else self._refreshed(tokens)
+            if tokens.access_token != stale.access_token:
+                return tokens
+            fresh = self._refreshed(tokens, is_alone)
+            # A pair that is given again, long after an answer was lost, has an access token of then.
+            return fresh if fresh.expires_at > _now() else self._refreshed(fresh, is_alone)
 
-    def _is_elsewhere(self, request: httpx.Request) -> bool:
-        return origin_of(request.url) != origin_of(self._signed_in().url)
+    def _tokens_for(self, request: httpx.Request) -> StoredTokens | None:
+        tokens = self._signed_in()
+        try:
+            tokens.check_server(request.url)
+        except OtherServer:
+            if self._refuse_others:
+                raise
+            return None
+        return self._good(tokens)
+
+    def _good(self, tokens: StoredTokens) -> StoredTokens:
+        return tokens if tokens.expires_at > _now() + REFRESH_BEFORE_SECONDS else self.renewed(tokens)
 
     def _signed_in(self) -> StoredTokens:
         tokens = self.store.read()
@@ -76,23 +86,27 @@ class TokenAuth(httpx.Auth):
             raise SignedOut("You are not signed in.")
         return tokens
 
-    def _refreshed(self, tokens: StoredTokens) -> StoredTokens:
-        answer = self._post_refresh(tokens)
+    def _refreshed(self, tokens: StoredTokens, is_alone: bool) -> StoredTokens:
+        """Exchange the tokens; after a lost answer again, with the same key for the same ones."""
+        headers = {"Idempotency-Key": tokens.refresh_key} if tokens.refresh_key else {}
+        answer = until_answered(lambda: self._post("refresh", tokens, headers=headers))
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             newer = self.store.read()
             if newer and newer.refresh_token != tokens.refresh_token:
                 return newer
-            self.store.clear()
+            with suppress(httpx.TransportError):
+                self._post("signout", tokens)  # who has a copy and ran ahead is taken for a late duplicate of ours
+            self.store.end(tokens)
             raise SignedOut("Your session is over.")
-        fresh = stored(tokens.url, tokens.email, accepted(answer), key_before=tokens.refresh_key)
-        return self.store.replace(tokens, fresh)
+        # All who ask for a pair without a lock must go on with one key. What is derived, whoever has copied it derives,
+        # too: under the lock it is random, so that of two who share a session the second to refresh is found.
+        key = _derived_key(tokens, accepted(answer)) if tokens.refresh_key and not is_alone else None
+        return self.store.replace(tokens, stored(tokens.url, tokens.email, accepted(answer), key=key))
 
-    def _post_refresh(self, tokens: StoredTokens) -> httpx.Response:
-        """Ask for new tokens, again after a lost answer: with the same key they are the same."""
+    def _post(self, operation: str, tokens: StoredTokens, **options: Any) -> httpx.Response:
         with httpx.Client(base_url=tokens.url, transport=self._transport, timeout=TIMEOUT_SECONDS) as client:
             body = {"refresh_token": tokens.refresh_token}
-            headers = {"Idempotency-Key": tokens.refresh_key} if tokens.refresh_key else {}
-            return until_answered(lambda: client.post("/api/auth/refresh", json=body, headers=headers))
+            return client.post(f"/api/auth/{operation}", json=body, **options)
 
 
 def until_answered(send: Callable[[], T]) -> T:
@@ -107,20 +121,21 @@ def until_answered(send: Callable[[], T]) -> T:
     raise next((error for error in errors if not isinstance(error, NOT_SENT)), errors[-1])
 
 
-def stored(url: str, email: str, answer: httpx.Response, *, key_before: str | None = None) -> StoredTokens:
-    """Return the tokens in the answer to a sign-up, a sign-in or a refresh, with the key of their own refresh."""
+def stored(url: str, email: str, answer: httpx.Response, *, key: str | None = None) -> StoredTokens:
+    """Return the tokens in an answer, with the key of their own refresh: a fresh one, if none is given."""
     body = answer.json()
-    # Derived, so that all who asked for this pair at once, without a lock, go on with one key; secret like the first.
-    before = key_before or token_urlsafe(32)
-    key = sha256(f"{before} {body['refresh_token']}".encode()).hexdigest()
-    return StoredTokens(url, email, body["access_token"], body["refresh_token"], _now() + body["expires_in"], key)
+    expires_at, key = _now() + body["expires_in"], key or token_urlsafe(32)
+    return StoredTokens(url, email, body["access_token"], body["refresh_token"], expires_at, key)
 
 
-def _with(request: httpx.Request, tokens: StoredTokens) -> httpx.Request:
-    ours, theirs = origin_of(request.url), origin_of(tokens.url)
-    if ours != theirs:  # somebody has signed in elsewhere meanwhile
-        raise OtherServer(theirs, ours)
-    request.headers["Authorization"] = f"Bearer {tokens.access_token}"
+def _derived_key(tokens: StoredTokens, answer: httpx.Response) -> str:
+    return sha256(f"{tokens.refresh_key} {answer.json()['refresh_token']}".encode()).hexdigest()
+
+
+def _with(request: httpx.Request, tokens: StoredTokens | None) -> httpx.Request:
+    if tokens:
+        tokens.check_server(request.url)  # again: somebody may have signed in elsewhere meanwhile
+        request.headers["Authorization"] = f"Bearer {tokens.access_token}"
     return request
 
 

@@ -115,7 +115,7 @@ class LocalCopy:
 
     # For the synchronisation.
 
-    def locked(self) -> AbstractContextManager[None]:
+    def locked(self) -> AbstractContextManager[bool]:
         """Wait until no other process synchronises this copy, and keep others from it."""
         return locked(self.path.with_name(self.path.name + ".lock"))
 

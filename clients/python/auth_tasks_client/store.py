@@ -8,6 +8,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import mkstemp
+from typing import Any
+
+import httpx
+
+from auth_tasks_client.errors import OtherServer
+from auth_tasks_client.origins import origin_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +30,32 @@ class StoredTokens:
     expires_at: float
     refresh_key: str | None = None
 
+    def check_server(self, url: httpx.URL | str) -> None:
+        """Raise OtherServer if this is not the server that gave these tokens: it alone gets them."""
+        ours, theirs = origin_of(url), origin_of(self.url)
+        if ours != theirs:
+            raise OtherServer(theirs, ours)
+
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Wait for the lock of this file and hold it. The system frees it when a process dies."""
+def locked(path: Path) -> Iterator[bool]:
+    """Wait for the lock of this file and hold it; yield False where the file system has none.
+
+    The system frees it when a process dies.
+    """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield _flock(handle)
     finally:
         os.close(handle)
+
+
+def _flock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:  # ENOLCK, ENOSYS or EOPNOTSUPP: some network drives
+        return False
+    return True
 
 
 class TokenStore:
@@ -46,13 +68,26 @@ class TokenStore:
     def read(self) -> StoredTokens | None:
         """Return the tokens, or None if there is no file or nothing in it that is tokens."""
         try:
-            return StoredTokens(**json.loads(self.path.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
+            return StoredTokens(**self._read())
+        except TypeError:
             return None
+
+    def last_refresh_token(self, url: str) -> str | None:
+        """Return that of the last session on this server, which may be over: it says that this device is known."""
+        kept = self._read()
+        token, of = kept.get("refresh_token"), kept.get("url")
+        return token if isinstance(of, str) and origin_of(of) == origin_of(url) and isinstance(token, str) else None
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            kept = json.loads(self.path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return kept if isinstance(kept, dict) else {}
 
     def write(self, tokens: StoredTokens) -> None:
         """Replace the file as a whole and durably: a session cannot go on without its refresh token."""
-        self._write(tokens, lambda: True)
+        self._write(asdict(tokens), lambda: True)
 
     def replace(self, old: StoredTokens, new: StoredTokens) -> StoredTokens:
         """Write, unless newer tokens than `old` have been stored meanwhile, and return those that are stored."""
@@ -64,15 +99,15 @@ class TokenStore:
                 newer.append(stored)
             return not newer
 
-        self._write(new, is_current)
+        self._write(asdict(new), is_current)
         return newer[0] if newer else new
 
-    def _write(self, tokens: StoredTokens, is_wanted: Callable[[], bool]) -> None:
+    def _write(self, kept: dict[str, Any], is_wanted: Callable[[], bool]) -> None:
         self._make_folder()
         handle, name = mkstemp(dir=self.path.parent, prefix=self.path.name)  # made with mode 0600
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(asdict(tokens), file)
+                json.dump(kept, file)
                 file.flush()
                 os.fsync(file.fileno())
             if is_wanted():  # asked at the last moment, for those who cannot lock
@@ -81,12 +116,16 @@ class TokenStore:
             with suppress(FileNotFoundError):
                 Path(name).unlink()
 
+    def end(self, tokens: StoredTokens) -> None:
+        """Forget the session, all but its last refresh token, with which nobody can do anything but sign in."""
+        self._write({"url": tokens.url, "refresh_token": tokens.refresh_token}, lambda: True)
+
     def clear(self) -> None:
-        """Forget the tokens."""
+        """Forget everything."""
         self.path.unlink(missing_ok=True)
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Wait for the lock and hold it."""
+    def locked(self) -> AbstractContextManager[bool]:
+        """Wait for the lock and hold it; the value is False where there is none."""
         self._make_folder()
         return locked(self._lock_path)
 
