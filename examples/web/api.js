@@ -21,10 +21,10 @@ export function createApi(base, where = "cookie", store = localStorage) {
   }
 
   const session = where === "cookie" ? inCookie(send, store) : inStorage(send, store);
-  // Saves requests where there are locks; without one every tab gets the same pair.
-  const oneAtATime = (work) => navigator.locks ? navigator.locks.request("tokens", work) : work();
+  // Calls the work with the lock, or with null where there are no locks: then every tab gets the same pair.
+  const oneAtATime = (work) => navigator.locks ? navigator.locks.request("tokens", work) : work(null);
   const begin = (path, body, token) => oneAtATime(() => session.begin(path, body, token));
-  const refresh = (expired) => oneAtATime(() => session.refresh(expired));
+  const refresh = (expired) => oneAtATime((lock) => session.refresh(expired, lock));
 
   /** Does the work with an access token, again with a new one when that has expired. */
   async function withToken(work) {
@@ -71,15 +71,19 @@ export function createApi(base, where = "cookie", store = localStorage) {
   };
 }
 
-const base64 = (bytes) => btoa(String.fromCharCode(...bytes));
 const withKey = (key) => (key ? { "Idempotency-Key": key } : {});
-const randomKey = () => base64(crypto.getRandomValues(new Uint8Array(32)));
+const randomKey = () => btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))));
+// Each pair has a key of its own: of two who have a copy of the same one, who refreshes second is found. Without a lock
+// all tabs that asked for a pair at once must go on with one key, which is that of the pair before.
+const nextKey = (key, lock) => (lock || !key ? randomKey() : key);
+const signOutQuietly = (send, body) => send("POST", "/api/auth/signout", body).catch(() => {});
 
-/** The refresh token lies in the browser's cookie, the access token in this tab, one key for the session in the store. */
+/** The refresh token lies in the browser's cookie, the access token in this tab, the key of the refresh in the store. */
 function inCookie(send, store) {
   let token = null;
   const key = () => store.getItem("refresh-key");
-  const forget = () => ((token = null), store.removeItem("refresh-key"));
+  const keepKey = (value) => store.setItem("refresh-key", value);
+  const forget = () => ((token = null), store.removeItem("refresh-key"), store.removeItem("session"));
   return {
     forget,
     isOpen: () => key() !== null,
@@ -87,21 +91,29 @@ function inCookie(send, store) {
     signOutBody: (which) => which,
     async begin(path, body, bearer) {
       const answer = await send("POST", path, { ...body, cookie: true }, bearer);
-      store.setItem("refresh-key", randomKey());
+      keepKey(randomKey());
+      store.setItem("session", randomKey()); // tells other tabs that somebody has signed in
       token = answer.access_token;
       return answer;
     },
-    async refresh(expired) {
+    async refresh(expired, lock) {
       if (token !== expired) return; // another call was here before
       for (let tries = 1; ; tries++) {
+        const sent = key();
+        if (!sent) return forget(); // another tab has signed out
+        // What is sent stays until it is answered: this tab may not see yet what another has stored.
+        keepKey(sent);
         try {
-          const answer = await send("POST", "/api/auth/refresh", { cookie: true }, null, withKey(key()));
+          const answer = await send("POST", "/api/auth/refresh", { cookie: true }, null, withKey(sent));
+          keepKey(nextKey(sent, lock));
           token = answer.access_token;
           return;
         } catch (refusal) {
           if (refusal.status !== 401) throw refusal;
-          // Without a cookie the session is over. With one, another tab may have had a newer one meanwhile.
-          if (refusal.code === "NOT_AUTHENTICATED" || tries === 20) return forget();
+          if (refusal.code === "NOT_AUTHENTICATED") return forget(); // there is no cookie: the session is over
+          if (tries < 20) continue; // another tab may have had a newer one meanwhile
+          await signOutQuietly(send); // or a thief runs ahead, who has nothing then
+          return forget();
         }
       }
     },
@@ -112,12 +124,6 @@ function inCookie(send, store) {
 function inStorage(send, store) {
   const kept = () => JSON.parse(store.getItem("tokens"));
   const keep = (tokens) => (store.setItem("tokens", JSON.stringify(tokens)), tokens);
-
-  // A pair with the key of its own refresh, derived so that all tabs that got this pair go on with one key.
-  async function keyed(pair, keyBefore = randomKey()) {
-    const text = new TextEncoder().encode(keyBefore + pair.refresh_token);
-    return { ...pair, key: base64(new Uint8Array(await crypto.subtle.digest("SHA-256", text))) };
-  }
 
   function forget() {
     const token = kept()?.refresh_token;
@@ -131,20 +137,23 @@ function inStorage(send, store) {
     token: () => kept()?.access_token,
     signOutBody: (which) => ({ refresh_token: kept()?.refresh_token, ...which }),
     async begin(path, body, bearer) {
-      const device = path.endsWith("/signin") ? { refresh_token: store.getItem("device") ?? undefined } : {};
-      return keep(await keyed(await send("POST", path, { ...device, ...body }, bearer)));
+      const last = kept()?.refresh_token ?? store.getItem("device") ?? undefined;
+      const device = path.endsWith("/signin") ? { refresh_token: last } : {};
+      return keep({ ...(await send("POST", path, { ...device, ...body }, bearer)), key: randomKey() });
     },
-    async refresh(expired) {
+    async refresh(expired, lock) {
       const tokens = kept();
       if (tokens?.access_token !== expired) return; // another call, or another tab, was here before
       const { refresh_token, key } = tokens;
       const isNewest = () => kept()?.refresh_token === refresh_token;
       try {
-        const pair = await keyed(await send("POST", "/api/auth/refresh", { refresh_token }, null, withKey(key)), key);
-        if (isNewest()) keep(pair);
+        const pair = await send("POST", "/api/auth/refresh", { refresh_token }, null, withKey(key));
+        if (isNewest()) keep({ ...pair, key: nextKey(key, lock) });
       } catch (refusal) {
         if (refusal.status !== 401) throw refusal;
-        if (isNewest()) forget();
+        if (!isNewest()) return;
+        await signOutQuietly(send, { refresh_token }); // a thief who runs ahead of this pair has nothing then
+        forget();
       }
     },
   };

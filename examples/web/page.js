@@ -139,7 +139,7 @@ find("sign-out").onclick = () => tell(async () => (await api.signOut()).detail);
 find("sign-out-others").onclick = () => tell(async () => (await api.signOut({ others: true })).detail);
 // Another tab has signed out, or somebody else in, whose access token this one does not have.
 addEventListener("storage", ({ key }) => {
-  if (key === "refresh-key") location.reload();
+  if (key === "session") location.reload();
 });
 
 show();

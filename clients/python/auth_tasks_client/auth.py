@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
-from hashlib import sha256
 from http import HTTPStatus
 from secrets import token_urlsafe
 from typing import Any, TypeVar
@@ -98,9 +97,9 @@ class TokenAuth(httpx.Auth):
                 self._post("signout", tokens)  # who has a copy and ran ahead is taken for a late duplicate of ours
             self.store.end(tokens)
             raise SignedOut("Your session is over.")
-        # All who ask for a pair without a lock must go on with one key. What is derived, whoever has copied it derives,
-        # too: under the lock it is random, so that of two who share a session the second to refresh is found.
-        key = _derived_key(tokens, accepted(answer)) if tokens.refresh_key and not is_alone else None
+        # Each pair has a key of its own: of two who have a copy of the same one, who refreshes second is found.
+        # Without a lock all who asked for a pair at once must go on with one key, which is that of the pair before.
+        key = None if is_alone else tokens.refresh_key
         return self.store.replace(tokens, stored(tokens.url, tokens.email, accepted(answer), key=key))
 
     def _post(self, operation: str, tokens: StoredTokens, **options: Any) -> httpx.Response:
@@ -126,10 +125,6 @@ def stored(url: str, email: str, answer: httpx.Response, *, key: str | None = No
     body = answer.json()
     expires_at, key = _now() + body["expires_in"], key or token_urlsafe(32)
     return StoredTokens(url, email, body["access_token"], body["refresh_token"], expires_at, key)
-
-
-def _derived_key(tokens: StoredTokens, answer: httpx.Response) -> str:
-    return sha256(f"{tokens.refresh_key} {answer.json()['refresh_token']}".encode()).hexdigest()
 
 
 def _with(request: httpx.Request, tokens: StoredTokens | None) -> httpx.Request:

@@ -8,7 +8,7 @@ import httpx
 def origin_of(url: httpx.URL | str) -> str:
     """Return scheme, host and port. Raises: httpx.InvalidURL."""
     parsed = httpx.URL(url)
-    return f"{parsed.scheme}://{parsed.netloc.decode()}"
+    return f"{parsed.scheme}://{parsed.netloc.decode().lower()}"
 
 
 def is_readable_on_the_way(url: str) -> bool:
