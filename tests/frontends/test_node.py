@@ -123,8 +123,9 @@ def test_jose_reads_the_user_from_an_access_token(project: Path, server: Server)
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="there is no node to test with: apt-get install nodejs")
-def test_lost_answers_sign_nobody_out(database_url: str, tmp_path: Path) -> None:
-    """A page goes on wherever an answer was cut, in many tabs without a lock, and when it is opened later.
+@pytest.mark.parametrize("locks", ["locks", "no locks"])
+def test_lost_answers_sign_nobody_out(database_url: str, tmp_path: Path, locks: str) -> None:
+    """A page goes on wherever an answer was cut, in many tabs with and without a lock, and when it is opened later.
 
     Source: FR-051.
     """
@@ -132,7 +133,7 @@ def test_lost_answers_sign_nobody_out(database_url: str, tmp_path: Path) -> None
     shutil.copy(EXAMPLE / "api.js", wrapper)
     settings = {"DATABASE_URL": database_url, "ACCESS_TOKEN_EXPIRE_MINUTES": "0.15"}
     with serving(tmp_path, wait=True, **settings) as api:
-        print(run(SOURCES, "node", "lost.mjs", str(wrapper), api.url, new_email(), PASSWORD))
+        print(run(SOURCES, "node", "lost.mjs", str(wrapper), api.url, new_email(), PASSWORD, locks))
 
 
 def expired_token() -> str:

@@ -15,6 +15,8 @@ from auth_tasks_client.store import StoredTokens, TokenStore
 
 REFRESH_BEFORE_SECONDS = 30
 ATTEMPTS = 3
+REFRESHES = 2
+"""For one request: a pair that is asked for again, long after its answer was lost, has an expired access token."""
 TIMEOUT_SECONDS = 10
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 """Errors that come before a request is sent: the server has changed nothing."""
@@ -39,18 +41,24 @@ class TokenAuth(httpx.Auth):
         self._refuse_others = refuse_others
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send with a token that is still good; on a 401 refresh and send once more."""
+        """Send with a token that is still good; on a 401 refresh and send again."""
         tokens = self._tokens_for(request)
         response = yield _with(request, tokens)
-        if tokens and response.status_code == HTTPStatus.UNAUTHORIZED:
-            yield _with(request, self.renewed(tokens))
+        for _ in range(REFRESHES):
+            if tokens is None or response.status_code != HTTPStatus.UNAUTHORIZED:
+                return
+            tokens = self.renewed(tokens)
+            response = yield _with(request, tokens)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Do the same; wait for the lock and for the refresh in a thread."""
         tokens = await asyncio.to_thread(self._tokens_for, request)
         response = yield _with(request, tokens)
-        if tokens and response.status_code == HTTPStatus.UNAUTHORIZED:
-            yield _with(request, await asyncio.to_thread(self.renewed, tokens))
+        for _ in range(REFRESHES):
+            if tokens is None or response.status_code != HTTPStatus.UNAUTHORIZED:
+                return
+            tokens = await asyncio.to_thread(self.renewed, tokens)
+            response = yield _with(request, tokens)
 
     def current(self) -> StoredTokens:
         """Return tokens that are good for a while yet, refreshed if need be."""
@@ -60,11 +68,7 @@ class TokenAuth(httpx.Auth):
         """Return newer tokens than these: those that another has stored meanwhile, or those of a refresh."""
         with self.store.locked() as is_alone:
             tokens = self._signed_in()
-            if tokens.access_token != stale.access_token:
-                return tokens
-            fresh = self._refreshed(tokens, is_alone)
-            # A pair that is given again, long after an answer was lost, has an access token of then.
-            return fresh if fresh.expires_at > _now() else self._refreshed(fresh, is_alone)
+            return tokens if tokens.access_token != stale.access_token else self._refreshed(tokens, is_alone)
 
     def _tokens_for(self, request: httpx.Request) -> StoredTokens | None:
         tokens = self._signed_in()
