@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run dev example test test-slow test-night check bench profile growth refresh sql openapi migration format lock clean
+.PHONY: help run dev example test test-slow test-night check bench profile growth refresh sql openapi migration format lock audit sbom clean
 .DEFAULT_GOAL := help
 
 help: ## Show this
@@ -93,6 +93,12 @@ lock: $(VENV)/dev ## Write the hashed requirements files anew from pyproject.tom
 LOCK := --generate-hashes --universal --python-version 3.11 --no-header --no-annotate \
         --no-emit-index-url --no-emit-find-links
 
+audit: $(VENV)/audit ## Look up what is installed among known vulnerabilities
+	@$(VENV)/audit/bin/python .ci/audit.py audit requirements-server.txt requirements.txt requirements-dev.txt
+
+sbom: $(VENV)/audit ## List what the image installs in sbom.json (CycloneDX)
+	@$(VENV)/audit/bin/python .ci/audit.py sbom requirements-server.txt sbom.json
+
 clean: ## Remove the virtual environment and caches; the data in .data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
@@ -103,6 +109,11 @@ $(VENV)/run: requirements.txt
 $(VENV)/dev: requirements-dev.txt
 	@$(call install,requirements-dev.txt)
 	@touch $@ $(VENV)/run
+
+$(VENV)/audit: .ci/audit.py
+	@$(PYTHON) -m venv $@
+	@$@/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	@touch $@
 
 define install
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=/path/to/python3.11")' && \

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
@@ -210,3 +211,20 @@ def test_two_tabs_that_know_nothing_of_each_other(
             tab.evaluate("(tokens) => localStorage.setItem('tokens', JSON.stringify(tokens))", first)
             assert tab.evaluate("() => api.call('GET', '/api/tasks')") == []
             assert tab.evaluate("() => api.call('GET', '/api/auth/me')")
+
+
+def test_a_known_device_signs_in_while_others_guess(context: BrowserContext, origin: str, api: Server) -> None:
+    """Somebody else's wrong passwords do not keep a person out who has signed in here before, signed out or not."""
+    page, email = open_page(context, origin, api), new_email()
+    enter(page, "signUp", email)
+    expect_said(page, f"Hello {email}")
+    for _ in range(3):
+        wrong = {"email": email, "password": "wrong guess"}
+        httpx.post(f"{api.url}/api/auth/signin", json=wrong)
+    assert httpx.post(f"{api.url}/api/auth/signin", json=wrong).status_code == 429
+    enter(page, "signIn", email)
+    expect_said(page, f"Hello {email}")
+    page.click("#signOut")
+    expect_said(page, "Signed out.")
+    enter(page, "signIn", email)
+    expect_said(page, f"Hello {email}")
