@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.core.database.dsn import Dsn, parse_database_url
+from app.core.exposure import exposures
 from app.core.operator_error import OperatorError
 from app.core.origins import canonical_origin
 from app.core.secret_files import SecretFiles, credentials
@@ -241,7 +242,9 @@ class Settings(BaseSettings):
         return max(1, round(self.session_max_days * 86400)) if self.session_max_days else None
 
     def warnings(self) -> list[str]:
-        """Return what is allowed here but not in production."""
+        """Return what is allowed here but not in production, and in production what is left open."""
+        if self.environment == "production":
+            return list(exposures(self))
         reason = weakness(self.better_auth_secret.get_secret_value())
         return [f"BETTER_AUTH_SECRET {reason}; production refuses it"] if reason else []
 
