@@ -7,14 +7,18 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.auth.events import AUTH_EVENTS
 from app.status.prometheus import Metrics
-from tests.support.settings import ROOT
+from tests.support.people import Person
+from tests.support.server import running
+from tests.support.settings import ROOT, make_settings
 
 DEPLOY = ROOT / "deploy"
 NAME = re.compile(r"\b(http_\w+|auth_\w+|database_connections)\b")
@@ -71,3 +75,34 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if str(unit) in line or unit.name in line]
     assert complaints == []
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd to ask")
+def test_systemd_finds_little_that_the_unit_leaves_open() -> None:
+    """Whoever takes the service over has little of the machine; 10 is a unit that restricts nothing."""
+    command = ["systemd-analyze", "security", "--offline=yes", "--threshold=15", str(DEPLOY / "auth-tasks.service")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def test_the_role_of_the_document_can_serve_and_no_more(own_database_url: str) -> None:
+    """A life with the rights that docs/deploying.md gives: sign-up, tasks, refresh, sessions, deletion; no DDL."""
+    [block] = re.findall(r"```sql\n(CREATE ROLE.*?)```", (ROOT / "docs" / "deploying.md").read_text(), re.DOTALL)
+    role = f"tasks_{uuid4().hex}"
+    with psycopg.connect(own_database_url, autocommit=True) as owner:
+        owner.execute(block.replace("tasks_service", role).encode())
+        owner.execute(f"ALTER DATABASE {owner.info.dbname} SET role = {role}".encode())
+        try:
+            async with running(make_settings(own_database_url)) as client:
+                ada = await Person.sign_up(client)
+                await ada.add_task()
+                body = {"refresh_token": ada.refresh_token}
+                ada.keep(await client.post("/api/auth/refresh", json=body))
+                for path in ("/api/tasks", "/api/tasks/changes", "/api/auth/sessions", "/health/ready"):
+                    assert (await ada.get(path)).status_code == 200
+                leaving = await ada.send("POST", "/api/auth/me/delete", json={"current_password": ada.password})
+                assert leaving.status_code == 200
+            with psycopg.connect(own_database_url) as service, pytest.raises(psycopg.errors.InsufficientPrivilege):
+                service.execute("ALTER TABLE users ADD COLUMN mine text")
+        finally:
+            owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
