@@ -213,18 +213,22 @@ def test_two_tabs_that_know_nothing_of_each_other(
             assert tab.evaluate("() => api.call('GET', '/api/auth/me')")
 
 
-def test_a_known_device_signs_in_while_others_guess(context: BrowserContext, origin: str, api: Server) -> None:
-    """Somebody else's wrong passwords do not keep a person out who has signed in here before, signed out or not."""
-    page, email = open_page(context, origin, api), new_email()
+@pytest.mark.parametrize("mode", ["cookie", "storage"])
+def test_a_known_device_signs_in_while_others_guess(
+    context: BrowserContext, origin: str, api: Server, mode: str
+) -> None:
+    """Somebody else's wrong passwords do not keep a person out who has signed in here before."""
+    page, email = context.new_page(), new_email()
+    page.goto(f"{origin}/?api={api.url}&mode={mode}")
     enter(page, "signUp", email)
     expect_said(page, f"Hello {email}")
-    for _ in range(3):
-        wrong = {"email": email, "password": "wrong guess"}
-        httpx.post(f"{api.url}/api/auth/signin", json=wrong)
-    assert httpx.post(f"{api.url}/api/auth/signin", json=wrong).status_code == 429
+    wrong = {"email": email, "password": "wrong guess"}
+    statuses = [httpx.post(f"{api.url}/api/auth/signin", json=wrong).status_code for _ in range(3)]
+    assert statuses == [401, 401, 429]
     enter(page, "signIn", email)
     expect_said(page, f"Hello {email}")
-    page.click("#signOut")
-    expect_said(page, "Signed out.")
-    enter(page, "signIn", email)
-    expect_said(page, f"Hello {email}")
+    if mode == "storage":  # where the last token stays, which is good for nothing else
+        page.click("#signOut")
+        expect_said(page, "Signed out.")
+        enter(page, "signIn", email)
+        expect_said(page, f"Hello {email}")
