@@ -23,6 +23,7 @@ class Device:
 
     def __init__(self, store: TokenStore, transport: InProcess) -> None:
         self.store, self.transport = store, transport
+        self.told: list[str] = []
 
     async def works(self) -> bool:
         """Look at the tasks, with new tokens if the old ones are refused; return whether the session goes on."""
@@ -32,7 +33,8 @@ class Device:
         with TasksClient(self.store, transport=self.transport) as client:
             try:
                 return client.tasks() == []
-            except SignedOut:
+            except SignedOut as over:
+                self.told.append(str(over))
                 return False
 
 
@@ -74,6 +76,7 @@ async def test_two_with_one_store_are_found_in_turns(
     assert not await owner.works()
     assert not await thief.works()
     assert "refresh_reuse_detected" in caplog.messages
+    assert "somebody else may have a copy" in devices[0].told[0]
 
 
 @pytest.mark.parametrize("agent", [None, "curl/8"], ids=["same client", "other client"])

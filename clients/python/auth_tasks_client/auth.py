@@ -100,7 +100,7 @@ class TokenAuth(httpx.Auth):
             with suppress(httpx.TransportError):
                 self._post("signout", tokens)  # who has a copy and ran ahead is taken for a late duplicate of ours
             self.store.end(tokens)
-            raise SignedOut("Your session is over.")
+            raise SignedOut(_why_over(answer))
         # Each pair has a key of its own: of two who have a copy of the same one, who refreshes second is found.
         # Without a lock all who asked for a pair at once must go on with one key, which is that of the pair before.
         key = None if is_alone else tokens.refresh_key
@@ -136,6 +136,12 @@ def _with(request: httpx.Request, tokens: StoredTokens | None) -> httpx.Request:
         tokens.check_server(request.url)  # again: somebody may have signed in elsewhere meanwhile
         request.headers["Authorization"] = f"Bearer {tokens.access_token}"
     return request
+
+
+def _why_over(answer: httpx.Response) -> str:
+    if '"REFRESH_TOKEN_REUSED"' in answer.text:
+        return "Your session is over: somebody else may have a copy of it. If it was not you, change the password."
+    return "Your session is over."
 
 
 def _now() -> float:
