@@ -1,6 +1,7 @@
 """Limits on guessing: by account, by address, by session; exact, and true about when to come again."""
 
 import asyncio
+import logging
 from typing import Any
 from uuid import UUID
 
@@ -275,6 +276,27 @@ async def test_what_a_full_queue_sheds_is_not_counted(
                 assert [await send(name) for _ in range(5)] == [503] * 5, name
                 assert counted() == before, name
         assert [await send(name) for name in ("signin", "signup", "reset")] == [200, 201, 200]
+
+
+async def test_every_limit_that_is_met_is_an_event(limited: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """An operator reads who guesses, at whatever door. Source: FR-048, ASVS 5.0 16.3.3."""
+    trail = logging.getLogger("audit")
+    async with limited(rate_limit_signup_address="1/hour", rate_limit_signin_account="1/hour") as client:
+        trail.addHandler(caplog.handler)
+        ada = await Person.sign_up(client)
+        auth = app_of(client).state.auth
+        link = auth.tokens.issue_reset(UUID(ada.user["id"]), 7, auth.clock())
+        wrong, new = "wrong password", "another battery staple 5"
+        for _ in range(2):
+            await client.post("/api/auth/signup", json={"email": new_email(), "password": PASSWORD})
+            await fail(client, ada.email)
+            await ada.send("POST", "/api/auth/password", json={"current_password": wrong, "new_password": new})
+            await client.post("/api/auth/reset", json={"token": link, "new_password": new})
+    trail.removeHandler(caplog.handler)
+    met = {record.getMessage(): vars(record) for record in caplog.records if record.name == "audit"}
+    for event in ("sign_up_limited", "sign_in_locked", "own_password_limited", "reset_limited"):
+        assert (met[event]["actor"], met[event]["address"]) == ("unknown", "203.0.113.7")
+    assert str(met["sign_in_locked"]["user_id"]) == ada.user["id"]
 
 
 async def shed(*_: object) -> None:

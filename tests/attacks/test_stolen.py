@@ -15,7 +15,7 @@ from app.core.clock import system_clock
 from tests.support.clock import FrozenClock
 from tests.support.people import PASSWORD, Person, is_signed_in
 from tests.support.server import Service, running
-from tests.support.settings import ROOT, SECRET, make_settings
+from tests.support.settings import SECRET, make_settings
 
 KEY = "k" * 22
 PAGE = {"Origin": "http://localhost:3000"}
@@ -113,16 +113,3 @@ def whole_content(url: str) -> str:
             for (name,) in tables
         ]
     return str(rows)
-
-
-def test_every_line_of_the_document_names_its_test() -> None:
-    """Who doubts a line of docs/security.md can run what shows it."""
-    page = (ROOT / "docs" / "security.md").read_text()
-    lines = re.findall(r"(?m)^\| (.+?) \| .+ \| (.+) \|$", page)[1:]
-    assert len(lines) >= 7
-    for stolen, named in lines:
-        tests = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", named)
-        assert tests, stolen
-        for file, name in tests:
-            source = (ROOT / file).read_text()
-            assert re.search(rf"(?m)^(async )?def {name}\(", source), f"{stolen}: {file} has no {name}"

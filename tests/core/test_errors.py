@@ -55,7 +55,8 @@ async def test_an_unforeseen_error_is_a_constant_500(broken: FastAPI, caplog: py
 
 
 @pytest.mark.parametrize(
-    "path", ["/nope", "/api/tasks//", "/api", "//api/tasks", "/API/TASKS", "/.env", "/debug", "/metrics"]
+    "path",
+    ["/nope", "/api/tasks//", "/api", "//api/tasks", "/API/TASKS", "/.env", "/.git/config", "/debug", "/metrics"],
 )
 async def test_an_unknown_path_is_404_in_the_same_shape(client: httpx.AsyncClient, path: str) -> None:
     """A wrong path is an error like others, and never a redirect to a host that the request named."""

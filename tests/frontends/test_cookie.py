@@ -320,6 +320,17 @@ ATTACK = """async ([url, options]) => {
 }"""
 
 
+def test_what_people_write_is_text(context: BrowserContext, local: Site) -> None:
+    """A title that is markup is shown as it was written, and runs nowhere. Source: ASVS 5.0 3.2.2."""
+    markup = "<img src=x onerror=\"document.title='c4nary'\"><b>bold</b>"
+    page = open_page(context, local.page)
+    sign_up(page)
+    add(page, markup)
+    expect(tasks(page)).to_have_text([re.compile(re.escape(markup))])
+    expect(page.locator("#tasks img, #tasks b")).to_have_count(0)
+    assert page.title() != "c4nary"
+
+
 def test_two_hosts_of_one_site(context: BrowserContext, hosts: dict[str, Any]) -> None:
     """Over https the cookie works between hosts of one site, and neither a sibling nor a stranger can use it."""
     page = open_page(context, hosts["own"])

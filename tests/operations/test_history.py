@@ -190,7 +190,7 @@ async def test_every_event_says_who_did_it_from_where_and_no_secret(
 
 
 async def test_a_foreign_path_is_an_event(own_database_url: str, tmp_path: Path) -> None:
-    """An operator sees who has tried other people's paths. Source: NFR-004."""
+    """An operator sees who has tried other people's paths. Source: ASVS 5.0 16.3.2."""
     async with running(make_settings(own_database_url, API_CONTRACTS="path")) as client:
         ada = await Person.sign_up(client)
         with logging_to(tmp_path / "service.log") as log:
