@@ -16,7 +16,7 @@ from auth_tasks_client.store import StoredTokens, TokenStore
 REFRESH_BEFORE_SECONDS = 30
 ATTEMPTS = 3
 REFRESHES = 2
-"""For one request: a pair that is asked for again, long after its answer was lost, has an expired access token."""
+"""For one request: a pair that is given again, long after its answer was lost, has an expired access token."""
 TIMEOUT_SECONDS = 10
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 """Errors that come before a request is sent: the server has changed nothing."""
@@ -49,6 +49,8 @@ class TokenAuth(httpx.Auth):
                 return
             tokens = self.renewed(tokens)
             response = yield _with(request, tokens)
+            if tokens.expires_at > _now():
+                return
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Do the same; wait for the lock and for the refresh in a thread."""
@@ -59,6 +61,8 @@ class TokenAuth(httpx.Auth):
                 return
             tokens = await asyncio.to_thread(self.renewed, tokens)
             response = yield _with(request, tokens)
+            if tokens.expires_at > _now():
+                return
 
     def current(self) -> StoredTokens:
         """Return tokens that are good for a while yet, refreshed if need be."""
