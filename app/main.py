@@ -19,6 +19,7 @@ from app.lifespan import lifespan
 from app.sessions import router as sessions
 from app.status import health
 from app.tasks import router as tasks
+from app.tasks.limit import TaskLimit
 
 if TYPE_CHECKING:
     from app.status.prometheus import Metrics
@@ -66,6 +67,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     app.state.database = Database(
         settings.dsn, pool_min=settings.database_pool_min, pool_max=settings.database_pool_max
     )
+    app.state.task_limit = TaskLimit(settings.max_tasks_per_user)
     for router in ROUTERS:
         # Not include_router: FastAPI 0.165 would match every request twice, and 405 would not know all methods.
         app.router.routes.extend(router.routes)

@@ -40,7 +40,7 @@ ROUND_TRIPS = {
     "POST /api/auth/refresh": 1,
     "POST /api/auth/signout": 1,
     "POST /api/auth/signup": 3,  # the limit, the account, the session
-    "POST /api/auth/signin": 6,  # two limits, the account, both given back, the session
+    "POST /api/auth/signin": 7,  # two limits, the account, both given back, the session, those that are too many
     "PATCH /api/auth/me": 2,  # the session, the name
     "GET /api/auth/sessions": 1,
     "DELETE /api/auth/sessions/{id}": 2,  # of none: that this session is active is asked then
@@ -199,6 +199,8 @@ PAGES = {
     "list sessions": 30,
     "end a session": 30,
     "end the others": 50,
+    "end the least used": 50,
+    "count tasks": 20,
     "limit": 10,
 }
 

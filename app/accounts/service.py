@@ -37,7 +37,7 @@ async def sign_up(
             )
     if user is None:
         raise EmailTaken
-    session = await begin_session(auth, user, password_version=0, device=device)
+    session = await begin_session(auth, user, password_version=0, device=device, is_first=True)
     auth.record("signed_up", user_id=user.id, session_id=session.id if session else None, device=device)
     if session is None:  # an operator has closed it already
         raise InvalidCredentials

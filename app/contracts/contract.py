@@ -17,7 +17,7 @@ from app.core.http.error_responses import Documented, error_responses
 from app.core.http.json import json_response
 from app.core.http.problems import ErrorRenderer
 from app.core.http.routing import Guard, make_router
-from app.tasks.errors import CONDITION_ERRORS, TaskNotFound
+from app.tasks.errors import CONDITION_ERRORS, TaskNotFound, TooManyTasks
 from app.tasks.etags import etag
 from app.tasks.models import TaskRow
 
@@ -124,7 +124,7 @@ def document_errors(model: type[BaseModel], render: ErrorRenderer, *of_one_task:
 
     return DocumentedErrors(
         list=document(ValidationFailed),
-        create=document(*BODY_ERRORS),
+        create=document(*BODY_ERRORS, TooManyTasks),
         read=document(TaskNotFound, *of_one_task),
         with_body=document(TaskNotFound, *CONDITION_ERRORS, *BODY_ERRORS),
         no_body=document(TaskNotFound, *CONDITION_ERRORS, *of_one_task),

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -17,7 +17,7 @@ from app.core.http.json import LongArray, RowWriter, parts_response
 from app.core.http.problems import ErrorContext
 from app.core.http.routing import put_and_patch
 from app.tasks import service
-from app.tasks.dependencies import Condition, IdempotencyKey, TaskId
+from app.tasks.dependencies import Condition, IdempotencyKey, TaskId, task_limit
 from app.tasks.models import TaskRow
 from app.tasks.schemas import TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
 
@@ -58,9 +58,11 @@ async def list_tasks(db: UserDb, query: Annotated[TaskQuery, Query()]) -> Respon
 
 
 @router.post("", summary="Create a task", status_code=201, response_model=PathTask, responses=errors.create)
-async def create_task(body: TaskCreate, db: UserDb, idempotency_key: IdempotencyKey = None) -> Response:
+async def create_task(
+    body: TaskCreate, db: UserDb, request: Request, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Makes a task of yours."""
-    task, _ = await service.create_task(db, body, idempotency_key=idempotency_key)
+    task, _ = await service.create_task(db, body, task_limit(request), idempotency_key=idempotency_key)
     return task_response(task, writer.shape(task), 201)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -16,7 +16,7 @@ from app.core.fields import QueryFields
 from app.core.http.json import LongArray, RowWriter, encode, instant, json_response, parts_response
 from app.core.http.problems import ErrorContext
 from app.tasks import service
-from app.tasks.dependencies import Condition, IdempotencyKey, TaskId
+from app.tasks.dependencies import Condition, IdempotencyKey, TaskId, task_limit
 from app.tasks.models import Order, Priority, Status, TaskRow
 from app.tasks.schemas import Digits, TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
 
@@ -116,9 +116,11 @@ async def list_tasks(db: UserDb, query: Annotated[ListQuery, Query()]) -> Respon
 
 
 @router.post("", summary="Create a task", status_code=201, response_model=V1TaskAnswer, responses=errors.create)
-async def create_task(body: TaskCreate, db: UserDb, idempotency_key: IdempotencyKey = None) -> Response:
+async def create_task(
+    body: TaskCreate, db: UserDb, request: Request, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Makes a task of yours."""
-    task, _ = await service.create_task(db, body, idempotency_key=idempotency_key)
+    task, _ = await service.create_task(db, body, task_limit(request), idempotency_key=idempotency_key)
     return _one(task, "Task created successfully", 201)
 
 

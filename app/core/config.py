@@ -127,6 +127,8 @@ class Settings(BaseSettings):
     rate_limit_signin_address: LimitSetting = Limit(100, 900)
     rate_limit_signup_address: LimitSetting = Limit(600, 60)
     rate_limit_refresh_session: LimitSetting = Limit(120, 60)
+    max_tasks_per_user: int = Field(default=10_000, ge=0, le=2**31 - 1)
+    max_sessions_per_user: int = Field(default=100, ge=0, le=2**31 - 1)
     trusted_proxies: Networks = ()
     root_path: Annotated[str, AfterValidator(_root_path)] = ""
 

@@ -32,6 +32,8 @@ from app.sessions.denylist import delete_of_all_users, deny
 from app.sessions.models import Session
 
 _NO_SESSION = UUID(int=0)
+LISTED = 100
+"""Sessions that their owner sees, the newest."""
 
 
 class ListedSession(Row):
@@ -82,7 +84,9 @@ _living = (
         _last_used_at > parameter("oldest", datetime),
     )
 )
-LIST = UserStatement(_living, ListedSession)
+LIST = UserStatement(
+    _living.order_by(col(Session.created_at).desc(), col(Session.id).desc()).limit(constant(LISTED)), ListedSession
+)
 LIST_FOR_OPERATOR = Statement(_living, ListedSession)
 
 
@@ -100,6 +104,16 @@ def _sign_out(sessions: FromClause, *conditions: ColumnElement[bool]) -> Stateme
 
 _alive = _living.subquery("alive")
 END_ONE = _sign_out(_alive, in_active_session, _alive.c.id == parameter("ended_id", UUID))
+
+# All but so many that were used last, and the one that has just begun.
+_least_used = (
+    select(_alive.c.id)
+    .where(_alive.c.id != session_id)
+    .order_by(_alive.c.last_used_at.desc(), _alive.c.id)
+    .offset(parameter("kept_beside", int))
+    .subquery("least_used")
+)
+END_LEAST_USED = _sign_out(_least_used, is_of_version)
 
 # However long they were not used: a lifetime that is raised again must not bring them back. And those that have been
 # refreshed but are not in the list, because they began before there was one.
@@ -137,7 +151,7 @@ MOVE_TO_VERSION = Statement(
 
 DELETE_SOME = Statement(delete_some(Session, _is_mine), UUID)
 
-# By the database's clock, as in the denylist. A row goes by its age alone, however its session has ended. Not by
+# By the database's clock, as in the denylist. A row goes by its age, or if the denylist has the end of its session. Not by
 # version: while a password changes, a session has the old one for a moment.
 _out_of_use = func.now() - parameter("kept", timedelta)
 
@@ -146,7 +160,8 @@ def _is_over(is_denied_to_owner: ColumnElement[bool]) -> ColumnElement[bool]:
     used_since = exists().where(
         is_denied_to_owner, col(DeniedToken.id) == col(Session.id), col(DeniedToken.denied_at) > _out_of_use
     )
-    return and_(col(Session.created_at) <= _out_of_use, ~used_since)
+    has_ended = exists().where(is_denied_to_owner, col(DeniedToken.id) == col(Session.id), ~is_active)
+    return or_(has_ended, and_(col(Session.created_at) <= _out_of_use, ~used_since))
 
 
 PRUNE_USER = Statement(delete(Session).where(_is_mine, _is_over(_is_denied_to_me)).returning(col(Session.id)), UUID)
@@ -170,7 +185,7 @@ async def insert_session(
 
 
 async def select_living(db: UserDatabase, *, oldest: datetime) -> list[ListedSession]:
-    """Return the user's sessions that were used since `oldest` and have not ended, in no order."""
+    """Return the user's sessions that were used since `oldest` and have not ended, of many the newest, in no order."""
     return await db.fetch_all(LIST, oldest=oldest)
 
 
@@ -186,6 +201,14 @@ async def end_one(db: UserDatabase, session_id: UUID, *, oldest: datetime, expir
     """End one of the user's living sessions; False if there is none with this id, or the caller's is not active."""
     end = {"ended_id": session_id, "now": db.principal.now, "expires_at": expires_at}
     return await db.write(END_ONE, **end, oldest=oldest) is not None
+
+
+async def end_least_used(
+    database: Database, principal: Principal, *, most: int, oldest: datetime, expires_at: datetime
+) -> list[UUID]:
+    """End the sessions beyond so many that were used least recently, never the principal's; return their ids."""
+    end = {"kept_beside": most - 1, "oldest": oldest, "now": principal.now, "expires_at": expires_at}
+    return await database.fetch_all(END_LEAST_USED, **caller(principal), **end)
 
 
 async def end_others(database: Database, claims: Claims, now: datetime, *, expires_at: datetime) -> int:

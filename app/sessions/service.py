@@ -27,10 +27,13 @@ class NewSession(NamedTuple):
     tokens: TokenPair
 
 
-async def begin_session(auth: Auth, user: UserRow, *, password_version: int, device: str | None) -> NewSession | None:
+async def begin_session(
+    auth: Auth, user: UserRow, *, password_version: int, device: str | None, is_first: bool = False
+) -> NewSession | None:
     """Write a session down and issue its tokens, in this order: what its owner cannot see and end must not be.
 
-    None if the account is closed, or has another password by now.
+    None if the account is closed, or has another password by now. Unless it is the first, the session that was used
+    least recently ends where there are too many.
     """
     now, session_id = auth.clock(), uuid4()
     version = await repository.insert_session(
@@ -39,6 +42,9 @@ async def begin_session(auth: Auth, user: UserRow, *, password_version: int, dev
     if version is None:
         return None
     principal = Principal(user.id, session_id, version, now)
+    if not is_first:
+        with suppress(DatabaseUnavailable):  # the next one ends them
+            await _end_least_used(auth, principal)
     if principal.session_id.int % lifetimes.PRUNE_EVERY == 0:
         with suppress(DatabaseUnavailable):  # the session is written down, and its tokens must be sent
             await denylist.delete_expired_tokens_of(auth.database, user.id)
@@ -47,6 +53,17 @@ async def begin_session(auth: Auth, user: UserRow, *, password_version: int, dev
             )
     pair = auth.tokens.issue(principal, refresh_id=uuid4(), number=1)
     return NewSession(user, session_id, pair)
+
+
+async def _end_least_used(auth: Auth, principal: Principal) -> None:
+    most, now = auth.settings.max_sessions_per_user, principal.now
+    if most:
+        bounds = {"oldest": now - auth.lifetime, "expires_at": now + lifetimes.ENDED_SESSION_KEPT}
+        user_id, by_session = principal.user_id, principal.session_id
+        for session_id in await repository.end_least_used(auth.database, principal, most=most, **bounds):
+            auth.record(
+                "session_ended", user_id=user_id, session_id=session_id, by_session=by_session, reason="too_many"
+            )
 
 
 async def renew_session(auth: Auth, transaction: Transaction, principal: Principal, version: int) -> TokenPair:

@@ -3,11 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header, Path, Query
+from fastapi import Depends, Header, Path, Query, Request
 from pydantic import BeforeValidator, Field
 
 from app.core.fields import empty_is_none, path_id
 from app.tasks.etags import Precondition, read_precondition
+from app.tasks.limit import TaskLimit
 
 TaskId = Annotated[UUID, BeforeValidator(path_id, json_schema_input_type=UUID), Path(description="The task's id.")]
 # Several lines of one header are one list (RFC 9110 5.3): FastAPI hands all of them to a sequence.
@@ -30,6 +31,12 @@ async def get_precondition(
 ) -> Precondition:
     """Return the versions that a write is meant for."""
     return read_precondition(if_match, if_none_match)
+
+
+def task_limit(request: Request) -> TaskLimit:
+    """Return how many tasks a user may have. No dependency: that takes 8 % of a request."""
+    limit: TaskLimit = request.app.state.task_limit
+    return limit
 
 
 Condition = Annotated[Precondition, Depends(get_precondition)]

@@ -13,6 +13,14 @@ class TaskNotFound(ApiError):
     message = "Task not found."
 
 
+class TooManyTasks(ApiError):
+    """The user has as many tasks as `MAX_TASKS_PER_USER` allows."""
+
+    status = HTTPStatus.CONFLICT
+    code = "TOO_MANY_TASKS"
+    message = "You have as many tasks as this service allows. Delete some that you no longer need."
+
+
 class TaskChanged(ApiError):
     """The task is no longer what `If-Match` says. Source: RFC 9110 13.1.1."""
 

@@ -75,6 +75,9 @@ _deleted_version = (
 INSERT_AGAIN = _insert(
     ~exists().where(*_is_asked_for), version=func.coalesce(_deleted_version, constant(0)) + constant(1)
 )
+# No more of them than are asked for, whatever there is.
+_some = select(constant(1).label("one")).select_from(Task).where(is_mine).limit(parameter("most", int)).subquery("some")
+COUNT = UserStatement(select(func.count().label("tasks")).select_from(_some), int)
 SELECT = UserStatement(select(*task_columns).where(*_is_asked_for), TaskRow)
 
 
@@ -139,6 +142,11 @@ async def insert_task(db: UserDatabase, task_id: UUID, values: Mapping[str, Any]
     """
     statement = INSERT_AGAIN if again else INSERT
     return await db.write(statement, task_id=task_id, now=db.principal.now, **values)
+
+
+async def count_tasks(db: UserDatabase, *, most: int) -> int:
+    """Return how many tasks the user has, or `most` if there are more."""
+    return await db.fetch_one(COUNT, most=most) or 0
 
 
 async def select_task(db: UserDatabase, task_id: UUID) -> TaskRow | None:

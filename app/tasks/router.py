@@ -14,8 +14,8 @@ from app.core.http.json import LongArray, RowWriter, encode, json_response, part
 from app.core.http.root_path import public_path
 from app.core.http.routing import make_router, put_and_patch
 from app.tasks import changes, service
-from app.tasks.dependencies import Condition, IdempotencyKey, IfNoneMatch, Since, TaskId
-from app.tasks.errors import CONDITION_ERRORS, SyncExpired, TaskNotFound
+from app.tasks.dependencies import Condition, IdempotencyKey, IfNoneMatch, Since, TaskId, task_limit
+from app.tasks.errors import CONDITION_ERRORS, SyncExpired, TaskNotFound, TooManyTasks
 from app.tasks.etags import etag, is_unchanged
 from app.tasks.models import TaskRow
 from app.tasks.pages import Page
@@ -38,7 +38,7 @@ _PAGING = {
 
 _LIST = error_responses(*BEARER_ERRORS, ValidationFailed) | {200: {"headers": _PAGING}}
 _CHANGES = error_responses(*BEARER_ERRORS, ValidationFailed, SyncExpired)
-_CREATE = error_responses(*BEARER_ERRORS, *BODY_ERRORS) | {
+_CREATE = error_responses(*BEARER_ERRORS, *BODY_ERRORS, TooManyTasks) | {
     200: {
         "model": TaskRead,
         "description": "The task that this `Idempotency-Key` made before.",
@@ -79,7 +79,7 @@ async def create_task(
     body: TaskCreate, db: UserDb, request: Request, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Makes a task of yours. With an `Idempotency-Key` you can safely send the request again."""
-    task, new = await service.create_task(db, body, idempotency_key=idempotency_key)
+    task, new = await service.create_task(db, body, task_limit(request), idempotency_key=idempotency_key)
     status = HTTPStatus.CREATED if new else HTTPStatus.OK
     return _task_response(task, status, {"Location": public_path(request, f"/api/tasks/{task.id}")})
 

@@ -10,8 +10,9 @@ from app.auth.user_database import UserDatabase
 from app.core.database.pool import DatabaseUnavailable
 from app.core.errors import ServiceUnavailable, ValidationFailed
 from app.tasks import changes, pages, repository
-from app.tasks.errors import NoVersionInTag, TaskChanged, TaskExcluded, TaskNotFound
+from app.tasks.errors import NoVersionInTag, TaskChanged, TaskExcluded, TaskNotFound, TooManyTasks
 from app.tasks.etags import Precondition
+from app.tasks.limit import TaskLimit
 from app.tasks.models import TaskRow
 from app.tasks.pages import Page
 from app.tasks.schemas import CONTRADICTION, Contradiction, TaskCompletion, TaskCreate, TaskQuery, TaskUpdate
@@ -31,12 +32,24 @@ async def list_tasks(db: UserDatabase, query: TaskQuery) -> Page:
     return await pages.read_page(db, query)
 
 
-async def create_task(db: UserDatabase, data: TaskCreate, *, idempotency_key: str | None = None) -> Created:
-    """Make a task; with a key at most once, until that task is deleted. Source: FR-015, FR-016."""
+async def create_task(
+    db: UserDatabase, data: TaskCreate, limit: TaskLimit, *, idempotency_key: str | None = None
+) -> Created:
+    """Make a task; with a key at most once, until that task is deleted. Raises: TooManyTasks.
+
+    Source: FR-015, FR-016.
+    """
     task_id = uuid5(db.principal.user_id, idempotency_key) if idempotency_key else uuid4()
+    try:
+        await limit.check(db)
+    except TooManyTasks:
+        if idempotency_key and (task := await repository.select_task(db, task_id)):
+            return Created(task, new=False)
+        raise
     values = data.values()
     for _ in range(3):  # again only if the task was deleted between the two statements
         if task := await repository.insert_task(db, task_id, values, again=idempotency_key is not None):
+            limit.add(db.principal.user_id)
             return Created(task, new=True)
         if task := await repository.select_task(db, task_id):
             return Created(task, new=False)

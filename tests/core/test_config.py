@@ -35,6 +35,8 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
     assert settings.max_connections == 1000
     assert (settings.password_hash_cost, settings.refresh_reuse_leeway_seconds) == (12, 10)
     assert settings.rate_limit_signin_account == Limit(10, 900)
+    assert (settings.max_tasks_per_user, settings.max_sessions_per_user) == (10_000, 100)
+    assert settings.session_seconds is None
     assert settings.warnings() == []
 
 
@@ -83,6 +85,8 @@ def test_every_setting_stands_in_the_example_and_in_the_documents() -> None:
         ("HASH_QUEUE_SECONDS", "0"),
         ("REFRESH_REUSE_LEEWAY_SECONDS", "-1"),
         ("SESSION_MAX_DAYS", "-1"),
+        ("MAX_TASKS_PER_USER", "-1"),
+        ("MAX_SESSIONS_PER_USER", "many"),
         ("RATE_LIMITS", "maybe"),
         ("RATE_LIMIT_SIGNIN_ACCOUNT", "0/minute"),
         ("RATE_LIMIT_SIGNUP_ADDRESS", "many"),

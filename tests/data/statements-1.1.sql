@@ -354,6 +354,8 @@ LEFT OUTER JOIN (
       AND sessions.token_version = %(token_version)s::INTEGER
       AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
       AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
+    ORDER BY sessions.created_at DESC, sessions.id DESC
+    LIMIT 100
 ) AS work ON true;
 
 -- app/sessions/repository.py LIST_FOR_OPERATOR
@@ -397,6 +399,38 @@ WHERE user_state.user_id = %(user_id)s::UUID
   ))
   AND alive.id = %(ended_id)s::UUID
 ORDER BY alive.id
+FOR KEY SHARE OF user_state
+ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
+    expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
+WHERE token_denylist.reason = 'active'
+RETURNING token_denylist.id;
+
+-- app/sessions/repository.py END_LEAST_USED
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT least_used.id AS id, least_used.id AS session_id, user_state.user_id AS user_id, 'signed_out' AS reason,
+    %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+FROM user_state
+JOIN (
+    SELECT alive.id AS id
+    FROM (
+        SELECT sessions.id AS id, sessions.device AS device, sessions.created_at AS created_at,
+            coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
+            sessions.id = %(session_id)s::UUID AS current
+        FROM sessions
+        LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
+          AND token_denylist.id = sessions.id
+        WHERE sessions.user_id = %(user_id)s::UUID
+          AND sessions.token_version = %(token_version)s::INTEGER
+          AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
+          AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
+    ) AS alive
+    WHERE alive.id != %(session_id)s::UUID
+    ORDER BY alive.last_used_at DESC, alive.id
+    LIMIT ALL OFFSET %(kept_beside)s::INTEGER
+) AS least_used ON true
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.token_version = %(token_version)s::INTEGER
+ORDER BY least_used.id
 FOR KEY SHARE OF user_state
 ON CONFLICT (user_id, id) DO UPDATE SET reason = excluded.reason, denied_at = excluded.denied_at,
     expires_at = greatest(token_denylist.expires_at, excluded.expires_at)
@@ -480,27 +514,37 @@ RETURNING sessions.id;
 -- app/sessions/repository.py PRUNE_USER
 DELETE FROM sessions
 WHERE sessions.user_id = %(user_id)s::UUID
-  AND sessions.created_at <= now() - %(kept)s::INTERVAL
-  AND NOT (EXISTS (
+  AND ((EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = sessions.id
+        AND token_denylist.reason != 'active'
+  )) OR sessions.created_at <= now() - %(kept)s::INTERVAL AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = sessions.id
         AND token_denylist.denied_at > now() - %(kept)s::INTERVAL
-  ))
+  )))
 RETURNING sessions.id;
 
 -- app/sessions/repository.py PRUNE
 DELETE FROM sessions
 WHERE sessions.user_id = ANY (%(user_ids)s::UUID[])
-  AND sessions.created_at <= now() - %(kept)s::INTERVAL
-  AND NOT (EXISTS (
+  AND ((EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = sessions.user_id
+        AND token_denylist.id = sessions.id
+        AND token_denylist.reason != 'active'
+  )) OR sessions.created_at <= now() - %(kept)s::INTERVAL AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
       WHERE token_denylist.user_id = sessions.user_id
         AND token_denylist.id = sessions.id
         AND token_denylist.denied_at > now() - %(kept)s::INTERVAL
-  ))
+  )))
 RETURNING sessions.id;
 
 -- app/sessions/rotation_repository.py ROTATE
@@ -868,6 +912,33 @@ WHERE user_state.user_id = %(user_id)s::UUID
 ON CONFLICT DO NOTHING
 RETURNING tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed, tasks.status,
     tasks.priority, tasks.version, tasks.created_at, tasks.updated_at;
+
+-- app/tasks/repository.py COUNT
+WITH active_session AS (
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.tasks IS NOT NULL AS found, work.tasks
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT count(*) AS tasks
+    FROM (
+        SELECT 1 AS one
+        FROM tasks
+        WHERE tasks.user_id = %(user_id)s::UUID
+        LIMIT %(most)s::INTEGER
+    ) AS "some"
+) AS work ON true;
 
 -- app/tasks/repository.py SELECT
 WITH active_session AS (

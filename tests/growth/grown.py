@@ -106,6 +106,8 @@ STATEMENTS: dict[str, Statement[Any]] = {
     "list sessions": sessions.LIST.statement,
     "end a session": sessions.END_ONE,
     "end the others": sessions.END_OTHERS,
+    "end the least used": sessions.END_LEAST_USED,
+    "count tasks": tasks.COUNT.statement,
     "limit": rate_limits.HIT,
     "prune": denylist.PRUNE,
     "prune tombstones": changes.PRUNE,
@@ -133,7 +135,7 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
         **{"after_value": now - timedelta(seconds=10), "after_id": task_id},
         **{"since": "9", "after": UUID(int=0)},
         **{"key": uuid4().bytes, "amount": 9, "window_end": now + timedelta(minutes=1), "batch": 5},
-        **{"user_ids": [user_id], "kept": timedelta(days=8)},
+        **{"user_ids": [user_id], "kept": timedelta(days=8), "kept_beside": 99, "most": 10_000},
         **{"device": "Firefox", "oldest": now - timedelta(days=7), "ended_id": uuid4()},
         **{"email": email, "dummy_id": user_id, "dummy_created_at": now, "dummy_hash": ""},
     }

@@ -108,8 +108,11 @@ async def test_clients_of_the_other_ways_in_are_listed_too(service: Service) -> 
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
 
 
-async def test_what_has_ended_is_not_listed(ada: Person, connection: psycopg.Connection) -> None:
+async def test_what_has_ended_is_not_listed(
+    ada: Person, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """People see no session that is over: signed out, ended by a reuse, or with all others. Source: FR-052."""
+    monkeypatch.setattr("app.sessions.lifetimes.PRUNE_EVERY", 2**128)
     signed_out, reused = await sign_in(ada, device="signed out"), await sign_in(ada, device="reused")
     await signed_out.send("POST", "/api/auth/signout")
     await reused.refresh()

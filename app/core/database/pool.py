@@ -4,7 +4,7 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from app.core.database.connection import Connection, Statements, Transaction, fe
 from app.core.database.dsn import Dsn
 from app.core.database.hosts import Hosts, only_reads
 from app.core.database.statement import RowT, Statement
+from app.core.database.turns import Turns
 from app.core.errors import ServiceUnavailable
 from app.core.logging import current_request, get_logger
 
@@ -30,10 +31,13 @@ T = TypeVar("T")
 # does not even report the timeout is cut off a second later.
 POOL_WAIT_SECONDS = 2
 STATEMENT_SECONDS = 3
+LEAST_WAIT_SECONDS = 0.01  # for a connection that is free, after a long wait for a turn
 LOCK_SECONDS = 2
 ABORT_SECONDS = STATEMENT_SECONDS + 1
 CONNECT_SECONDS = 3
 CONNECT_SECONDS_PER_HOST = 2  # where there are several; psycopg (3.3.9) takes less for 2
+# Statements of one user that run at once in a process, and never more than half of its connections.
+STATEMENTS_PER_USER = 4
 RECONNECT_SECONDS = 0.1
 LEAVE_SECONDS = 1
 ATTEMPTS = 3
@@ -84,6 +88,8 @@ class Database(Statements):
             reconnect_failed=self._on_reconnect_failed,
             open=False,
         )
+        most = max(1, min(STATEMENTS_PER_USER, pool_max // 2))
+        self._turns = Turns(most=most, seconds=POOL_WAIT_SECONDS)
         self._reconnecting: asyncio.Task[None] | None = None
         self._warned_at, self._failures = -1.0, 0
         self._left_at = -1.0
@@ -108,9 +114,23 @@ class Database(Statements):
             await asyncio.sleep(RECONNECT_SECONDS)
             await self.pool.check()
 
-    def fetch_all(self, statement: Statement[RowT], **params: Any) -> Coroutine[Any, Any, list[RowT]]:
-        """Return every row. Raises: DatabaseUnavailable."""
-        return self._repeat(partial(fetch_all, statement, params), asks_only=statement.only_reads)
+    async def fetch_all(self, statement: Statement[RowT], **params: Any) -> list[RowT]:
+        """Return every row, when it is the turn of the user whom a `user_id` names. Raises: DatabaseUnavailable."""
+        run, user_id, waited = partial(fetch_all, statement, params), params.get("user_id"), 0.0
+        if user_id is None:
+            return await self._repeat(run, asks_only=statement.only_reads)
+        if not self._turns.take_at_once(user_id):
+            since = stopwatch()
+            try:
+                await self._turns.take(user_id)
+            except TimeoutError as error:
+                raise DatabaseUnavailable from error
+            waited = stopwatch() - since
+            current_request().waiting += waited
+        try:
+            return await self._repeat(run, asks_only=statement.only_reads, waited=waited)
+        finally:
+            self._turns.give(user_id)
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Do some work in one transaction, which an exception rolls back. Raises: DatabaseUnavailable.
@@ -124,11 +144,11 @@ class Database(Statements):
 
         return await self._repeat(run, asks_only=False)
 
-    async def _repeat(self, run: Callable[[Connection], Awaitable[T]], *, asks_only: bool) -> T:
+    async def _repeat(self, run: Callable[[Connection], Awaitable[T]], *, asks_only: bool, waited: float = 0.0) -> T:
         try:
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    return await self._run(run, asks_only=asks_only)
+                    return await self._run(run, asks_only=asks_only, seconds=POOL_WAIT_SECONDS - waited)
                 except _ROLLED_BACK:
                     if attempt == ATTEMPTS:
                         raise
@@ -145,9 +165,9 @@ class Database(Statements):
             logger.warning("database_unavailable", extra=extra)
             self._warned_at, self._failures = stopwatch(), 0
 
-    async def _run(self, run: Callable[[Connection], Awaitable[T]], *, asks_only: bool) -> T:
+    async def _run(self, run: Callable[[Connection], Awaitable[T]], *, asks_only: bool, seconds: float) -> T:
         record, asked_at = current_request(), stopwatch()
-        connection = await self._checked_out()
+        connection = await self._checked_out(seconds)
         began_at = stopwatch()
         record.waiting += began_at - asked_at
         # For a server that does not answer at all: cancelling the task would take ten seconds more (psycopg 3.3.9).
@@ -190,10 +210,10 @@ class Database(Statements):
             logger.warning("database_server_left")
             await self.pool.drain()
 
-    async def _checked_out(self) -> Connection:
+    async def _checked_out(self, seconds: float) -> Connection:
         """Return a connection that the server has not closed while it was idle in the pool."""
         while True:
-            connection = await self.pool.getconn()
+            connection = await self.pool.getconn(max(seconds, LEAST_WAIT_SECONDS))
             if not _is_closed_by_server(connection):
                 return connection
             await connection.close()
