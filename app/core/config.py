@@ -116,7 +116,7 @@ class Settings(BaseSettings):
 
     password_hash_cost: int = Field(default=12, ge=4, le=16)
     hash_queue_seconds: float = Field(default=15, gt=0, le=300)
-    common_passwords: Literal["allow", "refuse"] = "allow"
+    common_passwords: Literal["allow", "refuse"] | None = None  # refuse in production, else allow
     refresh_reuse_leeway_seconds: float = Field(default=10, ge=0, le=300)
     refresh_cookie: Literal["on", "off"] = "on"
     session_max_days: float = Field(default=0, ge=0, le=3660, allow_inf_nan=False)
@@ -205,6 +205,11 @@ class Settings(BaseSettings):
             if not all(host in LOOPBACK or host.endswith(".localhost") for host in hosts):
                 raise ValueError("must use https in production, except for localhost")
         return value
+
+    @field_validator("common_passwords")
+    @classmethod
+    def _common_passwords(cls, value: str | None, info: ValidationInfo) -> str:
+        return value or ("refuse" if info.data.get("environment") == "production" else "allow")
 
     @field_validator("database_pool_max")
     @classmethod

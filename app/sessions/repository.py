@@ -105,12 +105,11 @@ def _sign_out(sessions: FromClause, *conditions: ColumnElement[bool]) -> Stateme
 _alive = _living.subquery("alive")
 END_ONE = _sign_out(_alive, in_active_session, _alive.c.id == parameter("ended_id", UUID))
 
-# All but so many that were used last, and the one that has just begun.
+# All but so many that were used last. Of several that begin at once none ends the newest.
 _least_used = (
     select(_alive.c.id)
-    .where(_alive.c.id != session_id)
     .order_by(_alive.c.last_used_at.desc(), _alive.c.id)
-    .offset(parameter("kept_beside", int))
+    .offset(parameter("most", int))
     .subquery("least_used")
 )
 END_LEAST_USED = _sign_out(_least_used, is_of_version)
@@ -151,8 +150,8 @@ MOVE_TO_VERSION = Statement(
 
 DELETE_SOME = Statement(delete_some(Session, _is_mine), UUID)
 
-# By the database's clock, as in the denylist. A row goes by its age, or if the denylist has the end of its session. Not by
-# version: while a password changes, a session has the old one for a moment.
+# By the database's clock, as in the denylist. A row goes by its age, or if the denylist has the end of its session. Not
+# by version: while a password changes, a session has the old one for a moment.
 _out_of_use = func.now() - parameter("kept", timedelta)
 
 
@@ -206,8 +205,8 @@ async def end_one(db: UserDatabase, session_id: UUID, *, oldest: datetime, expir
 async def end_least_used(
     database: Database, principal: Principal, *, most: int, oldest: datetime, expires_at: datetime
 ) -> list[UUID]:
-    """End the sessions beyond so many that were used least recently, never the principal's; return their ids."""
-    end = {"kept_beside": most - 1, "oldest": oldest, "now": principal.now, "expires_at": expires_at}
+    """End the sessions beyond so many that were used least recently; return their ids."""
+    end = {"most": most, "oldest": oldest, "now": principal.now, "expires_at": expires_at}
     return await database.fetch_all(END_LEAST_USED, **caller(principal), **end)
 
 

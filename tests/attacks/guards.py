@@ -126,13 +126,19 @@ GUARDS = [
         ("TaskLimit.add", "known.tasks + 1", "known.tasks"),
         ("begin_session", "await _end_least_used(auth, principal)", "pass"),
         ("_least_used", "_alive.c.last_used_at.desc()", "_alive.c.last_used_at"),
-        ("_least_used", "_alive.c.id != session_id", "true()"),
         ("LIST", ".limit(constant(LISTED))", ""),
         ("_is_over", "or_(has_ended, and_(", "or_(and_("),
         ("Database.fetch_all", 'params.get("user_id"), 0.0', "None, 0.0"),
-        ("Database._repeat", "seconds=POOL_WAIT_SECONDS - waited)", "seconds=POOL_WAIT_SECONDS)"),
         ("Turns.take", "if not turn.cancelled():", "if True:"),
         ("Turns.give", "if not turn.done():", "if True:"),
+    ),
+    *_guards(
+        "tests/core/test_config.py",
+        ("Settings._common_passwords", '"refuse" if info.data.get("environment") == "production" else', ""),
+    ),
+    *_guards(
+        "tests/core/test_database.py::test_a_request_that_finds_no_connection_is_503_in_time",
+        ("Database._repeat", "seconds=POOL_WAIT_SECONDS - waited)", "seconds=POOL_WAIT_SECONDS)"),
     ),
     *_guards(
         "tests/operations/test_older_processes.py",

@@ -40,6 +40,19 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
     assert settings.warnings() == []
 
 
+def test_common_passwords_are_refused_in_production_unless_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who runs it for others has to ask for weak passwords, who tries it out has not to think of a good one.
+
+    Source: ASVS 5.0 6.2.4.
+    """
+    found = [
+        load(monkeypatch, ENVIRONMENT=environment, COMMON_PASSWORDS=given).common_passwords
+        for environment in ("production", "development", "staging")
+        for given in ("", "allow", "refuse")
+    ]
+    assert found == ["refuse", "allow", "refuse", *["allow", "allow", "refuse"] * 2]
+
+
 def test_every_setting_stands_in_the_example_and_in_the_documents() -> None:
     """Whoever reads docs/settings.md or .env.example knows every setting."""
     example = (ROOT / ".env.example").read_text()

@@ -424,9 +424,8 @@ JOIN (
           AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
           AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
     ) AS alive
-    WHERE alive.id != %(session_id)s::UUID
     ORDER BY alive.last_used_at DESC, alive.id
-    LIMIT ALL OFFSET %(kept_beside)s::INTEGER
+    LIMIT ALL OFFSET %(most)s::INTEGER
 ) AS least_used ON true
 WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.token_version = %(token_version)s::INTEGER

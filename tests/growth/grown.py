@@ -135,7 +135,7 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
         **{"after_value": now - timedelta(seconds=10), "after_id": task_id},
         **{"since": "9", "after": UUID(int=0)},
         **{"key": uuid4().bytes, "amount": 9, "window_end": now + timedelta(minutes=1), "batch": 5},
-        **{"user_ids": [user_id], "kept": timedelta(days=8), "kept_beside": 99, "most": 10_000},
+        **{"user_ids": [user_id], "kept": timedelta(days=8), "most": 100},
         **{"device": "Firefox", "oldest": now - timedelta(days=7), "ended_id": uuid4()},
         **{"email": email, "dummy_id": user_id, "dummy_created_at": now, "dummy_hash": ""},
     }
