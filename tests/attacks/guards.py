@@ -131,6 +131,8 @@ GUARDS = [
         ("Database.fetch_all", 'params.get("user_id"), 0.0', "None, 0.0"),
         ("Turns.take", "if not turn.cancelled():", "if True:"),
         ("Turns.give", "if not turn.done():", "if True:"),
+        ("Turns.give", "if seconds > SLOW_SECONDS:", "if False:"),
+        ("Turns.take_at_once", "or user_id in self._slow", ""),
     ),
     *_guards(
         "tests/core/test_config.py",

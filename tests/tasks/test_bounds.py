@@ -144,7 +144,7 @@ async def test_who_gives_up_waiting_loses_nobody_a_turn() -> None:
         assert inside <= 2
         await gate.wait()
         inside -= 1
-        turns.give(user)
+        turns.give(user, 0)
 
     for _ in range(20):
         gate.clear()
@@ -158,3 +158,25 @@ async def test_who_gives_up_waiting_loses_nobody_a_turn() -> None:
         await asyncio.gather(*tasks[:2], late[0], late[2])
         assert not turns._running
         assert not turns._lines
+
+
+async def test_slow_statements_of_one_account_run_one_by_one() -> None:
+    """Somebody whose statements take long does not keep all cores of the database busy, but only while they do."""
+    turns, user = Turns(most=4, seconds=5), uuid4()
+    assert [turns.take_at_once(user) for _ in range(5)] == [True] * 4 + [False]
+    waiting = [asyncio.create_task(turns.take(user)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for _ in range(3):
+        turns.give(user, 0.2)
+    await asyncio.sleep(0)
+    assert [task.done() for task in waiting] == [False] * 3
+    assert not turns.take_at_once(user), "the others go first"
+    turns.give(user, 0.2)
+    await asyncio.sleep(0)
+    assert [task.done() for task in waiting] == [True, False, False]
+    turns.give(user, 0.01)
+    await asyncio.gather(*waiting)
+    turns.give(user, 0.2)
+    assert not turns.take_at_once(user)
+    turns.give(user, 0.2)
+    assert turns.take_at_once(user), "nobody waits for what is over"

@@ -127,10 +127,11 @@ class Database(Statements):
                 raise DatabaseUnavailable from error
             waited = stopwatch() - since
             current_request().waiting += waited
+        began = stopwatch()
         try:
             return await self._repeat(run, asks_only=statement.only_reads, waited=waited)
         finally:
-            self._turns.give(user_id)
+            self._turns.give(user_id, stopwatch() - began)
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Do some work in one transaction, which an exception rolls back. Raises: DatabaseUnavailable.
@@ -242,6 +243,8 @@ def connection_arguments(dsn: Dsn) -> dict[str, Any]:
         # Plans are kept: one that was made while a table was small must not read all of it when it has grown.
         "enable_seqscan": "off",
         "jit": "off",
+        # A statement of one user takes one core at most, not three.
+        "max_parallel_workers_per_gather": "0",
     }
     given = psycopg.conninfo.conninfo_to_dict(dsn.conninfo).get("options") or ""
     settings = " ".join(f"-c {name}={value}" for name, value in options.items())

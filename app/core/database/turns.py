@@ -4,6 +4,9 @@ import asyncio
 from collections import deque
 from uuid import UUID
 
+SLOW_SECONDS = 0.1
+"""When a statement takes longer, its user's run one by one: several would keep all cores of the database busy."""
+
 
 class Turns:
     """At most `most` statements of one user run at once, the others wait in line for `seconds`."""
@@ -14,17 +17,18 @@ class Turns:
         # Only users with running statements, and only those who wait.
         self._running: dict[UUID, int] = {}
         self._lines: dict[UUID, deque[asyncio.Future[None]]] = {}
+        self._slow: set[UUID] = set()
 
     def take_at_once(self, user_id: UUID) -> bool:
         """Take a turn if nobody has to wait for it."""
         running = self._running.get(user_id, 0)
-        if running < self._most:  # nobody waits then
-            self._running[user_id] = running + 1
-            return True
-        return False
+        if running and (running >= self._most or user_id in self._slow):
+            return False
+        self._running[user_id] = running + 1
+        return True
 
     async def take(self, user_id: UUID) -> None:
-        """Wait for a turn. Raises: TimeoutError."""
+        """Wait for a turn, of which there are none now. Raises: TimeoutError."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lines.setdefault(user_id, deque()).append(turn)
         try:
@@ -32,19 +36,27 @@ class Turns:
                 await turn
         except (TimeoutError, asyncio.CancelledError):
             if not turn.cancelled():  # it came at the very moment of giving up, and must not be lost
-                self.give(user_id)
+                self.give(user_id, 0)
             raise
 
-    def give(self, user_id: UUID) -> None:
-        """Give a turn to the next who waits."""
+    def give(self, user_id: UUID, seconds: float) -> None:
+        """End a turn that has taken so long; those who wait have the next ones."""
+        if seconds > SLOW_SECONDS:
+            self._slow.add(user_id)
+        elif self._slow:
+            self._slow.discard(user_id)
+        most = 1 if user_id in self._slow else self._most
+        running = self._running[user_id] - 1
         line = self._lines.get(user_id)
-        while line:
+        while line and running < most:
             turn = line.popleft()
-            if not line:
-                del self._lines[user_id]
             if not turn.done():  # else its request has given up
                 turn.set_result(None)
-                return
-        self._running[user_id] -= 1
-        if not self._running[user_id]:
+                running += 1
+        if line is not None and not line:
+            del self._lines[user_id]
+        if running:
+            self._running[user_id] = running
+        else:
             del self._running[user_id]
+            self._slow.discard(user_id)
