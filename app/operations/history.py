@@ -19,7 +19,6 @@ REASONS = {
     "late": "it came again after the new pair was used, from the same client",
     "too_old": "it has lasted as long as SESSION_MAX_DAYS allows",
     "replaced": "the same device has signed in anew",
-    "too_many": "there were more sessions than MAX_SESSIONS_PER_USER allows, and it was used least recently",
     "too_many": "the account has more than MAX_SESSIONS_PER_USER",
     "reused": "its session had been ended because a used token was presented again",
     "signed_out": "its session had been ended",

@@ -57,9 +57,9 @@ async def test_one_heavy_account_does_not_slow_the_others(own_database_url: str,
                 await other.add_task()
             with psycopg.connect(own_database_url, autocommit=True) as connection:
                 connection.execute(
-                    "INSERT INTO tasks "
-                    "(user_id, id, title, status, priority, version, created_at, updated_at, changed) SELECT %s, gen_random_uuid(), 'Task ' || n, 'pending', 'low', 1, now(), now(), '0' "
-                    "FROM generate_series(1, %s) n",
+                    "INSERT INTO tasks (user_id, id, title, status, priority, version, created_at, updated_at, changed)"
+                    " SELECT %s, gen_random_uuid(), 'Task ' || n, 'pending', 'low', 1, now(), now(), '0'"
+                    " FROM generate_series(1, %s) n",
                     (heavy.user["id"], TASKS),
                 )
                 connection.execute("VACUUM ANALYZE")

@@ -38,6 +38,7 @@ CONNECT_SECONDS = 3
 CONNECT_SECONDS_PER_HOST = 2  # where there are several; psycopg (3.3.9) takes less for 2
 # Statements of one user that run at once in a process, and never more than half of its connections.
 STATEMENTS_PER_USER = 4
+SECONDS_PER_ROW = 0.0002  # what writing a row into an answer counts beside its statement: it holds the process up
 RECONNECT_SECONDS = 0.1
 LEAVE_SECONDS = 1
 ATTEMPTS = 3
@@ -127,11 +128,13 @@ class Database(Statements):
                 raise DatabaseUnavailable from error
             waited = stopwatch() - since
             current_request().waiting += waited
-        began = stopwatch()
+        began, found = stopwatch(), 0
         try:
-            return await self._repeat(run, asks_only=statement.only_reads, waited=waited)
+            rows = await self._repeat(run, asks_only=statement.only_reads, waited=waited)
+            found = len(rows)
+            return rows
         finally:
-            self._turns.give(user_id, stopwatch() - began)
+            self._turns.give(user_id, stopwatch() - began + found * SECONDS_PER_ROW)
 
     async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Do some work in one transaction, which an exception rolls back. Raises: DatabaseUnavailable.
