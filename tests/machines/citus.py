@@ -23,7 +23,9 @@ from tests.support.server import free_port
 
 
 def _binaries() -> Path | None:
-    """Find the newest PostgreSQL that has the extension."""
+    """Find the named PostgreSQL, or the newest that has the extension."""
+    if named := os.environ.get("TEST_CITUS_BINARIES"):
+        return Path(named)
     for share in sorted(Path("/usr/share/postgresql").glob("*/extension/citus.control"), reverse=True):
         found = Path("/usr/lib/postgresql") / share.parts[-3] / "bin"
         if (found / "postgres").exists():
@@ -34,7 +36,8 @@ def _binaries() -> Path | None:
 BINARIES = _binaries()
 needs_citus = pytest.mark.skipif(
     BINARIES is None,
-    reason="there is no PostgreSQL with Citus to test with: it is in no package registry, build it from its source",
+    reason="there is no PostgreSQL with Citus to test with: it is in no package registry, build it from its source "
+    "and name the folder of its programs in TEST_CITUS_BINARIES",
 )
 SETTINGS = {
     "shared_preload_libraries": "citus",
