@@ -19,6 +19,8 @@ from app.core.config import Settings
 from app.core.database.pool import Database
 from app.core.fields import UUID_TEXT
 from app.core.logging import plain
+from app.core.operator_error import OperatorError
+from app.operations.distribution import change_every_row
 from app.operations.history import read_history
 from app.operations.maintenance import run_without_timeouts
 from app.tasks.changes_repository import END_EPOCH
@@ -87,9 +89,11 @@ def sign_out(settings: Settings, email: str, *, everybody: bool) -> None:
 def _sign_everybody_out(settings: Settings) -> None:
     """End every session, and let every client that keeps a copy read everything again."""
     with reachable_database(settings) as ready:
-        count = run_without_timeouts(ready.dsn, END_EVERY_SESSION)
-        run_without_timeouts(ready.dsn, END_EPOCH)
+        count, failed = change_every_row(ready.dsn, "user_state", END_EVERY_SESSION)
         record("everybody_signed_out")
+        if failed:
+            raise OperatorError(f"Signed out {count:,} accounts, not those of {'; '.join(failed)}. Do it again later.")
+        run_without_timeouts(ready.dsn, END_EPOCH)
         echo(f"Done: signed out {count:,} accounts.")
 
 

@@ -6,7 +6,9 @@ import psycopg
 from psycopg import sql
 
 from app.core.database.dsn import Dsn
+from app.core.database.pool import DatabaseUnavailable
 from app.core.operator_error import OperatorError
+from app.operations.maintenance import run_without_timeouts
 from app.operations.migration_lock import migration_lock
 
 # Copied to each node: signing in reads `users` by the e-mail, `/health/ready` reads `alembic_version`.
@@ -42,6 +44,13 @@ class Nodes(NamedTuple):
 
     known: int
     dead: list[str]
+
+
+class Changed(NamedTuple):
+    """How many rows were changed, and what the nodes said whose rows were not."""
+
+    rows: int
+    failed: list[str]
 
 
 def is_distributed(connection: psycopg.Connection) -> bool:
@@ -91,6 +100,27 @@ def distribute_new(connection: psycopg.Connection, table: str) -> None:
         connection.execute("SELECT create_reference_table(%s)", [table])
     else:
         _divide(connection, table, beside="tasks")
+
+
+def change_every_row(dsn: Dsn, table: str, statement: bytes) -> Changed:
+    """Run an UPDATE of all rows of a table, on each node for itself: one that does not answer keeps none of the others.
+
+    Raises: psycopg.OperationalError, DatabaseUnavailable.
+    """
+    try:
+        if not is_distributed_at(dsn):
+            return Changed(run_without_timeouts(dsn, statement), [])
+        with psycopg.connect(dsn.conninfo, prepare_threshold=None) as connection:
+            connection.execute("SET statement_timeout = 0")
+            done = connection.execute(
+                "SELECT nodename || ':' || nodeport, success, result FROM run_command_on_shards(%s, %s, false) "
+                "JOIN pg_dist_placement USING (shardid) JOIN pg_dist_node USING (groupid) WHERE noderole = 'primary'",
+                [table, statement.decode().replace("%", "%%").replace(table, "%s")],
+            ).fetchall()
+    except psycopg.errors.UndefinedTable as error:  # not migrated
+        raise DatabaseUnavailable from error
+    rows = sum(int(result.removeprefix("UPDATE ")) for _, success, result in done if success)
+    return Changed(rows, sorted({f"{node}: {result}" for node, success, result in done if not success}))
 
 
 def find_nodes(connection: psycopg.Connection) -> Nodes:

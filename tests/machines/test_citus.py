@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,18 +21,19 @@ from psycopg import sql
 from app.cli.doctor import report
 from app.core.clock import stopwatch
 from app.core.database.dsn import parse_database_url
+from app.core.database.pool import STATEMENT_SECONDS
 from app.operations.distribution import DISTRIBUTED, NotDistributable, distribute
 from app.operations.migrations import alembic_config, upgrade
 from app.tasks.list_repository import list_statement
 from tests.faults.load import Acknowledged, check, writing
-from tests.growth.grown import STATEMENTS, Asked, ask
+from tests.growth.grown import ask
 from tests.machines.citus import Cluster, Node, cluster, needs_citus
 from tests.support.copies import CHANGES, Copy
 from tests.support.databases import bring_to_head, new_database, new_folder
 from tests.support.people import Person
 from tests.support.server import Server, serving
 from tests.support.settings import SECRET, environment_of, make_settings
-from tests.support.statements import list_shapes
+from tests.support.statements import list_shapes, statements
 
 pytestmark = [pytest.mark.slow, needs_citus]
 
@@ -62,6 +64,18 @@ def node_of(citus: Cluster, url: str, user_id: str) -> Node:
     return next(node for node in citus.workers if node.port == found[0])
 
 
+def move(citus: Cluster, url: str, user_id: str) -> None:
+    """Move a user's rows, and those that lie beside them, to the other worker."""
+    here = node_of(citus, url, user_id)
+    there = next(node for node in citus.workers if node != here)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT citus_move_shard_placement(get_shard_id_for_distribution_column('tasks', %s::uuid), "
+            "'127.0.0.1', %s, '127.0.0.1', %s, 'block_writes')",
+            [user_id, here.port, there.port],
+        )
+
+
 async def people_by_node(citus: Cluster, url: str, client: httpx.AsyncClient, count: int) -> tuple[list[Person], ...]:
     """Sign up until each of the first two workers has so many people with a task."""
     people: tuple[list[Person], ...] = ([], [])
@@ -88,6 +102,19 @@ async def live(person: Person) -> list[int]:
     return [answer.status_code for answer in (*answers, refreshed)]
 
 
+def operate(url: str, folder: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run a command of the operator's."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=folder,
+        env=environment_of(BETTER_AUTH_SECRET=SECRET, DATABASE_URL=url),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 FINE = [200, 201, 200]
 
 
@@ -103,8 +130,11 @@ async def until_fine(person: Person, seconds: float = 30) -> float:
     return stopwatch() - began
 
 
-def messages(connection: psycopg.Connection, asked: Asked) -> list[str]:
-    """Return what the eighth execution of a prepared statement sends to other nodes, each with its node."""
+OF_A_TRANSACTION = re.compile(r" (BEGIN|COMMIT|ROLLBACK|PREPARE TRANSACTION|SELECT assign_dist)")
+
+
+def messages(connection: psycopg.Connection, statement: bytes, params: dict[str, Any] | None) -> list[str]:
+    """Return what the eighth execution of a prepared statement, committed, sends to other nodes, each with its node."""
     sent: list[str] = []
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -112,12 +142,12 @@ def messages(connection: psycopg.Connection, asked: Asked) -> list[str]:
             sent.append(f"{diagnostic.message_detail} {said.removeprefix('issuing ')}")
 
     for _ in range(7):
-        connection.execute(asked.statement.sql, asked.params, prepare=True)
+        connection.execute(statement, params, prepare=True)
         connection.rollback()
     connection.add_notice_handler(note)
-    connection.execute(asked.statement.sql, asked.params, prepare=True)
+    connection.execute(statement, params, prepare=True)
+    connection.commit()  # what is rolled back has no second phase
     connection.remove_notice_handler(note)
-    connection.rollback()
     return sent
 
 
@@ -136,36 +166,84 @@ async def test_every_shape_of_a_list_is_one_message_to_one_node(citus: Cluster, 
             asked = ask("first page", UUID(ada.user["id"]), ada.email, task["id"])._replace(statement=statement)
             values = {"created_at": task["created_at"], "updated_at": task["updated_at"], "priority": "low"}
             asked.params.update(status="pending", priority="low", q="x", after_value=values.get(shape.sort, "x"))
-            sent = [each for each in messages(connection, asked) if "SELECT assign_dist" not in each]
+            sent = messages(connection, asked.statement.sql, asked.params)
+            sent = [each for each in sent if not OF_A_TRANSACTION.search(each)]
             assert len(sent) == 1, f"{shape}: {sent}"
     print(f"{len(shapes)} shapes of a list: one message to one node each")
 
 
-# Citus takes an INSERT … SELECT apart: it asks, and then inserts, on the same node and in one transaction there.
-APART = {"delete"}
-# By the coordinator itself, on its own copy of the accounts.
-HERE = {"sign-in"}
+# Citus takes an INSERT … SELECT of what a DELETE returns apart: it asks, and then inserts, in two phases.
+APART = {"app/tasks/repository.py DELETE"}
+# By the coordinator itself, on its own copy.
+HERE = {
+    f"app/{name}"
+    for name in (
+        "accounts/repository.py SELECT_ACCOUNT",
+        "accounts/repository.py SELECT_USERS",
+        "sessions/denylist.py SELECT_USER_IDS",
+        "status/health.py SELECT_REVISION",
+    )
+}
+# Each node has a copy of what is changed.
+OF_ALL_NODES = {
+    *(f"app/accounts/repository.py {name}" for name in ("INSERT_USER", "UPDATE_NAME", "UPDATE_PASSWORD", "DELETE_USER")),
+    "app/accounts/repository.py UPDATE_PASSWORD_HASH",  # one of an older cost, at sign-in
+    *(f"app/tasks/changes_repository.py {name}" for name in ("DRAW_EPOCH", "END_EPOCH")),
+}
+# An operator's, on the rows of everybody.
+OF_EVERYBODY = {
+    *(f"app/accounts/repository.py {name}" for name in ("SELECT_LEAVING", "END_EVERY_SESSION")),
+    *("app/core/rate_limits/database.py PRUNE", "app/sessions/denylist.py COUNT"),
+    "app/tasks/changes_repository.py FORGET_CHANGES",
+}
 
 
 async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided: str, tmp_path: Path) -> None:
-    """A request asks one node once, also in its eighth execution, when PostgreSQL has chosen its plan."""
+    """A request asks one node once and in one phase, also in its eighth execution, when PostgreSQL has chosen its plan."""
     async with served(divided, tmp_path) as (_, client):
-        ada = await Person.sign_up(client)
-        task = await ada.add_task()
-        session = (await ada.get("/api/auth/sessions")).json()[0]
-    with psycopg.connect(divided) as connection:
+        ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+        task, session = await ada.add_task(), (await ada.get("/api/auth/sessions")).json()[0]
+        other = (await (await ada.sign_in()).get("/api/auth/sessions")).json()[0]
+    params = ask("get", UUID(ada.user["id"]), ada.email, task["id"]).params
+    params |= {"session_id": session["id"], "ended_id": other["id"], "number": 1, "new_version": 0, "batch": 1}
+    params |= {"name": "x", "new_hash": "y", "old_hash": "x", "is_active": True, "first": b"a", "end": b"b"}
+    params |= {"completed": True, "version_read": None, "successor_id": uuid4()}
+    special: dict[str, dict[str, Any]] = {"INSERT_USER": {"user_id": uuid4(), "email": f"{uuid4()}@b.co"}}
+    special |= {"SELECT_USERS": {"after": ""}, "DELETE_USER": {"user_id": bob.user["id"]}}
+    special |= {"BEGIN": {"session_id": uuid4()}, "INSERT": {"task_id": uuid4()}, "INSERT_AGAIN": {"task_id": uuid4()}}
+    as_before = [
+        b"UPDATE user_state SET is_active = true, leaving = false, token_version = 0, password_version = 0 "
+        b"WHERE user_id = %(user_id)s::uuid",
+        b"DELETE FROM token_denylist WHERE user_id = %(user_id)s::uuid",
+        b"INSERT INTO tasks (user_id, id, title) VALUES (%(user_id)s::uuid, %(task_id)s::uuid, 'x') "
+        b"ON CONFLICT DO NOTHING",
+    ]
+    expected = dict.fromkeys(HERE, 0) | dict.fromkeys(APART, 3)
+    seen = set()
+    with psycopg.connect(divided, options="-c enable_seqscan=off -c jit=off") as connection:
         connection.execute("SET citus.log_remote_commands = on")
         connection.execute("SET client_min_messages = log")
         connection.commit()
-        for name in STATEMENTS:
-            asked = ask(name, uuid4(), ada.email, task["id"])
-            asked.params.update(user_id=ada.user["id"], user_ids=[ada.user["id"]], ended_id=session["id"])
-            sent = messages(connection, asked)
-            work = [each for each in sent if not re.search(r" (BEGIN|COMMIT|ROLLBACK|PREPARE TRANSACTION)", each)]
-            print(f"{name}: {len(work)} messages")
+        for made in statements([]):
+            name = made.name
+            seen.add(name)
+            for query in as_before:
+                connection.execute(query, params)
+            connection.commit()
+            given = params | special.get(name.rpartition(" ")[2], {}) if "%(" in made.raw else None
+            sent = messages(connection, made.raw.encode(), given)
+            work = [each for each in sent if not OF_A_TRANSACTION.search(each)]
             nodes = {each.split(" connectionId")[0] for each in sent}
+            if name in OF_EVERYBODY | OF_ALL_NODES:
+                assert len(nodes) == len(citus.workers), f"{name} is sent to {nodes}: {sent}"
+                assert len(work) >= 3, f"{name}: {work}"
+                continue
             assert len(nodes) == (name not in HERE), f"{name} is sent to {nodes}: {sent}"
-            assert len(work) == (3 if name in APART else 0 if name in HERE else 1), f"{name}: {work}"
+            assert len(work) == expected.get(name, 1), f"{name}: {work}"
+            two_phase = any("PREPARE TRANSACTION" in each for each in sent)
+            assert two_phase == (name in APART), f"{name}: {sent}"
+    assert seen > HERE | APART | OF_ALL_NODES | OF_EVERYBODY
+    print(f"{len(seen)} statements, of which {len(OF_EVERYBODY | OF_ALL_NODES | APART)} are sent more than once")
 
 
 def test_distributing_keeps_every_row_and_may_be_repeated(citus: Cluster) -> None:
@@ -256,29 +334,17 @@ async def test_a_restored_dump_is_divided_again(citus: Cluster, divided: str, tm
     kinds = "SELECT table_name::text, citus_table_type FROM citus_tables ORDER BY 1"
     file = tmp_path / "backup.dump"
 
-    def run(*arguments: str | Path) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "app", *arguments],
-            cwd=tmp_path,
-            env=environment_of(BETTER_AUTH_SECRET=SECRET, DATABASE_URL=divided),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stderr
-
     async with served(divided, tmp_path) as (_, client):
         first, second = await people_by_node(citus, divided, client, 2)
         people = [*first, *second]
         before = [(await person.get("/api/tasks")).json() for person in people]
         with psycopg.connect(divided, autocommit=True) as connection:
             were = connection.execute(nodes).fetchall(), connection.execute(kinds).fetchall()
-        run("dump", file)
+        assert operate(divided, tmp_path, "dump", file).returncode == 0
         for person in people:
             await person.add_task("after the dump")
-        run("restore", file)
+        restored = operate(divided, tmp_path, "restore", file)
+        assert restored.returncode == 0, restored.stderr
         with psycopg.connect(divided, autocommit=True) as connection:
             assert (connection.execute(nodes).fetchall(), connection.execute(kinds).fetchall()) == were
         for person, tasks in zip(people, before, strict=True):
@@ -305,22 +371,36 @@ def test_a_role_that_may_not_is_told_so(citus: Cluster) -> None:
                 admin.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
-async def test_a_client_that_was_offline_reads_everything(citus: Cluster, divided: str, tmp_path: Path) -> None:
-    """Where each node numbers its own transactions, everything is told each time; a copy is right all the same."""
+async def test_a_client_that_was_offline_reads_what_changed(citus: Cluster, divided: str, tmp_path: Path) -> None:
+    """A client goes on with its cursor; after its rows have moved to another node it starts anew, once."""
     async with served(divided, tmp_path) as (_, client):
         ada = await Person.sign_up(client)
         copy = Copy(ada)
         key = {"Idempotency-Key": "offline"}
+        await ada.add_task("unchanged")
         for version in (1, 2):
+            await copy.pull()
             task = (await ada.send("POST", "/api/tasks", json={"title": "x"}, headers=key)).json()
             assert task["version"] == version
-            await copy.pull()
-            assert (await ada.get(CHANGES, params=copy.question)).status_code == 410
-            assert copy.tasks == await copy.truth() != {}
+            told = copy.apply(await ada.get(CHANGES, params=copy.question))
+            assert told
+            assert [each["id"] for each in told["tasks"]] == [task["id"]]
+            assert copy.tasks == await copy.truth()
             assert (await ada.send("DELETE", f"/api/tasks/{task['id']}")).status_code == 204
             assert (await ada.send("DELETE", f"/api/tasks/{task['id']}")).status_code == 404
+            told = copy.apply(await ada.get(CHANGES, params=copy.question))
+            assert told
+            assert told["deleted"] == [task["id"]]
+            assert copy.tasks == await copy.truth()
+        move(citus, divided, ada.user["id"])
+        await ada.add_task("after the move")
+        assert (await ada.get(CHANGES, params=copy.question)).status_code == 410
         await copy.pull()
-        assert copy.tasks == {}
+        await ada.add_task("later")
+        assert (await ada.get(CHANGES, params=copy.question)).status_code == 200
+        await copy.pull()
+        assert copy.tasks == await copy.truth()
+        assert len(copy.tasks) == 3
 
 
 async def test_people_see_and_end_their_sessions(citus: Cluster, divided: str, tmp_path: Path) -> None:
@@ -363,6 +443,40 @@ def test_doctor_names_a_node_that_is_dead(citus: Cluster, divided: str, capsys: 
     assert f"127.0.0.1:{citus.workers[0].port} does not answer" in capsys.readouterr().out
 
 
+def test_doctor_counts_what_was_left_half_done(
+    citus: Cluster, divided: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An operator learns of a transaction that was prepared on a node, and never ended; and of a short interval."""
+    interval = "ALTER SYSTEM SET citus.recover_2pc_interval = '1s'", "ALTER SYSTEM RESET citus.recover_2pc_interval"
+
+    def set_interval(statement: str) -> None:
+        for node in citus.nodes:
+            with psycopg.connect(node.url(), autocommit=True) as connection:
+                connection.execute(statement.encode())
+                connection.execute("SELECT pg_reload_conf()")
+
+    with psycopg.connect(divided) as connection:
+        worker_url = citus.workers[0].url(connection.info.dbname)
+    with psycopg.connect(worker_url) as worker:
+        worker.execute("SELECT pg_current_xact_id()")
+        worker.execute("PREPARE TRANSACTION 'left'")
+    set_interval(interval[0])
+    try:
+        for _ in range(60):
+            report(make_settings(divided))
+            said = capsys.readouterr().out
+            if "half done" in said:
+                break
+            time.sleep(0.5)
+        assert "the tables are distributed among 2; 1 transactions are half done" in said
+        with psycopg.connect(worker_url, autocommit=True) as worker:
+            worker.execute("ROLLBACK PREPARED 'left'")
+        report(make_settings(divided))
+        assert "ok    nodes        the tables are distributed among 2\n" in capsys.readouterr().out
+    finally:
+        set_interval(interval[1])
+
+
 async def test_a_killed_node_takes_only_its_own_users_with_it(citus: Cluster, divided: str, tmp_path: Path) -> None:
     """Users of other nodes notice nothing of a killed one; its own get 503, and are back without a restart."""
     async with served(divided, tmp_path) as (server, client):
@@ -390,6 +504,40 @@ async def test_a_killed_node_takes_only_its_own_users_with_it(citus: Cluster, di
         took = max([await until_fine(person) for person in theirs])
         assert server.process.poll() is None
     print(f"a killed node: its users were back {took:.1f} s after it, without a restart")
+
+
+async def test_sessions_and_accounts_are_ended_while_another_node_is_dead(
+    citus: Cluster, divided: str, tmp_path: Path
+) -> None:
+    """Whoever lost a device, or closes an account, does not wait for a node that is dead; nor does an operator."""
+    async with served(divided, tmp_path) as (_, client):
+        theirs, (ada, bob, eve, mia) = await people_by_node(citus, divided, client, 4)
+        lost = await ada.sign_in()
+        citus.workers[0].kill()
+        try:
+            everywhere = await ada.send("POST", "/api/auth/signout", json={"everywhere": True})
+            assert everywhere.status_code == 200
+            assert [(await each.get("/api/tasks")).status_code for each in (ada, lost)] == [401, 401]
+            closed = await asyncio.to_thread(operate, divided, tmp_path, "users", "deactivate", bob.email)
+            assert closed.returncode == 0, closed.stderr
+            assert (await bob.get("/api/tasks")).status_code == 401
+            ended = await asyncio.to_thread(operate, divided, tmp_path, "users", "signout", eve.email)
+            assert ended.returncode == 0, ended.stderr
+            assert (await eve.get("/api/tasks")).status_code == 401
+            everybody = await asyncio.to_thread(operate, divided, tmp_path, "users", "signout", "--all")
+            assert everybody.returncode == 1
+            assert f"not those of 127.0.0.1:{citus.workers[0].port}" in everybody.stderr
+            assert (await mia.get("/api/tasks")).status_code == 401
+            assert await live(await mia.sign_in()) == FINE
+        finally:
+            citus.workers[0].start()
+        await until_fine(theirs[0])
+        for _ in range(2):
+            everybody = await asyncio.to_thread(operate, divided, tmp_path, "users", "signout", "--all")
+            assert everybody.returncode == 0, everybody.stderr
+            assert "signed out 8 accounts" in everybody.stderr
+        for person in (*theirs, mia):
+            assert (await person.get("/api/tasks")).status_code == 401
 
 
 async def test_a_node_that_hangs_does_not_fill_the_pool(citus: Cluster, divided: str, tmp_path: Path) -> None:
@@ -425,7 +573,8 @@ async def test_a_node_that_hangs_does_not_fill_the_pool(citus: Cluster, divided:
         f"a hanging node for 15 s: {len(refused)} of {len(during)} reads of others' users refused, at {refused[:20]}; "
         f"slowest {max(s for _, _, s in during):.1f} s; its own users back after {took:.1f} s"
     )
-    assert len(refused) <= 0.02 * len(during)
+    # At first every connection waits there already, for as long as a statement may take.
+    assert [at for at in refused if at > STATEMENT_SECONDS] == []
 
 
 async def test_the_coordinator_may_be_killed_while_the_service_asks_a_worker(
