@@ -1,0 +1,174 @@
+"""Writers that commit late, or over two nodes, while a user's rows move and nodes are killed; and a client that asks."""
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from tests.faults.late_writers import SLOWEST_SECONDS, LateWriter
+from tests.machines.citus import Cluster, Node, cluster, needs_citus
+from tests.support.copies import CHANGES, Copy
+from tests.support.databases import bring_to_head, new_database, new_folder
+from tests.support.people import Person
+from tests.support.rounds import rounds
+from tests.support.server import running
+from tests.support.settings import make_settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, needs_citus]
+
+WRITERS = 5
+BURNT = 8000
+NODE_OF = """SELECT shardid, nodeport FROM pg_dist_placement JOIN pg_dist_node USING (groupid)
+    WHERE shardid = get_shard_id_for_distribution_column('tasks', %s::uuid)"""
+MOVE = "SELECT citus_move_shard_placement(%s, '127.0.0.1', %s, '127.0.0.1', %s, %s::citus.shard_transfer_mode)"
+# Numbers that the other nodes have not come to: a cursor of another node's must be noticed.
+BURN = f"DO $$BEGIN FOR i IN 1..{BURNT} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END$$"
+PREPARED = "SELECT coalesce(sum(result::int), 0) FROM run_command_on_workers('SELECT count(*) FROM pg_prepared_xacts')"
+
+
+class Cluttered(LateWriter):
+    """Some of whose transactions write a user of another node too, in two phases, and whose nodes may die."""
+
+    def __init__(self, *given: Any, other: UUID, counts: Counter[str]) -> None:
+        super().__init__(*given)
+        self.other, self.counts = other, counts
+
+    async def write(self) -> None:
+        try:
+            connection = await self.connect()
+            await connection.execute("SET lock_timeout = '1500ms'")
+            if self.chance.random() < 0.4:  # as the service does it: one statement, and nothing to commit
+                await self.write_one(connection)
+                self.counts["statements alone"] += 1
+            else:
+                await connection.execute("BEGIN")
+                await self._transact(connection)
+        except psycopg.Error as error:
+            self.counts[type(error).__name__] += 1
+            if self.connection:
+                await self.connection.close()
+
+    async def _transact(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        for _ in range(self.chance.randint(1, 3)):
+            await self.write_one(connection)
+            await asyncio.sleep(self.chance.random() * SLOWEST_SECONDS)
+        if self.chance.random() < 0.3:
+            await connection.execute("UPDATE tasks SET version = version + 1 WHERE user_id = %s", [self.other])
+            self.counts["transactions over two nodes"] += 1
+        await self.end(connection)
+        self.counts["transactions"] += 1
+
+    async def connect(self) -> psycopg.AsyncConnection[Any]:
+        connection = await super().connect()
+        await connection.set_autocommit(True)
+        return connection
+
+
+class Trial:
+    """A user whose tasks are written, another on the other node, and what has happened so far."""
+
+    def __init__(self, made: Cluster, url: str) -> None:
+        self.made, self.url = made, url
+        self.chance, self.counts = random.Random(12), Counter[str]()
+
+    def ask(self, query: str, *args: Any) -> list[Any]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            return connection.execute(query.encode(), args).fetchall()
+
+    async def pull(self, copy: Copy) -> None:
+        """Ask what has changed until it is told, and count the refusals."""
+        while True:
+            answer = await copy.person.get(CHANGES, params=copy.question)
+            self.counts[str(answer.status_code)] += 1
+            if answer.status_code != 503 and copy.apply(answer):
+                return
+            await asyncio.sleep(0.02)
+
+    async def truth(self, person: Person) -> dict[str, Any]:
+        while (answer := await person.get("/api/tasks")).status_code == 503:
+            await asyncio.sleep(0.02)
+        return {task["id"]: task for task in answer.json()}
+
+    async def settled(self, copy: Copy) -> dict[str, Any]:
+        """Bring a copy up to date at a moment in which nothing is written; return the tasks as the list shows them."""
+        while True:  # a transaction in two phases may be finished late
+            before = await self.truth(copy.person)
+            await self.pull(copy)
+            if before == (after := await self.truth(copy.person)):
+                return after
+
+    def move(self, user_id: str) -> None:
+        """Move a user's rows to the other node, while they are written."""
+        ((shard, here),) = self.ask(NODE_OF, user_id)
+        there = next(node.port for node in self.made.workers if node.port != here)
+        try:
+            self.ask(MOVE, shard, here, there, self.chance.choice(["force_logical", "block_writes"]))
+            self.counts["moves"] += 1
+        except psycopg.Error as error:
+            self.counts[f"moves refused: {str(error).splitlines()[0]}"] += 1
+
+    def kill(self) -> None:
+        """Kill a node as a power cut would, and start it."""
+        node: Node = self.chance.choice(self.made.workers)
+        node.kill()
+        node.start()
+        self.counts["kills"] += 1
+
+
+@pytest.mark.parametrize(("full", "move_every", "kill_every"), [(400, 10, 0), (150, 15, 6)])
+async def test_a_copy_is_what_the_table_is_while_rows_move_and_nodes_die(
+    full: int, move_every: int, kill_every: int
+) -> None:
+    """However writers overlap on however many nodes, a client that asks again and again has what is there."""
+    count = rounds(full, least=40)
+    with new_folder() as folder, cluster(folder) as made, new_database(made.coordinator.url()) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {connection.info.dbname} SET citus.shard_count = 4".encode())
+        bring_to_head(url)
+        with psycopg.connect(made.workers[0].url(), autocommit=True) as connection:
+            connection.execute(BURN.encode())
+        trial = Trial(made, url)
+        await _run(trial, count, move_every, kill_every)
+    print(f"{count} rounds: {dict(trial.counts)}, 0 copies differ")
+    assert trial.counts["transactions over two nodes"] > count / 4
+    assert trial.counts["moves"] > 0
+
+
+async def _run(trial: Trial, count: int, move_every: int, kill_every: int) -> None:
+    chance = trial.chance
+    async with running(make_settings(trial.url, log_level="CRITICAL")) as client:
+        ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+        while trial.ask(NODE_OF, bob.user["id"])[0][1] == trial.ask(NODE_OF, ada.user["id"])[0][1]:
+            bob = await Person.sign_up(client)
+        await bob.add_task()
+        ((session_id,),) = trial.ask("SELECT id FROM sessions WHERE user_id = %s", ada.user["id"])
+        other = {"other": UUID(bob.user["id"]), "counts": trial.counts}
+        writers = [Cluttered(trial.url, ada, session_id, chance, **other) for _ in range(WRITERS)]
+        copies = [Copy(ada), Copy(ada)]
+        for number in range(1, count + 1):
+            writing = asyncio.gather(*(writer.write() for writer in writers))
+            event = None
+            if kill_every and number % kill_every == 0:
+                event = asyncio.create_task(asyncio.to_thread(trial.kill))
+            elif number % move_every == 0:
+                event = asyncio.create_task(asyncio.to_thread(trial.move, ada.user["id"]))
+            while not writing.done() or (event and not event.done()):
+                await trial.pull(copies[0])
+                await asyncio.sleep(chance.random() * SLOWEST_SECONDS)
+                if event and writing.done() and not event.done():
+                    writing = asyncio.gather(*(writer.write() for writer in writers))
+            await asyncio.gather(writing, *([event] if event else []))
+            if event and kill_every:
+                trial.counts["left prepared"] += trial.ask(PREPARED)[0][0]
+                await trial.pull(copies[0])  # while they are neither committed nor rolled back
+                trial.ask("SELECT recover_prepared_transactions()")
+            for copy in copies[: 1 + (number % 10 == 0)]:  # the other asks seldom
+                truth = await trial.settled(copy)
+                assert copy.tasks == truth, f"round {number}, {dict(trial.counts)}"
+        for writer in writers:
+            if writer.connection:
+                await writer.connection.close()
