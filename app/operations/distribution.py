@@ -201,8 +201,15 @@ def count_half_done(connection: psycopg.Connection) -> int:
         "SELECT count(*) FROM pg_prepared_xacts "
         "WHERE database = current_database() AND prepared < now() - interval '10 seconds'"
     )
-    query = "SELECT coalesce(sum(result::int), 0)::int FROM run_command_on_all_nodes(%s) WHERE success"
-    return _one(connection, query, [command])
+    return count_on_every_node(connection, command)
+
+
+def count_on_every_node(connection: psycopg.Connection, query: str) -> int:
+    """Return the sum of what a query counts on each node that answers, or on the only one."""
+    if not has_extension(connection):
+        return _one(connection, query)
+    total = "SELECT coalesce(sum(result::int), 0)::int FROM run_command_on_all_nodes(%s) WHERE success"
+    return _one(connection, total, [query])
 
 
 def has_extension(connection: psycopg.Connection) -> bool:

@@ -4,6 +4,7 @@ import psycopg
 
 from app.core.database.dsn import Dsn
 from app.core.operator_error import OperatorError
+from app.operations.distribution import count_on_every_node
 
 # What 1.0 calls itself; later releases add their version.
 APPLICATION_NAME = "auth-tasks-api"
@@ -20,14 +21,12 @@ class OlderProcesses(OperatorError):
 
 
 def count_connections(connection: psycopg.Connection) -> int:
-    """Return how many connections to this database processes of 1.0 have."""
-    found = connection.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s",
-        [APPLICATION_NAME],
-    ).fetchone()
-    assert found is not None
-    count: int = found[0]
-    return count
+    """Return how many connections to this database, on whichever of its nodes, processes of 1.0 have."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity "
+        f"WHERE datname = current_database() AND application_name = '{APPLICATION_NAME}'"
+    )
+    return count_on_every_node(connection, query)
 
 
 def refuse_beside_older(dsn: Dsn, revision: str | None) -> None:

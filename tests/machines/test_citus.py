@@ -20,10 +20,11 @@ from psycopg import sql
 
 from app.cli.doctor import report
 from app.core.clock import stopwatch
-from app.core.database.dsn import parse_database_url
+from app.core.database.dsn import Dsn, parse_database_url
 from app.core.database.pool import STATEMENT_SECONDS
-from app.operations.distribution import DISTRIBUTED, NotDistributable, distribute
+from app.operations.distribution import COPIED, DISTRIBUTED, NotDistributable, distribute
 from app.operations.migrations import alembic_config, upgrade
+from app.operations.older_processes import OlderProcesses
 from app.tasks.list_repository import list_statement
 from tests.faults.load import Acknowledged, check, writing
 from tests.growth.grown import ask
@@ -290,17 +291,75 @@ def test_a_database_that_has_the_extension_itself_is_distributed(citus: Cluster)
             assert connection.execute("SHOW lock_timeout").fetchone() == ("2s",)
 
 
-def test_a_migration_divides_what_it_makes_and_keeps_every_row(citus: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def distribute_at(dsn: Dsn, revision: str, *, without: set[str], copied: tuple[str, ...]) -> None:
+    """Migrate as far as this and divide the tables as the release did that had no others."""
+    command.upgrade(alembic_config(dsn), revision)
+    with pytest.MonkeyPatch.context() as of_then:
+        older = {table: column for table, column in DISTRIBUTED.items() if table not in without}
+        of_then.setattr("app.operations.distribution.DISTRIBUTED", older)
+        of_then.setattr("app.operations.distribution.COPIED", copied)
+        distribute(dsn)
+
+
+def test_a_database_that_1_0_distributed_is_updated_with_what_is_in_it(citus: Cluster) -> None:
+    """An operator who distributed 1.0's tables updates: who may, and which sessions go on, is as it was."""
+    with new_database(citus.coordinator.url()) as url:
+        dsn = parse_database_url(url)
+        distribute_at(dsn, "0006", without={"user_state"}, copied=COPIED)
+        with psycopg.connect(url, autocommit=True) as connection:
+            for query in (
+                "INSERT INTO users (id, email, password_hash, is_active, token_version) SELECT gen_random_uuid(), "
+                "n || '@b.co', 'x', n % 10 > 0, n % 7 FROM generate_series(1, 200) n",
+                "INSERT INTO sessions (id, user_id, token_version) SELECT id, id, token_version FROM users",
+                # Of 0@… to 4@… used tokens of 1.0, of 4@… an end as well, and of 5@… nothing else.
+                "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
+                "SELECT gen_random_uuid(), id, id, 'used', now() - hours * interval '1 hour', now() + interval '8 days' "
+                "FROM users, generate_series(1, 3) AS hours WHERE token_version <= 4",
+                "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
+                "SELECT id, id, id, 'signed_out', now(), now() + interval '366 days' FROM users "
+                "WHERE token_version IN (4, 5)",
+            ):
+                connection.execute(query.encode())
+            users = connection.execute("SELECT id, is_active, token_version FROM users ORDER BY id").fetchall()
+            with (
+                psycopg.connect(citus.workers[1].url(connection.info.dbname), application_name="auth-tasks-api"),
+                pytest.raises(OlderProcesses),
+            ):
+                upgrade(dsn)
+            for _ in range(2):
+                upgrade(dsn)
+                states = "SELECT user_id, is_active, token_version FROM user_state ORDER BY user_id"
+                assert connection.execute(states).fetchall() == users
+                rows = connection.execute(
+                    "SELECT token_version, reason, denied_up_to, count(*)::int, count(DISTINCT session_id)::int "
+                    "FROM users JOIN token_denylist ON user_id = users.id JOIN user_state USING (user_id) "
+                    "WHERE token_denylist.id = session_id GROUP BY 1, 2, 3 ORDER BY 1"
+                ).fetchall()
+                assert [row[:3] for row in rows] == [
+                    *((version, "active", 0) for version in range(4)),
+                    *((version, "signed_out", None) for version in (4, 5)),
+                ]
+                assert all(each == sessions for *_, each, sessions in rows)
+                user_id = users[0][0]
+                made = connection.execute(
+                    "INSERT INTO tasks (id, user_id, title, changed) SELECT gen_random_uuid(), user_id, 'x', "
+                    "this_transaction(user_id) FROM user_state WHERE user_id = %s RETURNING changed::text::bigint > 0",
+                    [user_id],
+                )
+                assert made.fetchone() == (True,)
+                command.downgrade(alembic_config(dsn), "0006")
+                gone_back = connection.execute("SELECT id, is_active, token_version FROM users ORDER BY id").fetchall()
+                # Whoever is signed in signs in again.
+                assert gone_back == [(id_, is_active, version + 1) for id_, is_active, version in users]
+                connection.execute("UPDATE users SET token_version = token_version - 1")
+
+
+def test_a_migration_divides_what_it_makes_and_keeps_every_row(citus: Cluster) -> None:
     """An operator who has distributed the tables updates the service, and goes back, without losing a row."""
     with new_database(citus.coordinator.url()) as url:
         dsn = parse_database_url(url)
-        command.upgrade(alembic_config(dsn), "0004")
-        with monkeypatch.context() as at_0004:
-            later = {"sessions", "task_tombstones", "user_state"}
-            older = {table: column for table, column in DISTRIBUTED.items() if table not in later}
-            at_0004.setattr("app.operations.distribution.DISTRIBUTED", older)
-            at_0004.setattr("app.operations.distribution.COPIED", ("users", "alembic_version"))
-            distribute(dsn)
+        later = {"sessions", "task_tombstones", "user_state"}
+        distribute_at(dsn, "0004", without=later, copied=("users", "alembic_version"))
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(
                 "INSERT INTO users (id, email, password_hash) "
@@ -319,7 +378,7 @@ def test_a_migration_divides_what_it_makes_and_keeps_every_row(citus: Cluster, m
                     "INSERT INTO sessions (id, user_id, token_version) SELECT gen_random_uuid(), id, 0 FROM users"
                 )
                 command.downgrade(alembic_config(dsn), "0004")
-                assert divided_tables() == set(older)
+                assert divided_tables() == set(DISTRIBUTED) - later
                 assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (200,)
             upgrade(dsn)
             connection.execute("INSERT INTO sessions (id, user_id, token_version) SELECT id, id, 0 FROM users")
