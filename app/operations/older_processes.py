@@ -7,7 +7,9 @@ from app.core.operator_error import OperatorError
 from app.operations.distribution import count_on_every_node
 
 # What 1.0 calls itself; later releases add their version.
-APPLICATION_NAME = "auth-tasks-api"
+CONNECTIONS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'auth-tasks-api'"
+)
 
 
 class OlderProcesses(OperatorError):
@@ -22,11 +24,7 @@ class OlderProcesses(OperatorError):
 
 def count_connections(connection: psycopg.Connection) -> int:
     """Return how many connections to this database, on whichever of its nodes, processes of 1.0 have."""
-    query = (
-        "SELECT count(*) FROM pg_stat_activity "
-        f"WHERE datname = current_database() AND application_name = '{APPLICATION_NAME}'"
-    )
-    return count_on_every_node(connection, query)
+    return count_on_every_node(connection, CONNECTIONS)
 
 
 def refuse_beside_older(dsn: Dsn, revision: str | None) -> None:

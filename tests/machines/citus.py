@@ -71,27 +71,23 @@ class Node:
 
     def make(self) -> None:
         """Initialise it, start it, and let every new database have the extension."""
-        assert BINARIES
-        self.folder.mkdir()
-        if "user" in self._who:
-            os.chown(self.folder, self._who["user"], self._who["group"])
-        command = [
-            str(BINARIES / "initdb"),
-            "-D",
-            str(self.folder),
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-        ]
-        subprocess.run([*command, "-N"], check=True, capture_output=True, **self._who)
+        self.make_folder(self.folder)
+        self.run("initdb", "-D", self.folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
         self.start()
         for database in ("template1", "postgres"):
             with psycopg.connect(self.url(database), autocommit=True) as connection:
                 connection.execute("CREATE EXTENSION citus")
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder that its user can write to."""
+        folder.mkdir()
+        if "user" in self._who:
+            os.chown(folder, self._who["user"], self._who["group"])
+
+    def run(self, program: str, *arguments: str | Path) -> None:
+        """Run one of PostgreSQL's programs as its user."""
+        assert BINARIES
+        subprocess.run([BINARIES / program, *arguments], check=True, capture_output=True, **self._who)
 
     def start(self) -> None:
         assert BINARIES

@@ -187,7 +187,10 @@ HERE = {
 }
 # Each node has a copy of what is changed.
 OF_ALL_NODES = {
-    *(f"app/accounts/repository.py {name}" for name in ("INSERT_USER", "UPDATE_NAME", "UPDATE_PASSWORD", "DELETE_USER")),
+    *(
+        f"app/accounts/repository.py {name}"
+        for name in ("INSERT_USER", "UPDATE_NAME", "UPDATE_PASSWORD", "DELETE_USER")
+    ),
     "app/accounts/repository.py UPDATE_PASSWORD_HASH",  # one of an older cost, at sign-in
     *(f"app/tasks/changes_repository.py {name}" for name in ("DRAW_EPOCH", "END_EPOCH")),
 }
@@ -200,7 +203,7 @@ OF_EVERYBODY = {
 
 
 async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided: str, tmp_path: Path) -> None:
-    """A request asks one node once and in one phase, also in its eighth execution, when PostgreSQL has chosen its plan."""
+    """A request asks one node once and in one phase, also in its eighth execution, with PostgreSQL's plan chosen."""
     async with served(divided, tmp_path) as (_, client):
         ada, bob = await Person.sign_up(client), await Person.sign_up(client)
         task, session = await ada.add_task(), (await ada.get("/api/auth/sessions")).json()[0]
@@ -311,9 +314,9 @@ def test_a_database_that_1_0_distributed_is_updated_with_what_is_in_it(citus: Cl
                 "INSERT INTO users (id, email, password_hash, is_active, token_version) SELECT gen_random_uuid(), "
                 "n || '@b.co', 'x', n % 10 > 0, n % 7 FROM generate_series(1, 200) n",
                 "INSERT INTO sessions (id, user_id, token_version) SELECT id, id, token_version FROM users",
-                # Of 0@… to 4@… used tokens of 1.0, of 4@… an end as well, and of 5@… nothing else.
-                "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
-                "SELECT gen_random_uuid(), id, id, 'used', now() - hours * interval '1 hour', now() + interval '8 days' "
+                # Tokens were used in sessions of the versions 0 to 4; those of 4 and 5 have ended.
+                "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) SELECT "
+                "gen_random_uuid(), id, id, 'used', now() - hours * interval '1 hour', now() + interval '8 days' "
                 "FROM users, generate_series(1, 3) AS hours WHERE token_version <= 4",
                 "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
                 "SELECT id, id, id, 'signed_out', now(), now() + interval '366 days' FROM users "

@@ -1,11 +1,11 @@
-"""Writers that commit late, or over two nodes, while a user's rows move and nodes are killed; and a client that asks."""
+"""Writers that commit late, or over two nodes, while rows move and nodes are killed; and a client that asks."""
 
 import asyncio
 import random
 from collections import Counter
 from typing import Any
-from uuid import UUID
 
+import httpx
 import psycopg
 import pytest
 
@@ -33,9 +33,9 @@ PREPARED = "SELECT coalesce(sum(result::int), 0) FROM run_command_on_workers('SE
 class Cluttered(LateWriter):
     """Some of whose transactions write a user of another node too, in two phases, and whose nodes may die."""
 
-    def __init__(self, *given: Any, other: UUID, counts: Counter[str]) -> None:
-        super().__init__(*given)
-        self.other, self.counts = other, counts
+    def __init__(self, trial: "Trial", person: Person, session_id: str, other: Person) -> None:
+        super().__init__(trial.url, person, session_id, trial.chance)
+        self.other, self.counts = other.user["id"], trial.counts
 
     async def write(self) -> None:
         try:
@@ -71,8 +71,9 @@ class Cluttered(LateWriter):
 class Trial:
     """A user whose tasks are written, another on the other node, and what has happened so far."""
 
-    def __init__(self, made: Cluster, url: str) -> None:
+    def __init__(self, made: Cluster, url: str, *, move_every: int, kill_every: int) -> None:
         self.made, self.url = made, url
+        self.move_every, self.kill_every = move_every, kill_every
         self.chance, self.counts = random.Random(12), Counter[str]()
 
     def ask(self, query: str, *args: Any) -> list[Any]:
@@ -81,17 +82,20 @@ class Trial:
 
     async def pull(self, copy: Copy) -> None:
         """Ask what has changed until it is told, and count the refusals."""
+        while not copy.apply(await self.get(copy.person, CHANGES, copy.question)):
+            pass
+
+    async def get(self, person: Person, path: str, question: dict[str, str] | None = None) -> httpx.Response:
+        """Ask until somebody answers, and count the answers."""
         while True:
-            answer = await copy.person.get(CHANGES, params=copy.question)
-            self.counts[str(answer.status_code)] += 1
-            if answer.status_code != 503 and copy.apply(answer):
-                return
+            answer = await person.get(path, params=question)
+            self.counts[f"{path}: {answer.status_code}"] += 1
+            if answer.status_code != 503:
+                return answer
             await asyncio.sleep(0.02)
 
     async def truth(self, person: Person) -> dict[str, Any]:
-        while (answer := await person.get("/api/tasks")).status_code == 503:
-            await asyncio.sleep(0.02)
-        return {task["id"]: task for task in answer.json()}
+        return {task["id"]: task for task in (await self.get(person, "/api/tasks")).json()}
 
     async def settled(self, copy: Copy) -> dict[str, Any]:
         """Bring a copy up to date at a moment in which nothing is written; return the tasks as the list shows them."""
@@ -118,6 +122,49 @@ class Trial:
         node.start()
         self.counts["kills"] += 1
 
+    def events(self, number: int, user_id: str) -> list[asyncio.Task[None]]:
+        """Begin what happens in this round, if anything."""
+        if self.kill_every and number % self.kill_every == 0:
+            return [asyncio.create_task(asyncio.to_thread(self.kill))]
+        if number % self.move_every == 0:
+            return [asyncio.create_task(asyncio.to_thread(self.move, user_id))]
+        return []
+
+    async def round(self, writers: list[Cluttered], copy: Copy, events: list[asyncio.Task[None]]) -> None:
+        """Let everybody write, as long as something happens again and again, and a client ask in between."""
+        while True:
+            writing = asyncio.gather(*(writer.write() for writer in writers))
+            while not writing.done():
+                await self.pull(copy)
+                await asyncio.sleep(self.chance.random() * SLOWEST_SECONDS)
+            await writing
+            if all(event.done() for event in events):
+                break
+        await asyncio.gather(*events)
+        if events and self.kill_every:
+            self.counts["left prepared"] += self.ask(PREPARED)[0][0]
+            await self.pull(copy)  # while they are neither committed nor rolled back
+            self.ask("SELECT recover_prepared_transactions()")
+
+    async def run(self, count: int) -> None:
+        """Write for so many rounds, and compare the copies after each."""
+        async with running(make_settings(self.url, log_level="CRITICAL")) as client:
+            ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+            while self.ask(NODE_OF, bob.user["id"])[0][1] == self.ask(NODE_OF, ada.user["id"])[0][1]:
+                bob = await Person.sign_up(client)
+            await bob.add_task()
+            ((session_id,),) = self.ask("SELECT id FROM sessions WHERE user_id = %s", ada.user["id"])
+            writers = [Cluttered(self, ada, session_id, bob) for _ in range(WRITERS)]
+            copies = [Copy(ada), Copy(ada)]
+            for number in range(1, count + 1):
+                await self.round(writers, copies[0], self.events(number, ada.user["id"]))
+                for copy in copies[: 1 + (number % 10 == 0)]:  # the other asks seldom
+                    truth = await self.settled(copy)
+                    assert copy.tasks == truth, f"round {number}, {dict(self.counts)}"
+            for writer in writers:
+                if writer.connection:
+                    await writer.connection.close()
+
 
 @pytest.mark.parametrize(("full", "move_every", "kill_every"), [(400, 10, 0), (150, 15, 6)])
 async def test_a_copy_is_what_the_table_is_while_rows_move_and_nodes_die(
@@ -131,44 +178,8 @@ async def test_a_copy_is_what_the_table_is_while_rows_move_and_nodes_die(
         bring_to_head(url)
         with psycopg.connect(made.workers[0].url(), autocommit=True) as connection:
             connection.execute(BURN.encode())
-        trial = Trial(made, url)
-        await _run(trial, count, move_every, kill_every)
+        trial = Trial(made, url, move_every=move_every, kill_every=kill_every)
+        await trial.run(count)
     print(f"{count} rounds: {dict(trial.counts)}, 0 copies differ")
     assert trial.counts["transactions over two nodes"] > count / 4
     assert trial.counts["moves"] > 0
-
-
-async def _run(trial: Trial, count: int, move_every: int, kill_every: int) -> None:
-    chance = trial.chance
-    async with running(make_settings(trial.url, log_level="CRITICAL")) as client:
-        ada, bob = await Person.sign_up(client), await Person.sign_up(client)
-        while trial.ask(NODE_OF, bob.user["id"])[0][1] == trial.ask(NODE_OF, ada.user["id"])[0][1]:
-            bob = await Person.sign_up(client)
-        await bob.add_task()
-        ((session_id,),) = trial.ask("SELECT id FROM sessions WHERE user_id = %s", ada.user["id"])
-        other = {"other": UUID(bob.user["id"]), "counts": trial.counts}
-        writers = [Cluttered(trial.url, ada, session_id, chance, **other) for _ in range(WRITERS)]
-        copies = [Copy(ada), Copy(ada)]
-        for number in range(1, count + 1):
-            writing = asyncio.gather(*(writer.write() for writer in writers))
-            event = None
-            if kill_every and number % kill_every == 0:
-                event = asyncio.create_task(asyncio.to_thread(trial.kill))
-            elif number % move_every == 0:
-                event = asyncio.create_task(asyncio.to_thread(trial.move, ada.user["id"]))
-            while not writing.done() or (event and not event.done()):
-                await trial.pull(copies[0])
-                await asyncio.sleep(chance.random() * SLOWEST_SECONDS)
-                if event and writing.done() and not event.done():
-                    writing = asyncio.gather(*(writer.write() for writer in writers))
-            await asyncio.gather(writing, *([event] if event else []))
-            if event and kill_every:
-                trial.counts["left prepared"] += trial.ask(PREPARED)[0][0]
-                await trial.pull(copies[0])  # while they are neither committed nor rolled back
-                trial.ask("SELECT recover_prepared_transactions()")
-            for copy in copies[: 1 + (number % 10 == 0)]:  # the other asks seldom
-                truth = await trial.settled(copy)
-                assert copy.tasks == truth, f"round {number}, {dict(trial.counts)}"
-        for writer in writers:
-            if writer.connection:
-                await writer.connection.close()
