@@ -21,13 +21,25 @@ from tests.support.settings import make_settings
 pytestmark = [pytest.mark.slow, pytest.mark.nightly, needs_citus]
 
 WRITERS = 5
-BURNT = 8000
 NODE_OF = """SELECT shardid, nodeport FROM pg_dist_placement JOIN pg_dist_node USING (groupid)
     WHERE shardid = get_shard_id_for_distribution_column('tasks', %s::uuid)"""
 MOVE = "SELECT citus_move_shard_placement(%s, '127.0.0.1', %s, '127.0.0.1', %s, %s::citus.shard_transfer_mode)"
-# Numbers that the other nodes have not come to: a cursor of another node's must be noticed.
-BURN = f"DO $$BEGIN FOR i IN 1..{BURNT} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END$$"
+NEXT_ID = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+BURN = "DO $$BEGIN FOR i IN 1..{} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END$$"
+AHEAD = 1000
 PREPARED = "SELECT coalesce(sum(result::int), 0) FROM run_command_on_workers('SELECT count(*) FROM pg_prepared_xacts')"
+
+
+def next_id(node: Node) -> int:
+    with psycopg.connect(node.url(), autocommit=True) as connection:
+        ((found,),) = connection.execute(NEXT_ID).fetchall()
+    return int(found)
+
+
+def burn(node: Node, goal: int) -> None:
+    """Use transaction ids up."""
+    with psycopg.connect(node.url(), autocommit=True) as connection:
+        connection.execute(BURN.format(goal - next_id(node)).encode())
 
 
 class Cluttered(LateWriter):
@@ -107,13 +119,29 @@ class Trial:
 
     def move(self, user_id: str) -> None:
         """Move a user's rows to the other node, while they are written."""
-        ((shard, here),) = self.ask(NODE_OF, user_id)
-        there = next(node.port for node in self.made.workers if node.port != here)
+        shard, here, there = self.places(user_id)
         try:
-            self.ask(MOVE, shard, here, there, self.chance.choice(["force_logical", "block_writes"]))
+            self.ask(MOVE, shard, here.port, there.port, self.chance.choice(["force_logical", "block_writes"]))
             self.counts["moves"] += 1
         except psycopg.Error as error:
             self.counts[f"moves refused: {str(error).splitlines()[0]}"] += 1
+
+    def places(self, user_id: str) -> tuple[int, Node, Node]:
+        """Return the part of the table that has a user's rows, where it is, and the other node."""
+        ((shard, port),) = self.ask(NODE_OF, user_id)
+        here, there = sorted(self.made.workers, key=lambda node: node.port != port)
+        return shard, here, there
+
+    def get_ahead(self, user_id: str) -> None:
+        """Let the transaction ids of the node with the user's rows be far beyond the other's."""
+        _, here, there = self.places(user_id)
+        burn(here, next_id(there) + AHEAD)
+
+    def catch_up(self) -> None:
+        """Let every node come as far with its transaction ids as the one that is furthest."""
+        furthest = max(map(next_id, self.made.workers))
+        for node in self.made.workers:
+            burn(node, furthest)
 
     def kill(self) -> None:
         """Kill a node as a power cut would, and start it."""
@@ -157,8 +185,15 @@ class Trial:
             writers = [Cluttered(self, ada, session_id, bob) for _ in range(WRITERS)]
             copies = [Copy(ada), Copy(ada)]
             for number in range(1, count + 1):
+                # The other copy asks before a move and after it, when the new node has come as far as the old one was.
+                before_move, move = (number + 1) % self.move_every == 0, number % self.move_every == 0
+                if before_move:
+                    await asyncio.to_thread(self.get_ahead, ada.user["id"])
                 await self.round(writers, copies[0], self.events(number, ada.user["id"]))
-                for copy in copies[: 1 + (number % 10 == 0)]:  # the other asks seldom
+                if move:
+                    await self.round(writers, copies[0], [])
+                    await asyncio.to_thread(self.catch_up)
+                for copy in copies[: 1 + (before_move or move)]:
                     truth = await self.settled(copy)
                     assert copy.tasks == truth, f"round {number}, {dict(self.counts)}"
             for writer in writers:
@@ -176,8 +211,6 @@ async def test_a_copy_is_what_the_table_is_while_rows_move_and_nodes_die(
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE {connection.info.dbname} SET citus.shard_count = 4".encode())
         bring_to_head(url)
-        with psycopg.connect(made.workers[0].url(), autocommit=True) as connection:
-            connection.execute(BURN.encode())
         trial = Trial(made, url, move_every=move_every, kill_every=kill_every)
         await trial.run(count)
     print(f"{count} rounds: {dict(trial.counts)}, 0 copies differ")
