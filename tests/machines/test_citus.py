@@ -573,7 +573,7 @@ async def test_sessions_and_accounts_are_ended_while_another_node_is_dead(
 ) -> None:
     """Whoever lost a device, or closes an account, does not wait for a node that is dead; nor does an operator."""
     async with served(divided, tmp_path) as (_, client):
-        theirs, (ada, bob, eve, mia) = await people_by_node(citus, divided, client, 4)
+        theirs, (ada, bob, eve, mia, ian) = await people_by_node(citus, divided, client, 5)
         lost = await ada.sign_in()
         citus.workers[0].kill()
         try:
@@ -586,6 +586,9 @@ async def test_sessions_and_accounts_are_ended_while_another_node_is_dead(
             ended = await asyncio.to_thread(operate, divided, tmp_path, "users", "signout", eve.email)
             assert ended.returncode == 0, ended.stderr
             assert (await eve.get("/api/tasks")).status_code == 401
+            left = await ian.send("POST", "/api/auth/me/delete", json={"current_password": ian.password})
+            assert left.status_code == 503  # closed; `prune` deletes what each node has a copy of
+            assert (await ian.get("/api/tasks")).status_code == 401
             everybody = await asyncio.to_thread(operate, divided, tmp_path, "users", "signout", "--all")
             assert everybody.returncode == 1
             assert f"not those of 127.0.0.1:{citus.workers[0].port}" in everybody.stderr
@@ -594,10 +597,12 @@ async def test_sessions_and_accounts_are_ended_while_another_node_is_dead(
         finally:
             citus.workers[0].start()
         await until_fine(theirs[0])
-        for _ in range(2):
-            everybody = await asyncio.to_thread(operate, divided, tmp_path, "users", "signout", "--all")
-            assert everybody.returncode == 0, everybody.stderr
-            assert "signed out 8 accounts" in everybody.stderr
+        pruned = await asyncio.to_thread(operate, divided, tmp_path, "prune")
+        assert "Deleted 1 accounts that were left." in pruned.stderr
+        with psycopg.connect(divided) as connection:
+            ((count,),) = connection.execute("SELECT count(*) FROM users").fetchall()
+        everybody = await asyncio.to_thread(operate, divided, tmp_path, "users", "signout", "--all")
+        assert f"Done: signed out {count} accounts." in everybody.stderr
         for person in (*theirs, mia):
             assert (await person.get("/api/tasks")).status_code == 401
 
