@@ -23,6 +23,8 @@ class Body(BaseModel):
 class QueryFields(BaseModel):
     """Query parameters, all optional. One that is empty counts as not sent: forms send every field."""
 
+    model_config = ConfigDict(frozen=True)  # who sends none shares one with all who do
+
     @model_validator(mode="before")
     @classmethod
     def _leave_out_empty(cls, sent: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.core.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
+from app.core.http.arguments import plan_arguments
 from app.core.http.forms import parse_form
 
 MAX_BODY_BYTES = 64 * 1024
@@ -137,6 +138,7 @@ class ApiRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         reads_body = self.body_field is not None
+        plan = plan_arguments(self)
 
         async def handle_strictly(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
@@ -147,7 +149,11 @@ class ApiRoute(APIRoute):
                     self._check_media_type(strict)
                 if len(strict.scope["query_string"]) > MAX_QUERY_BYTES:
                     raise RequestValidationError([_QUERY_TOO_LONG])
-                return await handle(strict)
+                arguments = await plan.arguments(strict) if plan else None
+                if arguments is None:
+                    return await handle(strict)
+                response: Response = await self.endpoint(**arguments)
+                return response
             except (HTTPException, RequestValidationError) as error:
                 await self.on_error(strict, error)
                 raise
