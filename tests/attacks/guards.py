@@ -493,9 +493,9 @@ GUARDS = [
         ("Cors.preflight_response", 'if "origin" in refused', "if False"),
         ("Cors._refused", "len(names) > MAX_NAMES or", ""),
         ("_methods", 'return methods | {"HEAD"} if "GET" in methods else methods', "return methods"),
-        ("_on_http_exception", 'error.headers = {"Allow": ", ".join(allowed_methods(request))}', "pass"),
+        ("error_response", 'error.headers = {"Allow": ", ".join(allowed_methods(request))}', "pass"),
         ("_record", "known = request_id is not None and _REQUEST_ID.fullmatch(request_id)", "known = True"),
-        ("install_middleware", "app.add_middleware(CatchAll)", ""),
+        ("install_middleware", "app.add_middleware(Dispatch)", ""),
     ),
     *_guards(
         "tests/attacks/test_held_loop.py",
@@ -515,7 +515,7 @@ GUARDS = [
     ),
     *_guards(
         "tests/core/http/test_server.py",
-        ("CatchAll.__call__", "except ClientDisconnect:", "except ZeroDivisionError:"),
+        ("Dispatch.__call__", "except ClientDisconnect:", "except ZeroDivisionError:"),
         ("BoundedProtocol.data_received", "if self._pending_bytes >= MAX_HEAD_BYTES:", "if False:"),
         ("BoundedProtocol.on_header", "if len(self.headers) >= MAX_HEADERS:", "if False:"),
         ("BoundedProtocol.on_headers_complete", 'if len(self.url.partition(b"?")[0]) > MAX_PATH_BYTES:', "if False:"),

@@ -2,11 +2,13 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,7 +16,8 @@ from app.core.clock import stopwatch
 from app.core.errors import ApiError, InternalError
 from app.core.http.client_address import Network, client_address
 from app.core.http.cors import Cors
-from app.core.http.problems import problem_response
+from app.core.http.dispatch import RouteTable
+from app.core.http.problems import error_response, problem_response
 from app.core.logging import Client, RequestRecord, get_logger, milliseconds, set_request
 
 logger = get_logger("app.access")
@@ -27,6 +30,12 @@ SECURITY_HEADERS = (
 )
 
 LONGEST_AGENT = 100
+_BY_DEFAULT = (
+    (b"cache-control", b"no-store"),
+    (b"vary", b"Origin"),  # a cache must not hand a response without CORS headers to a page
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+)
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _HOST = re.compile(
     rb"(\[[\w.:%~-]+\]|[\w.~!$&'()*+,;=%-]+)(:\d*)?", re.ASCII
@@ -60,19 +69,18 @@ class RequestContext:
         asked = _as_routed(scope)
         record = _record(scope, self.trusted_proxies)
         set_request(record)
-        status = 0
+        asked["answered"] = 0
 
-        async def send_with_headers(message: Message) -> None:
-            nonlocal status
+        def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                status = message["status"]
+                asked["answered"] = message["status"]
                 message["headers"] = standard_headers([*message["headers"], *self.headers], record.request_id)
-            await send(message)
+            return send(message)
 
         try:
             await self.app(asked, receive, send_with_headers)
         finally:
-            seconds = stopwatch() - started_at
+            seconds, status = stopwatch() - started_at, asked["answered"]
             route = getattr(asked.get("route"), "path", None)  # the template: a raw path may hold anything
             _log(scope["method"], asked, route, status, seconds, record)
             if self.observe:
@@ -93,15 +101,9 @@ def _as_routed(scope: Scope) -> Scope:
 
 def standard_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
     """Return the headers of a response with those that every response has."""
-    raw = [*headers, *SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
-    names = {name for name, _ in raw}
-    if b"cache-control" not in names:
-        raw.append((b"cache-control", b"no-store"))
-    if b"vary" not in names:
-        raw.append((b"vary", b"Origin"))  # a cache must not hand a response without CORS headers to a page
-    if b"content-security-policy" not in names:
-        raw.append((b"content-security-policy", CONTENT_SECURITY_POLICY.encode()))
-    return raw
+    names = [name for name, _ in headers]
+    missing = [header for header in _BY_DEFAULT if header[0] not in names]
+    return [*headers, *SECURITY_HEADERS, (b"x-request-id", request_id.encode()), *missing]
 
 
 def _record(scope: Scope, trusted_proxies: Sequence[Network]) -> RequestRecord:
@@ -149,14 +151,16 @@ def _names_its_host(scope: Scope) -> bool:
     return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
 
-class CatchAll:
-    """Innermost: an exception that nobody foresaw becomes a 500 that keeps CORS and the other headers.
+class Dispatch:
+    """Innermost: hands a request to its route, and makes of every exception an answer that keeps the other headers.
 
-    Starlette's own handler stands outside every middleware, so that its 500 would have none of their headers.
+    What it finds no route for is Starlette's. An exception that nobody foresaw is a 500: Starlette's own would come
+    from outside of every middleware, and have none of their headers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._table: RouteTable | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -165,22 +169,28 @@ class CatchAll:
         if not _names_its_host(scope):
             await problem_response(Request(scope), BadHost())(scope, receive, send)
             return
-        started = False
-
-        async def note_start(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
         try:
-            await self.app(scope, receive, note_start)
+            await self._answer(scope, receive, send)
         except ClientDisconnect:
             pass  # nobody to answer; the request's log line has status 0
+        except (HTTPException, RequestValidationError) as error:
+            if scope["answered"]:
+                raise
+            await error_response(Request(scope), error)(scope, receive, send)
         except Exception:
             logger.exception("unhandled_error")
-            if started:
+            if scope["answered"]:
                 raise
             await problem_response(Request(scope), InternalError())(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._table is None:
+            self._table = RouteTable(scope["app"].routes)
+        if found := self._table.find(scope["method"], scope["path"]):
+            scope["route"], scope["path_params"] = found
+            await found.route.app(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 def install_middleware(
@@ -192,6 +202,6 @@ def install_middleware(
     trusted_proxies: Sequence[Network] = (),
 ) -> None:
     """Put the three around the app; what is added last stands outermost."""
-    app.add_middleware(CatchAll)
+    app.add_middleware(Dispatch)
     app.add_middleware(Cors, origins=origins)
     app.add_middleware(RequestContext, https_only=https_only, observe=observe, trusted_proxies=trusted_proxies)

@@ -68,20 +68,22 @@ def problem_details(error: HTTPException, request_id: str) -> dict[str, Any]:
 
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every exception of the routes, and the router's own 404 and 405, in this shape."""
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_error)
 
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException | RequestValidationError)
+    return error_response(request, error)
+
+
+def error_response(request: Request, error: HTTPException | RequestValidationError) -> Response:
+    """Return the response to an error of a route, or to the router's own 404 and 405."""
+    if isinstance(error, RequestValidationError):
+        return problem_response(request, validation_error(error))
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         error.headers = {"Allow": ", ".join(allowed_methods(request))}
     return problem_response(request, error)
-
-
-async def _on_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return problem_response(request, validation_error(error))
 
 
 def allowed_methods(request: Request) -> list[str]:

@@ -74,7 +74,7 @@ async def answers(person: Person, method: str, path: str) -> list[Any]:
         re.sub(r"{\w+}", str(NOBODY), own),
         re.sub(r"{\w+}", "nonsense", path),
     ]
-    requests = [{"url": url, "content": body} for url in paths[:1] for body in BODIES]
+    requests: list[dict[str, Any]] = [{"url": url, "content": body} for url in paths[:1] for body in BODIES]
     requests += [{"url": f"{paths[0]}?{query}"} for query in QUERIES]
     requests += [{"url": url, "content": TASK, "headers": headers} for url in paths for headers in ([], *HEADERS)]
     return [told(await person.client.request(method, **with_bearer(request, person))) for request in requests]
