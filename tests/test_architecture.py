@@ -216,7 +216,9 @@ OF_EVERYBODY = (
     " END_EVERY_SESSION",
 )
 # Both rows of a new account: `users` is copied to each node.
-OF_ALL_NODES = (" INSERT_USER",)
+OF_ALL_NODES = (" INSERT_USER", " INSERT_USERS")
+# Whose rows they are, operators say.
+OF_OPERATORS = (" FORGET_CHANGES", " DELETE_SOME", " EXPORT_TASKS")
 
 
 def refuse_statement(name: str, sql: str) -> None:
@@ -228,7 +230,7 @@ def refuse_statement(name: str, sql: str) -> None:
         assert named >= uses or of_everybody, f"{name} reads {table} without the user: add it to the WHERE clause"
         if f"INSERT INTO {table} " in sql and not name.endswith(OF_ALL_NODES):
             assert "user_state.user_id = %(user_id)s::UUID" in sql, f"{name} inserts for anybody: select the user's id"
-    if re.search(r"\b(?:FROM|UPDATE|INTO) tasks\b", sql) and not name.endswith((" FORGET_CHANGES", " DELETE_SOME")):
+    if re.search(r"\b(?:FROM|UPDATE|INTO) tasks\b", sql) and not name.endswith(OF_OPERATORS):
         for condition in ("user_state.is_active", "user_state.token_version = %(token_version)s", "NOT (EXISTS (\n"):
             assert condition in sql, f"{name} does not check {condition}: make it a UserStatement"
         if re.search(r"\bwork AS \(\s+(?:UPDATE|DELETE)\b", sql):

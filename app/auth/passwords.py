@@ -4,7 +4,7 @@ import os
 import secrets
 import unicodedata
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.auth.hash_queue import HashQueue
 from app.core.clock import stopwatch
@@ -13,6 +13,7 @@ with warnings.catch_warnings():
     # passlib 1.7.4 imports `crypt`, which Python 3.11 and 3.12 announce to remove; nothing here uses it.
     warnings.filterwarnings("ignore", message="'crypt' is deprecated", category=DeprecationWarning)
     from passlib.context import CryptContext
+    from passlib.hash import bcrypt
 
 # In code points of the normal form: a password is as long as what is hashed.
 MIN_LENGTH = 8
@@ -20,6 +21,24 @@ MAX_LENGTH = 128
 # NFKC composes up to four code points into one (U+1F82) and never more, so that a longer text is no password in any
 # form. Checked first: NFKC keeps the interpreter to itself for 35 ms at 4,096 combining marks, for 0.3 ms at these.
 MAX_INPUT_LENGTH = 4 * MAX_LENGTH
+
+
+# What other systems call the hashes that are not verified here.
+_OTHER_SCHEMES = {
+    "$argon2": "argon2",
+    "argon2": "argon2",
+    "pbkdf2_": "pbkdf2",
+    "$pbkdf2": "pbkdf2",
+    "$scrypt": "scrypt",
+    "scrypt": "scrypt",
+    "$2x$": "$2x$",  # of a bcrypt that took some passwords for others
+    "$5$": "SHA-crypt",
+    "$6$": "SHA-crypt",
+    "md5$": "MD5",
+    "sha1$": "SHA-1",
+}
+_DJANGO_BCRYPT = "bcrypt$"
+_BCRYPT = ("$2a$", "$2b$", "$2y$")
 
 
 class Verification(NamedTuple):
@@ -39,13 +58,26 @@ def normalise_password(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
+def _forms(password: str) -> list[str]:
+    """Return the forms in which a password may have been hashed, ours first; none if it cannot be a password.
+
+    Other systems hash it as it was typed, or decomposed. Most passwords have one form.
+    """
+    try:
+        form = normalise_password(password)
+    except ValueError:
+        return []
+    return list(dict.fromkeys([form, password, unicodedata.normalize("NFKD", password)]))
+
+
 class PasswordHasher:
-    """bcrypt over SHA-256, so that no byte is dropped at 72; plain bcrypt is still verified."""
+    """bcrypt over SHA-256, so that no byte is dropped at 72; plain bcrypt and Django's are still verified."""
 
     def __init__(self, *, cost: int, queue_seconds: float) -> None:
-        self._context = CryptContext(
-            ["bcrypt_sha256", "bcrypt"], deprecated="auto", bcrypt_sha256__rounds=cost, bcrypt__rounds=cost
-        )
+        self._cost = cost
+        schemes = ["bcrypt_sha256", "bcrypt", "django_bcrypt_sha256"]
+        costs: dict[str, Any] = {f"{scheme}__rounds": cost for scheme in schemes}
+        self._context = CryptContext(schemes, deprecated="auto", **costs)
         started_at = stopwatch()
         # Made now: passlib makes its own at the first use, and that request, of an unknown e-mail, would take longer.
         self.dummy_hash = self._context.hash(secrets.token_urlsafe())
@@ -67,10 +99,48 @@ class PasswordHasher:
         """End the threads."""
         self._queue.close()
 
-    def _verify(self, password: str, password_hash: str) -> Verification:
+    def admit(self, password_hash: str) -> str:
+        """Return a hash of another system as it is stored. Raises: ValueError, which says why it cannot be.
+
+        What costs more than ours would tell, by the time of an answer, that the account is there.
+        """
+        text = password_hash.removeprefix(_DJANGO_BCRYPT)
+        scheme = self._context.identify(text, resolve=True)
+        if scheme is None or (scheme.name == "bcrypt" and not text.startswith(_BCRYPT)):
+            names = [name for prefix, name in _OTHER_SCHEMES.items() if text.startswith(prefix)]
+            raise ValueError(f"{names[0]} hashes are not verified here" if names else "the hash is not bcrypt's")
         try:
-            return Verification(*self._context.verify_and_update(normalise_password(password), password_hash))
-        except ValueError:  # too long, a lone surrogate, or a NUL against a plain bcrypt hash: no password is like that
-            pass
-        self._context.verify("", self.dummy_hash)  # a wrong password, which takes as long as any other
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of bits without a meaning, which are cleared
+                read = scheme.from_string(text)
+                text = str(read.to_string())
+        except ValueError:
+            raise ValueError("the hash is damaged") from None
+        if read.checksum is None:
+            raise ValueError("the hash is cut off")
+        if read.rounds > self._cost:
+            raise ValueError(f"the hash has the cost {read.rounds}, PASSWORD_HASH_COST is {self._cost}")
+        return text
+
+    def _verify(self, password: str, password_hash: str) -> Verification:
+        """Try each form until one is right: how long a wrong password takes is decided by its text alone."""
+        forms = _forms(password)
+        for form in forms:
+            if self._is_right(form, password_hash):
+                is_old = form != forms[0] or self._context.needs_update(password_hash)
+                return Verification(correct=True, new_hash=str(self._context.hash(forms[0])) if is_old else None)
+        if not forms:
+            self._context.verify("", self.dummy_hash)
         return Verification(correct=False, new_hash=None)
+
+    def _is_right(self, form: str, password_hash: str) -> bool:
+        """Verify one form. A wrong one takes as long as any other, though the hash may have cost less."""
+        try:
+            if self._context.verify(form, password_hash):
+                return True
+            scheme = self._context.identify(password_hash, resolve=True)
+            for cost in range(scheme.from_string(password_hash).rounds, self._cost):  # each takes twice the one before
+                bcrypt.using(rounds=cost).hash("")
+        except ValueError:  # a lone surrogate, a NUL against plain bcrypt, or no hash: no password is like that
+            self._context.verify("", self.dummy_hash)
+        return False

@@ -68,6 +68,8 @@ USER_ACTIONS = {
         "app.cli.users:print_history",
         "Print what log files tell of an account: why was its owner signed out?",
     ),
+    "export": ("app.cli.moving:export_user", "Print all that is known of the owner of an account, as JSON."),
+    "import": ("app.cli.moving:import_users", "Take in the accounts of another system, with their passwords."),
 }
 
 
@@ -90,6 +92,11 @@ def make_parser() -> argparse.ArgumentParser:
             which.add_argument("email", nargs="?")
             everybody = "End every session of every account."
             which.add_argument("--all", dest="everybody", action="store_true", help=everybody)
+        elif name == "import":
+            columns = "CSV whose first line names its columns, or a JSON object a line: email, name, hash, created_at."
+            action.add_argument("file", type=Path, help=columns)
+            reset = "Take accounts whose hash cannot be verified, too: their owners choose a new password by a link."
+            action.add_argument("--without-password", action="store_true", help=reset)
         elif name != "list":
             action.add_argument("email")
         if name == "history":

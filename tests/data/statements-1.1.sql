@@ -1,6 +1,26 @@
 -- Every statement as it is run, under the file and the name where it is made; `make sql` writes this anew.
 -- The list and the update of tasks have many shapes: here stands each filter, each order and each field once.
 
+-- app/accounts/moving_repository.py INSERT_USERS
+WITH moved_in AS (INSERT INTO users (id, email, name, password_hash, created_at, updated_at) SELECT unnest(%(user_ids)s::UUID[]) AS id,
+    unnest(%(emails)s::VARCHAR[]) AS email, unnest(%(names)s::VARCHAR[]) AS name,
+    unnest(%(hashes)s::VARCHAR[]) AS password_hash, unnest(%(created)s::TIMESTAMP WITH TIME ZONE[]) AS created_at,
+    %(now)s::TIMESTAMP WITH TIME ZONE AS updated_at ON CONFLICT (email) DO NOTHING RETURNING users.id),
+    state AS (INSERT INTO user_state (user_id) SELECT moved_in.id AS id FROM moved_in)
+SELECT moved_in.id
+FROM moved_in;
+
+-- app/accounts/moving_repository.py SELECT_TAKEN
+SELECT users.email, users.id
+FROM users
+WHERE users.email = ANY (%(emails)s::VARCHAR[]);
+
+-- app/accounts/moving_repository.py EXPORT_ACCOUNT
+SELECT users.id, users.email, users.name, users.created_at, users.updated_at, user_state.is_active
+FROM users, user_state
+WHERE users.id = %(user_id)s::UUID
+  AND user_state.user_id = %(user_id)s::UUID;
+
 -- app/accounts/repository.py INSERT_USER
 WITH made AS (INSERT INTO users (id, email, name, password_hash, created_at, updated_at) VALUES (%(user_id)s::UUID,
     %(email)s::VARCHAR, %(name)s::VARCHAR, %(new_hash)s::VARCHAR, %(now)s::TIMESTAMP WITH TIME ZONE,
@@ -314,6 +334,18 @@ SELECT CASE
         FROM pg_class
         WHERE oid = 'token_denylist'::regclass
     ) END AS rows;
+
+-- app/sessions/export_repository.py EXPORT_SESSIONS
+SELECT sessions.id, sessions.device, sessions.created_at,
+    coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
+    nullif(token_denylist.reason, 'active') AS ended
+FROM sessions
+LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
+  AND token_denylist.id = sessions.id
+WHERE sessions.user_id = %(user_id)s::UUID
+  AND sessions.id > %(after)s::UUID
+ORDER BY sessions.id
+LIMIT %(limit)s::INTEGER;
 
 -- app/sessions/repository.py BEGIN
 INSERT INTO sessions (user_id, id, created_at, device, token_version)
@@ -858,6 +890,23 @@ WHERE task_tombstones.user_id = %(user_id)s::UUID
       LIMIT %(batch)s::INTEGER
   )))
 RETURNING task_tombstones.id;
+
+-- app/tasks/export_repository.py EXPORT_TASKS
+SELECT tasks.id, tasks.user_id, tasks.title, tasks.description, tasks.status = 'completed' AS completed, tasks.status,
+    tasks.priority, tasks.version, tasks.created_at, tasks.updated_at
+FROM tasks
+WHERE tasks.user_id = %(user_id)s::UUID
+  AND tasks.id > %(after)s::UUID
+ORDER BY tasks.id
+LIMIT %(limit)s::INTEGER;
+
+-- app/tasks/export_repository.py EXPORT_DELETED_TASKS
+SELECT task_tombstones.id, task_tombstones.version, task_tombstones.deleted_at
+FROM task_tombstones
+WHERE task_tombstones.user_id = %(user_id)s::UUID
+  AND task_tombstones.id > %(after)s::UUID
+ORDER BY task_tombstones.id
+LIMIT %(limit)s::INTEGER;
 
 -- app/tasks/repository.py INSERT
 INSERT INTO tasks (id, user_id, title, description, status, priority, version, created_at, updated_at, changed)
