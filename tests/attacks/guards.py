@@ -691,7 +691,14 @@ GUARDS = [
         "tests/core/test_hosts.py",
         ("Database._run", "if self._hosts and only_reads(connection):", "if False:"),
         ("_ROLLED_BACK", "errors.ReadOnlySqlTransaction,", ""),
-        ("Hosts.put_first", "self._order.sort(key=lambda it: it != where)", "pass"),
+        ("Hosts.accept", "self._order.sort(key=lambda it: it != where)", "pass"),
+        ("Database._watch", "if await hosts.look():", "if False:"),
+        ("Database._run", "if self._hosts and self._hosts.is_left_behind(connection.timeline):", "if False:"),
+        (
+            "Database._run",
+            "errors.ReadOnlySqlTransaction if asks_only else",
+            "errors.ReadOnlySqlTransaction if True else",
+        ),
     ),
     *_guards(
         "tests/core/test_config.py",

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
@@ -11,12 +12,15 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from app.core.clock import stopwatch
+from app.core.database import hosts, pool
 from app.core.database.dsn import parse_database_url
 from app.core.database.hosts import Hosts
 from app.core.database.pool import CONNECT_SECONDS_PER_HOST, Database
+from app.core.database.timelines import Timeline
 from tests.support.people import Person
 from tests.support.server import app_of, running
 from tests.support.settings import make_settings
+from tests.support.waiting import until
 
 SESSIONS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
@@ -49,8 +53,11 @@ def tries(listening: socket.socket) -> int:
     return number
 
 
-async def test_a_silent_server_is_waited_for_once(own_database_url: str, silent: socket.socket) -> None:
+async def test_a_silent_server_is_waited_for_once(
+    own_database_url: str, silent: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A silent server is waited for by the connections of the start alone: later ones go where the last one went."""
+    monkeypatch.setattr(pool, "LOOK_SECONDS", 600)
     url = with_hosts(own_database_url, f"127.0.0.1:{silent.getsockname()[1]}")
     async with running(make_settings(url, database_pool_min=1, database_pool_max=8)) as client:
         began = stopwatch()
@@ -130,18 +137,68 @@ async def test_one_server_that_only_reads_goes_on_reading(own_database_url: str)
             assert (await ada.get("/api/tasks")).status_code == 200
 
 
+def another_name(url: str, folder: Path) -> str:
+    """Return another name of the server's host, and its port."""
+    there = conninfo_to_dict(url)
+    name, port = str(there["host"]), there.get("port") or 5432
+    if not name.startswith("/"):
+        return f"{'localhost' if name == '127.0.0.1' else '127.0.0.1'}:{port}"
+    (folder / "other").symlink_to(name)
+    return f"{folder / 'other'}:{port}"
+
+
+async def test_every_connection_goes_to_the_server_that_was_promoted_later(
+    own_database_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Idle or in use, connections leave a primary as soon as another is seen that was promoted after it.
+
+    What was read there meanwhile is read again. Whether the other has what was written nobody knows: that is a 503.
+    """
+    other = another_name(own_database_url, folder)
+    one, two = other.rpartition(":")[0], str(conninfo_to_dict(own_database_url)["host"])
+    number = {one: 1, two: 1}
+
+    async def ask(connection: psycopg.AsyncConnection) -> Timeline:
+        return Timeline(7, number[connection.info.host])
+
+    monkeypatch.setattr(hosts, "ask", ask)
+    monkeypatch.setattr(pool, "LOOK_SECONDS", 0.05)
+    async with running(
+        make_settings(with_hosts(own_database_url, other), database_pool_min=2, database_pool_max=2)
+    ) as client:
+        ada, database = await Person.sign_up(client), app_of(client).state.database
+
+        async def all_are_at(host: str) -> None:
+            await until(lambda: [connection.info.host for connection in database.pool._pool] == [host, host])
+
+        await all_are_at(one)
+        number[two] = 2
+        await all_are_at(two)
+        database._watching.cancel()
+        monkeypatch.setattr(pool, "LEAVE_SECONDS", 0)
+        for method, status in (("POST", 503), ("GET", 200)):
+            number[one] = number[two] + 1
+            database._hosts._timelines.note(Timeline(7, number[one]))
+            assert (await ada.send(method, "/api/tasks", json={"title": "x"})).status_code == status
+            await all_are_at(one)
+            one, two = two, one
+
+
 async def test_the_order_of_the_servers_follows_what_they_do() -> None:
     """The server that served last is tried first, and the one that was left is tried last."""
-    hosts = Hosts(parse_database_url("postgresql://u@a,b:5433,c/d?application_name=x"))
+    servers = Hosts(parse_database_url("postgresql://u@a,b:5433,c/d?application_name=x"), {})
 
     class Connected:
         def __init__(self, host: str, port: int) -> None:
             self.info = self
             self.host, self.port = host, port
 
-    await hosts.put_first(Connected("b", 5433))  # type: ignore[arg-type]  # as much of a connection as is looked at
-    assert conninfo_to_dict(await hosts.conninfo())["host"] == "b,a,c"
-    hosts.put_last(Connected("b", 5433))  # type: ignore[arg-type]  # the same
-    given = conninfo_to_dict(await hosts.conninfo())
+        async def execute(self, *_: object, **__: object) -> None:
+            raise psycopg.OperationalError
+
+    assert await servers.accept(Connected("b", 5433))  # type: ignore[arg-type]  # as much of a connection as is looked at
+    assert conninfo_to_dict(await servers.conninfo())["host"] == "b,a,c"
+    servers.put_last(Connected("b", 5433))  # type: ignore[arg-type]  # the same
+    given = conninfo_to_dict(await servers.conninfo())
     assert (given["host"], given["port"], given["application_name"]) == ("a,c,b", "5432,5432,5433", "x")
     assert given["target_session_attrs"] == "read-write"

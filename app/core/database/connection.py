@@ -11,6 +11,7 @@ from psycopg.abc import AdaptContext
 from psycopg.types.datetime import TimestamptzBinaryLoader
 
 from app.core.database.statement import RowT, Statement
+from app.core.database.timelines import Timeline
 
 
 class _UtcLoader(TimestamptzBinaryLoader):
@@ -23,6 +24,8 @@ class _UtcLoader(TimestamptzBinaryLoader):
 
 class Connection(AsyncConnection[Any]):
     """A connection with one cursor for all of its statements: making a cursor takes as long as using it."""
+
+    timeline: Timeline | None = None
 
     @cached_property
     def shared_cursor(self) -> AsyncCursor[Any]:

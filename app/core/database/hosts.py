@@ -1,14 +1,21 @@
 """Several servers in one `DATABASE_URL`, of which one takes writes: which to try first, and when to leave."""
 
+import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from psycopg import AsyncConnection, Error
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from app.core.database.connection import Connection
 from app.core.database.dsn import Dsn
+from app.core.database.timelines import Timeline, Timelines, ask
 
 DEFAULT_PORT = "5432"
+ASK_SECONDS = 3
+
+_Host = tuple[str, str]
 
 
 class Hosts:
@@ -16,25 +23,63 @@ class Hosts:
 
     psycopg (3.3.9) tries the servers in order and waits the full time for each: if one that hangs came first, every new
     connection would take those seconds.
+
+    Two servers that take writes are two databases. Of those the one of the highest timeline counts, and once it was
+    seen no other is used by this process, even while it cannot be reached.
     """
 
-    def __init__(self, dsn: Dsn) -> None:
+    def __init__(self, dsn: Dsn, arguments: Mapping[str, Any]) -> None:
+        self._arguments = arguments
+        self._timelines = Timelines()
         self._parameters = conninfo_to_dict(dsn.conninfo)
         names = str(self._parameters["host"]).split(",")
         ports = str(self._parameters.get("port") or DEFAULT_PORT).split(",")
         if len(ports) == 1:
             ports *= len(names)
-        self._order = [(name, port or DEFAULT_PORT) for name, port in zip(names, ports, strict=True)]
+        self._order: list[_Host] = [(name, port or DEFAULT_PORT) for name, port in zip(names, ports, strict=True)]
 
     async def conninfo(self) -> str:
         """Return the connection string for a new connection."""
-        names, ports = zip(*self._order, strict=True)
+        return self._conninfo(*self._order)
+
+    def _conninfo(self, *hosts: _Host) -> str:
+        names, ports = zip(*hosts, strict=True)
         return make_conninfo("", **self._parameters | {"host": ",".join(names), "port": ",".join(ports)})
 
-    async def put_first(self, connection: AsyncConnection[Any]) -> None:
-        """Try the server of a new connection first from now on."""
+    async def look(self, *, at_all: bool = False) -> bool:
+        """Ask the servers that are not in use, or all, and return whether one takes writes on a higher timeline.
+
+        That one is tried first from now on.
+        """
+        hosts = self._order[0 if at_all else 1 :]
+        found = dict(zip(hosts, await asyncio.gather(*map(self._ask, hosts)), strict=True))
+        is_newer = [self._timelines.note(timeline) for timeline in found.values()]
+        if at_all or any(is_newer):
+            self._order.sort(key=lambda host: not found.get(host) or self.is_left_behind(found[host]))
+        return any(is_newer)
+
+    async def _ask(self, host: _Host) -> Timeline | None:
+        """Return the timeline of a server, None unless it takes writes and answers in time."""
+        with suppress(Error, OSError, TimeoutError):
+            async with asyncio.timeout(ASK_SECONDS):
+                connection = await AsyncConnection.connect(self._conninfo(host), **self._arguments)
+                async with connection:
+                    return await ask(connection)
+        return None
+
+    def is_left_behind(self, timeline: Timeline | None) -> bool:
+        """Return whether a server has been seen that has gone on from where this one's was promoted."""
+        return self._timelines.is_left_behind(timeline)
+
+    async def accept(self, connection: Connection) -> bool:
+        """Try the server of a new connection first from now on; False if it has been left behind."""
+        connection.timeline = await ask(connection)
+        self._timelines.note(connection.timeline)
+        if self.is_left_behind(connection.timeline):
+            return False
         where = _where(connection)
         self._order.sort(key=lambda it: it != where)
+        return True
 
     def put_last(self, connection: AsyncConnection[Any]) -> None:
         """Try the others before the server of this connection."""
