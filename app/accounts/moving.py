@@ -1,6 +1,6 @@
 """Moving in: the accounts of another system are taken, some at a time, and keep their passwords."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -19,8 +19,9 @@ _LINE_BITS = 40
 
 @dataclass
 class Import:
-    """What one run has done so far."""
+    """What one run has done so far; `record` is told of each account that it has made."""
 
+    record: Callable[[UUID], None]
     run: int = 0
     taken: int = 0
     skipped: int = 0
@@ -84,6 +85,7 @@ def _judge(batch: list[Arrival | Refused], there: dict[str, UUID], done: Import)
         line = done.line_of(there[each.email]) if each.email in there else None
         if line == each.line:
             done.taken += 1
+            done.record(there[each.email])
             if each.password_hash is None:
                 done.without_password += 1
                 yield each.line, f"taken without a password: {each.email} ({each.why_no_hash})"

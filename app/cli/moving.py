@@ -16,6 +16,7 @@ from app.belongings import EXPORTED
 from app.cli.database import reachable_database, run_with_pool
 from app.cli.progress import progress
 from app.cli.serve import echo
+from app.cli.trail import record
 from app.core.clock import system_clock
 from app.core.config import Settings
 from app.core.database.pool import Database
@@ -34,7 +35,7 @@ def import_users(settings: Settings, file: Path, *, without_password: bool) -> N
     except OSError as error:
         raise OperatorError(f"{file} cannot be read: {error.strerror}.") from error
     with opened, reachable_database(settings) as ready:
-        done = Import()
+        done = Import(lambda user_id: record("account_imported", user_id=user_id))
         with progress(lambda: f"Took {done.taken:,} accounts"):
             run_with_pool(ready, lambda database: _import(database, ready, opened, done, without_password))
     echo(f"Took {done.taken:,} accounts; skipped {done.skipped:,} whose address has one.")
@@ -60,10 +61,11 @@ async def _import(database: Database, settings: Settings, file: IO[str], done: I
 def export_user(settings: Settings, email: str) -> None:
     """Print all that is known of a person, as JSON with nothing secret in it."""
     with reachable_database(settings) as ready:
-        run_with_pool(ready, partial(_export, email=email, out=sys.stdout.buffer))
+        user_id = run_with_pool(ready, partial(_export, email=email, out=sys.stdout.buffer))
+        record("account_exported", user_id=user_id)
 
 
-async def _export(database: Database, *, email: str, out: IO[bytes]) -> None:
+async def _export(database: Database, *, email: str, out: IO[bytes]) -> UUID:
     user_id = await admin.find(database, email)
     account = await database.fetch_one(EXPORT_ACCOUNT, user_id=user_id)
     if account is None:
@@ -78,6 +80,7 @@ async def _export(database: Database, *, email: str, out: IO[bytes]) -> None:
         out.write(b"]")
     out.write(b"}\n")
     out.flush()
+    return user_id
 
 
 async def _rows(database: Database, name: str, user_id: UUID) -> AsyncIterator[bytes]:

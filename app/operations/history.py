@@ -45,6 +45,8 @@ SENTENCES = {
     "password_changed": "changed the password: every other session has ended",
     "password_reset": "chose a new password by a link: every session has ended",
     "reset_limited": "the link for a new password was tried too often",
+    "account_imported": "took the account in from another system",
+    "account_exported": "printed all that is known of its owner",
     "reset_link_made": "made a link for a new password",
     "account_closed": "closed the account: every session has ended",
     "account_opened": "opened the account again",

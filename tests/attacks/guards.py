@@ -692,7 +692,7 @@ GUARDS = [
         ("Database._run", "if self._hosts and only_reads(connection):", "if False:"),
         ("_ROLLED_BACK", "errors.ReadOnlySqlTransaction,", ""),
         ("Hosts.accept", "self._order.sort(key=lambda it: it != where)", "pass"),
-        ("Database._watch", "if await hosts.look():", "if False:"),
+        ("Hosts.watch", "if await self.look():", "if False:"),
         ("Database._run", "if self._hosts and self._hosts.is_left_behind(connection.timeline):", "if False:"),
         (
             "Database._run",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.database.pool import LOOK_SECONDS
+from app.core.database.hosts import LOOK_SECONDS
 from tests.faults.load import Acknowledged, Writer, check, more_written, writing
 from tests.machines.patroni import TTL_SECONDS, Managed, Managers, managed, needs_patroni
 from tests.support.server import serving

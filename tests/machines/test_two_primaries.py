@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from app.core.clock import stopwatch
-from app.core.database.pool import LOOK_SECONDS
+from app.core.database.hosts import LOOK_SECONDS
 from tests.machines.standby import Machine, Pair, replicated
 from tests.machines.test_failover import CONNECTIONS
 from tests.support.people import Person

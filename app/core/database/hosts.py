@@ -1,11 +1,11 @@
 """Several servers in one `DATABASE_URL`, of which one takes writes: which to try first, and when to leave."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from psycopg import AsyncConnection, Error
+from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.core.database.connection import Connection
@@ -13,6 +13,7 @@ from app.core.database.dsn import Dsn
 from app.core.database.timelines import Timeline, Timelines, ask
 
 DEFAULT_PORT = "5432"
+LOOK_SECONDS = 2
 ASK_SECONDS = 3
 
 _Host = tuple[str, str]
@@ -31,6 +32,7 @@ class Hosts:
     def __init__(self, dsn: Dsn, arguments: Mapping[str, Any]) -> None:
         self._arguments = arguments
         self._timelines = Timelines()
+        self._looked = asyncio.Event()
         self._parameters = conninfo_to_dict(dsn.conninfo)
         names = str(self._parameters["host"]).split(",")
         ports = str(self._parameters.get("port") or DEFAULT_PORT).split(",")
@@ -39,12 +41,22 @@ class Hosts:
         self._order: list[_Host] = [(name, port or DEFAULT_PORT) for name, port in zip(names, ports, strict=True)]
 
     async def conninfo(self) -> str:
-        """Return the connection string for a new connection."""
+        """Return the connection string for a new connection, once `watch` knows which server takes writes."""
+        await self._looked.wait()
         return self._conninfo(*self._order)
 
     def _conninfo(self, *hosts: _Host) -> str:
         names, ports = zip(*hosts, strict=True)
         return make_conninfo("", **self._parameters | {"host": ",".join(names), "port": ",".join(ports)})
+
+    async def watch(self, leave: Callable[[], Awaitable[None]]) -> None:
+        """Ask the servers now and then, and leave when one is found that was promoted after the one in use."""
+        await self.look(at_all=True)
+        self._looked.set()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if await self.look():
+                await leave()
 
     async def look(self, *, at_all: bool = False) -> bool:
         """Ask the servers that are not in use, or all, and return whether one takes writes on a higher timeline.
@@ -71,15 +83,16 @@ class Hosts:
         """Return whether a server has been seen that has gone on from where this one's was promoted."""
         return self._timelines.is_left_behind(timeline)
 
-    async def accept(self, connection: Connection) -> bool:
-        """Try the server of a new connection first from now on; False if it has been left behind."""
+    async def accept(self, connection: Connection) -> None:
+        """Try the server of a new connection first from now on. Raises: OperationalError if it was left behind."""
         connection.timeline = await ask(connection)
         self._timelines.note(connection.timeline)
         if self.is_left_behind(connection.timeline):
-            return False
+            self.put_last(connection)
+            await connection.close()
+            raise OperationalError("another server was promoted after this one")
         where = _where(connection)
         self._order.sort(key=lambda it: it != where)
-        return True
 
     def put_last(self, connection: AsyncConnection[Any]) -> None:
         """Try the others before the server of this connection."""

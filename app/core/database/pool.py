@@ -41,7 +41,6 @@ STATEMENTS_PER_USER = 4
 SECONDS_PER_ROW = 0.0002  # what writing a row into an answer counts beside its statement: it holds the process up
 RECONNECT_SECONDS = 0.1
 LEAVE_SECONDS = 1
-LOOK_SECONDS = 2
 ATTEMPTS = 3
 
 # The server has rolled the statement back as a whole: running it again is safe. A foreign key fails when what it names
@@ -78,12 +77,12 @@ class Database(Statements):
         arguments = connection_arguments(dsn)
         self._hosts = Hosts(dsn, arguments) if dsn.fails_over else None
         self.pool = AsyncConnectionPool(
-            self._conninfo if self._hosts else dsn.conninfo,
+            self._hosts.conninfo if self._hosts else dsn.conninfo,
             connection_class=Connection,
             kwargs=arguments,
             min_size=pool_min,
             max_size=pool_max,
-            configure=self._accept if self._hosts else None,
+            configure=self._hosts.accept if self._hosts else None,
             timeout=POOL_WAIT_SECONDS,
             # psycopg_pool backs off 1, 2, 4… seconds between attempts. Without that, the next request tries at once;
             # for requests that wait already, `_reconnect` tries.
@@ -95,14 +94,13 @@ class Database(Statements):
         self._turns = Turns(most=most, seconds=POOL_WAIT_SECONDS)
         self._reconnecting: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._looked = asyncio.Event()
         self._warned_at, self._failures = -1.0, 0
         self._left_at = -1.0
 
     async def open(self) -> None:
         """Begin to connect, without waiting for it."""
         if self._hosts:
-            self._watching = asyncio.create_task(self._watch(self._hosts))
+            self._watching = asyncio.create_task(self._hosts.watch(self._replace_all))
         await self.pool.open(wait=False)
 
     async def close(self) -> None:
@@ -111,29 +109,6 @@ class Database(Statements):
             if task:
                 task.cancel()
         await self.pool.close(timeout=2)
-
-    async def _watch(self, hosts: Hosts) -> None:
-        """Leave a server when another is found that takes writes and was promoted later."""
-        await hosts.look(at_all=True)
-        self._looked.set()
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            if await hosts.look():
-                await self._replace_all()
-
-    async def _conninfo(self) -> str:
-        """Return the connection string for a new connection, once it is known which server takes writes."""
-        assert self._hosts
-        await self._looked.wait()
-        return await self._hosts.conninfo()
-
-    async def _accept(self, connection: Connection) -> None:
-        """Use a new connection, unless its server is the primary no longer. Raises: OperationalError."""
-        assert self._hosts
-        if not await self._hosts.accept(connection):
-            self._hosts.put_last(connection)
-            await connection.close()
-            raise psycopg.OperationalError("another server was promoted after this one")
 
     async def _on_reconnect_failed(self, pool: Any) -> None:
         if self._reconnecting is None or self._reconnecting.done():
