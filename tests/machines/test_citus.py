@@ -19,7 +19,7 @@ from alembic import command
 from psycopg import sql
 
 from app.cli.doctor import report
-from app.core.clock import stopwatch
+from app.core.clock import stopwatch, system_clock
 from app.core.database.dsn import Dsn, parse_database_url
 from app.core.database.pool import STATEMENT_SECONDS
 from app.operations.distribution import COPIED, DISTRIBUTED, NotDistributable, distribute
@@ -181,6 +181,7 @@ HERE = {
     for name in (
         "accounts/repository.py SELECT_ACCOUNT",
         "accounts/repository.py SELECT_USERS",
+        "accounts/moving_repository.py SELECT_TAKEN",
         "sessions/denylist.py SELECT_USER_IDS",
         "status/health.py SELECT_REVISION",
     )
@@ -191,6 +192,7 @@ OF_ALL_NODES = {
         f"app/accounts/repository.py {name}"
         for name in ("INSERT_USER", "UPDATE_NAME", "UPDATE_PASSWORD", "DELETE_USER")
     ),
+    "app/accounts/moving_repository.py INSERT_USERS",
     "app/accounts/repository.py UPDATE_PASSWORD_HASH",  # one of an older cost, at sign-in
     *(f"app/tasks/changes_repository.py {name}" for name in ("DRAW_EPOCH", "END_EPOCH")),
 }
@@ -213,6 +215,10 @@ async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided
     params |= {"name": "x", "new_hash": "y", "old_hash": "x", "is_active": True, "first": b"a", "end": b"b"}
     params |= {"completed": True, "version_read": None, "successor_id": uuid4()}
     special: dict[str, dict[str, Any]] = {"INSERT_USER": {"user_id": uuid4(), "email": f"{uuid4()}@b.co"}}
+    arrivals = [uuid4() for _ in range(20)]
+    special["INSERT_USERS"] = {"user_ids": arrivals, "emails": [f"{each}@b.co" for each in arrivals]}
+    special["INSERT_USERS"] |= {"names": [None] * 20, "hashes": ["x"] * 20, "created": [system_clock()] * 20}
+    special["SELECT_TAKEN"] = {"emails": [ada.email]}
     special |= {"SELECT_USERS": {"after": ""}, "DELETE_USER": {"user_id": bob.user["id"]}}
     special |= {"BEGIN": {"session_id": uuid4()}, "INSERT": {"task_id": uuid4()}, "INSERT_AGAIN": {"task_id": uuid4()}}
     as_before = [
