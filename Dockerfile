@@ -13,6 +13,8 @@ COPY migrations ./migrations
 RUN python -m compileall -q app migrations
 
 FROM python:${PYTHON}-slim
+LABEL org.opencontainers.image.title="Auth + Tasks API" org.opencontainers.image.licenses="MIT"
+LABEL org.opencontainers.image.version="1.0.0"
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 ENV ENVIRONMENT=production HOST=0.0.0.0 PORT=8000
 WORKDIR /srv
@@ -21,5 +23,5 @@ COPY --from=build /srv /srv
 USER 10001:10001
 EXPOSE 8000
 # Alive, not ready: a container that is replaced because its database is away helps nobody.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD python -c "import os, urllib.request as http; http.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health/live', timeout=2)"
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-c", "import os, urllib.request as http; http.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/health/live', timeout=2)"]
 CMD ["python", "-m", "app", "serve"]

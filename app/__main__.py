@@ -1,6 +1,10 @@
 """`python -m app`: see `app/cli/commands.py`."""
 
-from app.cli.commands import main
+import signal
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules are read ends it without a word
+    from app.cli.commands import main
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main()

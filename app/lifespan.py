@@ -15,9 +15,10 @@ from app.auth.passwords import PasswordHasher
 from app.auth.tokens import make_codec
 from app.belongings import BELONGINGS
 from app.core.config import Settings
+from app.core.database.trouble import why
 from app.core.logging import configure_logging, get_logger
-from app.core.rate_limits.database import DatabaseRateLimiter
-from app.core.rate_limits.limiter import NoRateLimiter, RateLimiter
+from app.core.operator_error import OperatorError
+from app.core.rate_limits.limits import make_limiter
 from app.operations.migrations import upgrade
 from app.operations.older_processes import OlderProcesses
 
@@ -38,15 +39,16 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.auth = auth = await asyncio.to_thread(_make_auth, app)
     await app.state.database.open()
     background = [asyncio.create_task(_watch_metrics(app))]
-    if settings.migrate_on_start == "on" and not await _try_upgrade(settings):
+    if settings.migrate_on_start == "on" and (reason := await _try_upgrade(settings)):
         # The service runs meanwhile, and is not ready.
-        background.append(asyncio.create_task(_upgrade_later(settings)))
+        background.append(asyncio.create_task(_upgrade_later(settings, reason)))
     gc.collect()
     gc.freeze()  # the collector skips these lasting objects from now on: p99 falls to a fifth
     gc.set_threshold(GARBAGE_THRESHOLD)
     logger.info("started", extra={"environment": settings.environment, "version": __version__})
     try:
-        yield
+        with app.state.draining.on_signals():
+            yield
     finally:
         logger.info("stopping")
         for task in background:
@@ -66,41 +68,37 @@ def _make_auth(app: FastAPI) -> Auth:
         tokens=make_codec(settings),
         fingerprints=make_fingerprints(settings),
         passwords=PasswordHasher(cost=settings.password_hash_cost, queue_seconds=settings.hash_queue_seconds),
-        limiter=_make_limiter(app),
+        limiter=make_limiter(settings, app.state.database, app.state.clock),
         belongings=BELONGINGS,
         clock=app.state.clock,
         count_event=app.state.metrics.count_event if app.state.metrics else lambda event: None,
     )
 
 
-def _make_limiter(app: FastAPI) -> RateLimiter:
-    settings: Settings = app.state.settings
-    if settings.rate_limits == "off":
-        return NoRateLimiter()
-    if settings.rate_limit_storage is None:
-        return DatabaseRateLimiter(app.state.database, app.state.clock)
-    from app.core.rate_limits.redis import RedisRateLimiter  # an extra that most do without
-
-    return RedisRateLimiter(settings.rate_limit_storage.get_secret_value())
-
-
 async def _watch_metrics(app: FastAPI) -> None:
     if app.state.metrics:
-        await app.state.metrics.watch(app.state.database.pool)
+        await app.state.metrics.watch(app.state.database.pool, lambda: app.state.auth.passwords.waiting)
 
 
-async def _upgrade_later(settings: Settings) -> None:
-    while not await _try_upgrade(settings):  # noqa: ASYNC110  # only the database could set an event
-        await asyncio.sleep(MIGRATION_RETRY_SECONDS)
+async def _upgrade_later(settings: Settings, reason: str) -> None:
+    while told := await _try_upgrade(settings, told_before=reason):
+        reason = told
+        await asyncio.sleep(MIGRATION_RETRY_SECONDS)  # only the database could set an event
 
 
-async def _try_upgrade(settings: Settings) -> bool:
+async def _try_upgrade(settings: Settings, *, told_before: str = "") -> str:
+    """Return why the database is not migrated, or nothing if it is; log that unless it was told before."""
     try:
         await asyncio.to_thread(upgrade, settings.dsn)
-    except psycopg.OperationalError as error:
-        logger.warning("database_not_reachable", extra={"error": type(error).__name__})
-        return False
     except OlderProcesses as error:  # the service is not ready until they have stopped
-        logger.warning("older_processes_running", extra={"error": str(error)})
-        return False
-    return True
+        event, reason = "older_processes_running", str(error)
+    except OperatorError as error:
+        event, reason = "database_not_usable", str(error)
+    except psycopg.Error as error:
+        event = "database_not_usable" if error.sqlstate else "database_not_reachable"
+        reason = f"The database {why(error, settings.dsn)}."
+    else:
+        return ""
+    if reason != told_before:
+        logger.warning(event, extra={"reason": reason})
+    return reason

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.accounts import router as accounts
@@ -12,6 +13,7 @@ from app.core.clock import Clock, system_clock
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database.pool import Database
 from app.core.http.docs import install_docs, tell_what_is_sent
+from app.core.http.draining import Draining
 from app.core.http.fixed_paths import keep_fixed_paths
 from app.core.http.middleware import install_middleware
 from app.core.http.problems import install_error_handlers
@@ -60,7 +62,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
         openapi_url="/openapi.json" if settings.docs_enabled else None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=_telemetry(settings),
     )
     app.state.settings = settings
     app.state.clock = clock
@@ -85,14 +87,22 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     metrics = app.state.metrics = _metrics(app) if settings.metrics_enabled else None
     observe = metrics.count_request if metrics else None
     keep_fixed_paths(app.router.routes)
+    draining = app.state.draining = Draining(settings.drain_seconds)
     install_middleware(
         app,
         origins=settings.frontend_url,
         https_only=production,
+        draining=draining,
         observe=observe,
         trusted_proxies=settings.trusted_proxies,
     )
     return app
+
+
+def _telemetry(settings: Settings) -> TelemetryConfig:
+    """Return what FastAPI sends to a collector. Never its logs: they would hold what people sent."""
+    on = settings.opentelemetry == "on"
+    return {"auto_configure": on, "tracing": on, "metrics": on, "logs": False, "operation_spans": False}
 
 
 def _metrics(app: FastAPI) -> "Metrics":

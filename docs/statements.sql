@@ -735,6 +735,10 @@ RETURNING token_denylist.denied_up_to;
 SELECT version_num
 FROM alembic_version;
 
+-- app/status/health.py SELECT_IS_OURS
+SELECT to_regclass('users') IS NOT NULL
+  AND to_regclass('token_denylist') IS NOT NULL AS is_ours;
+
 -- app/tasks/changes_repository.py SELECT_CHANGED
 WITH active_session AS (
     SELECT 1 AS one, user_state.tableoid::bigint AS place

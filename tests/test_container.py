@@ -16,6 +16,7 @@ import httpx
 import pytest
 import yaml
 
+from app import __version__
 from app.core.config import Settings
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import free_port
@@ -33,6 +34,7 @@ class Image:
     user: int | None = None
     command: list[str] = field(default_factory=list)
     health_check: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
         return self.root / (Path(self.folder) / name).as_posix().lstrip("/")
@@ -69,7 +71,10 @@ class Image:
         self.user = int(rest.partition(":")[0])
 
     def follow_healthcheck(self, rest: str) -> None:
-        self.health_check = rest.partition("CMD ")[2]
+        self.health_check = shlex.join(json.loads(rest.partition("CMD ")[2]))
+
+    def follow_label(self, rest: str) -> None:
+        self.labels |= dict(part.split("=", 1) for part in shlex.split(rest))
 
     def follow_cmd(self, rest: str) -> None:
         self.command = json.loads(rest)
@@ -121,6 +126,7 @@ def test_the_image_serves_without_root_and_without_build_tools(folder: Path, own
     """The image runs by itself, as any user and on read-only files, and holds nothing to build with."""
     image = build(ROOT / "Dockerfile", folder)
     files = image.files()
+    assert image.labels["org.opencontainers.image.version"] == __version__
     assert image.user
     assert all(mode & 0o4 for mode in files.values())
     assert not [name for name in files if re.search(r"/bin/(gcc|cc|make|pip\d?)$", name)]
@@ -155,21 +161,56 @@ def test_the_image_starts_what_this_python_was_tested_with() -> None:
     assert f"ARG PYTHON={sys.version_info.major}.{sys.version_info.minor}\n" in (ROOT / "Dockerfile").read_text()
 
 
-def test_compose_gives_the_service_what_it_takes() -> None:
-    """`docker compose up` passes on known settings only, holds no secret, and starts a healthy database first."""
+def test_compose_gives_the_service_every_setting() -> None:
+    """What somebody sets in .env arrives in the container, every setting of it, and the file holds no secret."""
     text = (ROOT / "compose.yaml").read_text()
     api, database = yaml.safe_load(text)["services"].values()
-    assert set(api["environment"]) <= SETTING_NAMES
-    assert set(re.findall(r"\$\{(\w+)", text)) <= SETTING_NAMES | {
-        "POSTGRES_PASSWORD",
-        "CONTAINER_ENVIRONMENT",
-    }
+    assert set(api["environment"]) == SETTING_NAMES - {"EMBEDDED_DATA_DIR"}  # the container has a database
+    own = {"POSTGRES_PASSWORD", "CONTAINER_ENVIRONMENT", "CONTAINER_DATABASE_URL", "CONTAINER_MEMORY"}
+    assert set(re.findall(r"\$\{(\w+)", text)) <= SETTING_NAMES | own
     for required in ("BETTER_AUTH_SECRET", "POSTGRES_PASSWORD"):
-        assert not re.search(rf"{required}(?!:\?|_PREVIOUS)[:\w-]*\}}", text), f"{required} has a default"
+        assert not re.search(rf"{required}:-[^}}]", text), f"{required} has a default"
     assert api["depends_on"] == {"db": {"condition": "service_healthy"}}
     assert all(port.startswith("127.0.0.1:") for port in api["ports"])
     assert "ports" not in database
     assert database["volumes"] == ["data:/var/lib/postgresql"]
+    for each in (api, database):
+        assert each["logging"]["options"]["max-size"]
+
+
+def test_a_setting_of_the_env_file_is_that_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Security settings in .env hold in the container, a hosted database too; what is empty has its default."""
+    env = env_of_make_run(tmp_path)
+    hosted = "postgresql://tasks@hosted.example/tasks"
+    env.write_text(
+        env.read_text()
+        .replace("RATE_LIMIT_SIGNUP_ADDRESS=600/minute", "RATE_LIMIT_SIGNUP_ADDRESS=5/minute")
+        .replace("COMMON_PASSWORDS=allow", "COMMON_PASSWORDS=refuse")
+        + f"POSTGRES_PASSWORD=x\nCONTAINER_DATABASE_URL={hosted}\n"
+    )
+    for name, value in composed(env)["api"]["environment"].items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(_env_file=None)
+    assert settings.rate_limit_signup_address == (5, 60)
+    assert settings.common_passwords == "refuse"
+    assert settings.database_url
+    assert settings.database_url.get_secret_value() == hosted
+    assert settings.host == "0.0.0.0"
+
+
+def test_compose_takes_secrets_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the second file no secret is in a variable, and the service reads what is mounted."""
+    added = yaml.safe_load((ROOT / "deploy" / "compose.secrets.yaml").read_text())
+    api, database = added["services"].values()
+    for service in (api, database):
+        mounted = {f"/run/secrets/{name}" for name in service["secrets"]}
+        assert {value for name, value in service["environment"].items() if name.endswith("_FILE")} == mounted
+    (tmp_path / ".env").write_text("")
+    for name, value in (composed(tmp_path / ".env")["api"]["environment"] | api["environment"]).items():
+        monkeypatch.setenv(name, value.replace("/run/secrets", str(tmp_path)))
+    (tmp_path / "better_auth_secret").write_text(SECRET)
+    (tmp_path / "database_url").write_text("postgresql://tasks@db/tasks")
+    assert Settings(_env_file=None).better_auth_secret.get_secret_value() == SECRET
 
 
 def composed(env: Path) -> Any:
@@ -178,18 +219,20 @@ def composed(env: Path) -> Any:
 
     def value(match: re.Match[str]) -> str:
         name, default = match.groups()
-        given = variables.get(name, "")
-        assert given or default is not None, f"{name} is required"
-        return given or str(default)
+        return variables.get(name) or str(default)
 
     read = json.dumps(yaml.safe_load((ROOT / "compose.yaml").read_text())["services"])
-    return json.loads(re.sub(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}", value, read))
+    for _ in range(2):  # the innermost first: a default may name another variable
+        read = re.sub(r"\$\{(\w+):-([^${}]*)\}", value, read)
+    return json.loads(read)
 
 
 def secrets_made(folder: Path) -> Path:
     """Follow the lines of docs/deploying.md up to the start, in a shell like anybody's, and return the .env."""
     [block] = [
-        part for part in (ROOT / "docs" / "deploying.md").read_text().split("```") if "docker compose up" in part
+        part
+        for part in (ROOT / "docs" / "deploying.md").read_text().split("```")
+        if "docker compose up --build" in part
     ]
     lines = block.removeprefix("sh\n").partition("docker compose")[0]
     subprocess.run(["sh", "-ec", f"umask 022\n{lines}"], cwd=folder, check=True, timeout=60)

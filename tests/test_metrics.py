@@ -1,7 +1,11 @@
 """`/metrics`: what an operator's Prometheus reads."""
 
+import json
 import os
+import shutil
 import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -9,9 +13,10 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app import __version__
 from tests.support.people import PASSWORD, Person, new_email
-from tests.support.server import Server, Service, running, serving
-from tests.support.settings import make_settings
+from tests.support.server import Server, Service, free_port, running, serving
+from tests.support.settings import ROOT, make_settings
 from tests.support.waiting import wait_until
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -60,6 +65,11 @@ async def test_requests_are_counted_by_template_and_status(service: Service) -> 
     assert value(samples, "http_request_duration_seconds_count", method="GET", route=one) == 4
     assert 0 < value(samples, "http_request_duration_seconds_sum", method="GET", route=one) < 4
     assert 'method="other"' in text
+    assert value(samples, "http_errors_total", code="TASK_NOT_FOUND") == 1
+    assert value(samples, "hash_seconds_count") == 1  # the sign-up's
+    assert value(samples, "build_info", version=__version__) == 1
+    assert value(samples, "process_resident_memory_bytes") > 1e7
+    assert value(samples, "process_open_fds") > 3
     for private in (ada.email, ada.user["id"], task["id"], ada.access_token, "wp-admin", "FOO"):
         assert private not in text
 
@@ -88,6 +98,8 @@ async def test_the_denylist_and_the_pool_are_looked_at(own_database_url: str) ->
         samples = await scrape(client)
         assert value(samples, "auth_denylist_rows") == 1
         assert value(samples, "database_connections", state="in_use") == 0
+        assert value(samples, "database_up") == 1
+        assert ("hash_queue_waiting", frozenset()) in samples
 
         with psycopg.connect(own_database_url, autocommit=True) as connection:
             # So many are not counted at every scrape: ANALYZE's estimate is taken.
@@ -96,6 +108,7 @@ async def test_the_denylist_and_the_pool_are_looked_at(own_database_url: str) ->
             connection.execute("ALTER TABLE token_denylist RENAME TO elsewhere")
         samples = await scrape(client)
         assert value(samples, "auth_denylist_rows") != value(samples, "auth_denylist_rows")  # NaN
+        assert value(samples, "database_up") == 0
         assert value(samples, "http_requests_total", method="GET", route="/metrics", status="200") == 2
 
 
@@ -129,3 +142,60 @@ def test_several_workers_are_added_up(database_url: str, tmp_path: Path) -> None
         assert total(server, **live) - began >= 40
         httpx.post(f"{server.url}/api/auth/signin", json={"email": new_email(), "password": PASSWORD})
         assert value(read(httpx.get(f"{server.url}/metrics").text), "auth_events_total", event="sign_in_failed") == 1
+
+
+@pytest.mark.slow
+def test_what_is_refused_before_it_is_a_request_is_counted(database_url: str, tmp_path: Path) -> None:
+    """A flood that is turned away unread shows in the figures."""
+    with serving(tmp_path, DATABASE_URL=database_url, METRICS_ENABLED="true") as server:
+        port = httpx.URL(server.url).port
+        with socket.create_connection(("127.0.0.1", port)) as link:
+            link.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000)
+            assert b"431" in link.recv(100)
+        samples = read(httpx.get(f"{server.url}/metrics").text)
+    assert value(samples, "http_refused_total", code="HEAD_TOO_LARGE") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="there is no prometheus")
+def test_every_panel_of_the_dashboard_shows_something(own_database_url: str, tmp_path: Path) -> None:
+    """On a healthy service no panel says "No data", and Prometheus takes every query and every alert."""
+    port = free_port()
+    with serving(tmp_path, DATABASE_URL=own_database_url, METRICS_ENABLED="true") as server:
+        target = server.url.removeprefix("http://")
+        (tmp_path / "prometheus.yml").write_text(
+            f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{ROOT}/deploy/alerts.yml]\n"
+            f"scrape_configs: [{{job_name: auth-tasks, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        )
+        command = ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
+        command += [f"--web.listen-address=127.0.0.1:{port}"]
+        with (
+            (tmp_path / "prometheus.log").open("wb") as log,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1") as client,
+            subprocess.Popen(command, stderr=log) as process,
+        ):
+            try:
+
+                def ask(query: str) -> list[object]:
+                    try:
+                        answer = client.get("/query", params={"query": query}).json()
+                    except httpx.TransportError:
+                        return []
+                    assert answer["status"] == "success", answer
+                    found: list[object] = answer["data"]["result"]
+                    return found
+
+                account = {"email": new_email(), "password": PASSWORD}
+                httpx.post(f"{server.url}/api/auth/signup", json=account)
+                wait_until(lambda: bool(ask('rate(http_requests_total{route="/api/auth/signup"}[1m])')), 60)
+                dashboard = json.loads((ROOT / "deploy" / "grafana.json").read_text())
+                for panel in dashboard["panels"]:
+                    for each in panel["targets"]:
+                        query = each["expr"].replace("$__rate_interval", "1m").replace("$route", ".*")
+                        assert ask(query), f"{panel['title']}: {query}"
+                assert client.get("/alerts").json()["data"]["alerts"] == []
+                groups = client.get("/rules").json()["data"]["groups"]
+                assert all(rule["health"] in ("ok", "unknown") for rule in groups[0]["rules"])
+            finally:
+                process.terminate()

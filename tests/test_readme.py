@@ -45,7 +45,7 @@ def run(folder: Path, port: int) -> Iterator[list[str]]:
     try:
         for line in started.stdout:
             said.append(line.rstrip("\n"))
-            if "Uvicorn running on" in line:  # from here on it can be reached
+            if line.startswith("Serving on"):  # from here on it can be reached
                 break
         yield said
     finally:

@@ -62,6 +62,11 @@ class HashQueue:
         finally:
             record.hashing += stopwatch() - began_at
 
+    @property
+    def waiting(self) -> int:
+        """Return how many jobs wait."""
+        return sum(map(len, self._lines.values()))
+
     def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -88,7 +93,7 @@ class HashQueue:
             raise HashingOverloaded(retry_after_seconds=5)
 
     def _make_room(self, client: str) -> None:
-        if sum(map(len, self._lines.values())) < self._longest:
+        if self.waiting < self._longest:
             return
         crowd = max(self._lines, key=lambda name: len(self._lines[name]))
         if len(self._lines[crowd]) <= len(self._lines.get(client, ())):
@@ -119,6 +124,10 @@ class HashQueue:
 
 
 def _lower_priority() -> None:
-    """Let requests go before hashes when both want a core. Linux sets this for one thread."""
-    if sys.platform == "linux":  # pragma: no branch  # the tests run on one of them
-        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    """Let requests go before hashes when both want a core, where that may be. Linux sets this for one thread.
+
+    An exception would leave the pool broken. A process that is nicer already would have to ask for a higher priority.
+    """
+    with suppress(OSError):
+        if sys.platform == "linux" and os.getpriority(os.PRIO_PROCESS, 0) < _NICENESS:
+            os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)

@@ -87,6 +87,11 @@ class PasswordHasher:
         longest = max(16, int(2 * width * queue_seconds / self.seconds_per_hash))
         self._queue = HashQueue(width=width, longest=longest, seconds=queue_seconds)
 
+    @property
+    def waiting(self) -> int:
+        """Return how many passwords wait for their turn."""
+        return self._queue.waiting
+
     async def hash(self, password: str, *, client: str) -> str:
         """Return what to store; `client` is the address whose turn it takes. Raises: HashingOverloaded."""
         return await self._queue.run(lambda: str(self._context.hash(normalise_password(password))), client=client)

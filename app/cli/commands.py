@@ -8,7 +8,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from app import __version__
-from app.core.config import Settings, load_settings
+from app.core.config import Settings, load_settings, name_settings
+from app.core.logging import configure_logging
 from app.core.operator_error import OperatorError
 
 
@@ -77,6 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Describe the commands; each puts into `run` what is to be done."""
     parser = argparse.ArgumentParser(prog="python -m app", description="Accounts, tokens and private task lists.")
     parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--env-file", metavar="FILE", help="Read the settings there, not in .env.")
     commands = parser.add_subparsers(required=True)
     for name, (run, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text)
@@ -122,10 +124,13 @@ def main(arguments: list[str] | None = None) -> None:
     given = vars(make_parser().parse_args(arguments))
     run = given.pop("run")
     try:
+        name_settings(given.pop("env_file"))
         if callable(run):
             run()
         else:
-            resolve_name(run)(load_settings(), **given)
+            settings = load_settings()
+            configure_logging("ERROR", "console")  # `serve` sets its own
+            resolve_name(run)(settings, **given)
     except OperatorError as error:
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:

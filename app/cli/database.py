@@ -18,11 +18,13 @@ from app.cli.trail import record
 from app.core.clock import system_clock
 from app.core.config import Settings
 from app.core.database.pool import Database, DatabaseUnavailable
+from app.core.database.trouble import why
 from app.core.operator_error import OperatorError
 from app.core.rate_limits.database import prune_counters
 from app.operations import backup, distribution
 from app.operations.maintenance import run_without_timeouts
 from app.operations.migrations import head_revision, how_far, upgrade
+from app.operations.usable import look_at
 from app.sessions.denylist import delete_expired_tokens, delete_of_all_users
 from app.sessions.lifetimes import kept_after_use
 from app.sessions.repository import delete_old_sessions
@@ -42,15 +44,15 @@ PRUNE_BATCH = 200  # users: each may have hundreds of rows
 
 @contextmanager
 def reachable_database(settings: Settings) -> Iterator[Settings]:
-    """Yield settings that name a database. Raises: OperatorError when it cannot be reached."""
+    """Yield settings that name a database. Raises: OperatorError when it cannot be used."""
     with database_running(settings) as ready:
         try:
+            look_at(ready.dsn)  # once: a pool would go on trying
             yield ready
         except DatabaseUnavailable as error:
-            raise OperatorError(str(error)) from error
-        except psycopg.OperationalError as error:
-            message = "The database cannot be reached: check DATABASE_URL and that the server runs."
-            raise OperatorError(message) from error
+            raise OperatorError(f"The database {error.reason}.") from error
+        except psycopg.Error as error:
+            raise OperatorError(f"The database {why(error, ready.dsn)}.") from error
 
 
 def run_with_pool(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:

@@ -1,6 +1,7 @@
 """`python -m app doctor`."""
 
 from app.cli.serve import database_running
+from app.cli.trial import try_out
 from app.core.config import Settings
 from app.operations.doctor import examine
 
@@ -15,7 +16,7 @@ def doctor(settings: Settings) -> None:
 def report(settings: Settings) -> bool:
     """Print what was found; True if the service can run."""
     findings = []
-    for finding in examine(settings):
+    for finding in examine(settings, try_out):
         print(f"{finding.verdict:<5} {finding.what:<12} {finding.how}", flush=True)
         findings.append(finding)
     return all(finding.verdict != "fail" for finding in findings)

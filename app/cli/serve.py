@@ -10,18 +10,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
 
+import psycopg
 import uvicorn
 
+from app.cli.supervising import require_free, run
 from app.core.config import Settings, load_settings
+from app.core.http.draining import STOPS
 from app.core.logging import configure_logging
 from app.operations.embedded_postgres.paths import EmbeddedUnavailable
 from app.operations.embedded_postgres.server import EmbeddedPostgres
+from app.operations.usable import look_at, require_schema
 
 RELOADED = [str(Path(__file__).parents[2] / folder) for folder in ("app", "migrations")]
 GRACE_SECONDS = 10
-# Longer than balancers keep their connections, 60 seconds as a rule: if this side closes first, a request that the
-# balancer has just sent is lost.
-KEEP_ALIVE_SECONDS = 75
 # Descriptors that are not for clients: the database's come on top. Some of them are for answering 503 to clients beyond
 # the limit.
 RESERVED_DESCRIPTORS = 64
@@ -69,31 +70,50 @@ def _keep_running(postgres: EmbeddedPostgres, done: threading.Event) -> None:
 
 
 def serve(settings: Settings, *, reload: bool = False) -> None:
-    """Serve until Ctrl-C or SIGTERM; a reload starts one worker anew, and the embedded database stays."""
+    """Serve until Ctrl-C, SIGTERM or SIGHUP; a reload starts one worker anew, and the embedded database stays."""
     # uvicorn raises the signal again when it has stopped; without this the embedded database would stay.
-    signal.signal(signal.SIGTERM, _exit)
+    for number in STOPS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _exit)
     configure_logging(settings.log_level, settings.log_format)
+    require_free(settings.host, settings.port)
     with database_running(settings) as ready:
-        base = f"http://{f'[{ready.host}]' if ':' in ready.host else ready.host}:{ready.port}"
-        echo(f"Serving on {base}" + (f", try it at {base}/docs" if ready.docs_enabled else "") + " (Ctrl-C stops)")
+        _require_usable(ready)
         with _metrics_of_the_workers(ready):
-            uvicorn.run(
-                "app.main:app",
-                host=ready.host,
-                port=ready.port,
-                workers=ready.workers,
-                reload=reload,
-                reload_dirs=RELOADED if reload else None,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                http="app.core.http.server:BoundedProtocol",
-                ws="none",
-                limit_concurrency=_connection_limit(ready.max_connections, ready.database_pool_max),
-                proxy_headers=False,  # TRUSTED_PROXIES decides whose X-Forwarded-For counts
-                timeout_graceful_shutdown=GRACE_SECONDS,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            )
+            run(_server_config(ready, reload=reload), lambda: echo(_where(ready)))
+
+
+def _require_usable(settings: Settings) -> None:
+    """Raise OperatorError if waiting will not help. What may come yet, the service waits for."""
+    with suppress(psycopg.Error):
+        found = look_at(settings.dsn)
+        if settings.migrate_on_start == "on" and found.revision is None:
+            require_schema(found)
+
+
+def _where(settings: Settings) -> str:
+    base = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
+    return f"Serving on {base}" + (f", try it at {base}/docs" if settings.docs_enabled else "") + " (Ctrl-C stops)"
+
+
+def _server_config(settings: Settings, *, reload: bool) -> uvicorn.Config:
+    return uvicorn.Config(
+        "app.main:app",
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        reload=reload,
+        reload_dirs=RELOADED if reload else None,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        http="app.core.http.server:BoundedProtocol",
+        ws="none",
+        limit_concurrency=_connection_limit(settings.max_connections, settings.database_pool_max),
+        proxy_headers=False,  # TRUSTED_PROXIES decides whose X-Forwarded-For counts
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=settings.keep_alive_seconds,
+    )
 
 
 def _connection_limit(wanted: int, database_connections: int) -> int:

@@ -1,5 +1,6 @@
 """Settings: read once, checked at start, every mistake named at once and no value printed."""
 
+import os
 import re
 from functools import cached_property
 from importlib.util import find_spec
@@ -87,7 +88,6 @@ class Settings(BaseSettings):
     """Everything that can be set, by environment or `.env`; docs/settings.md has the table."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
         extra="ignore",
         env_ignore_empty=True,
         frozen=True,
@@ -108,6 +108,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535)
     workers: int = Field(default=1, ge=1, le=128)
     max_connections: int = Field(default=1000, ge=1, le=100_000)
+    keep_alive_seconds: int = Field(default=75, ge=1, le=7200)
+    drain_seconds: float = Field(default=0, ge=0, le=300)
     embedded_data_dir: Path = Path(".data/postgres")
     database_pool_min: int = Field(default=2, ge=0, le=100)
     database_pool_max: int = Field(default=10, ge=1, le=200)
@@ -135,6 +137,7 @@ class Settings(BaseSettings):
     api_contracts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     docs_enabled: bool = True
     metrics_enabled: bool = False
+    opentelemetry: Literal["on", "off"] = "off"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"
 
@@ -189,6 +192,13 @@ class Settings(BaseSettings):
     def _metrics_enabled(cls, value: bool) -> bool:
         if value and find_spec("prometheus_client") is None:
             raise ValueError("needs the metrics extra: pip install prometheus-client")
+        return value
+
+    @field_validator("opentelemetry")
+    @classmethod
+    def _opentelemetry(cls, value: str) -> str:
+        if value == "on" and (find_spec("opentelemetry.sdk") is None or find_spec("opentelemetry.exporter") is None):
+            raise ValueError("needs the opentelemetry extra: pip install opentelemetry-exporter-otlp-proto-http")
         return value
 
     @field_validator("frontend_url", mode="before")
@@ -256,10 +266,24 @@ class Settings(BaseSettings):
         return [f"BETTER_AUTH_SECRET {reason}; production refuses it"] if reason else []
 
 
+def name_settings(file: str | None) -> None:
+    """Read the settings of this process, and of those that it starts, in this file. Raises: SettingsError."""
+    if file is None:
+        return
+    if not Path(file).is_file():
+        raise SettingsError(f"{file} is no file with settings: name one by --env-file.")
+    os.environ["ENV_FILE"] = str(Path(file).absolute())
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings. Raises: SettingsError naming every bad one at once."""
+    file = os.environ.get("ENV_FILE") or ".env"
     try:
-        return Settings(**overrides)
+        return Settings(**{"_env_file": file, **overrides})
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file} is not UTF-8: save it in that encoding, without a byte order mark.") from None
+    except OSError as error:
+        raise SettingsError(f"{error.filename or file} cannot be read: {error.strerror}.") from None
     except ValidationError as error:
         lines = sorted(
             {f"{_name(e['loc'])} {_reason(e)}" for e in error.errors(include_input=False, include_url=False)}

@@ -15,11 +15,11 @@ from typing import IO, Any, Self
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from app.core.database.dsn import Dsn
+from app.core.database.trouble import SECRETS
 from app.core.operator_error import OperatorError
 from app.operations.embedded_postgres.paths import EmbeddedUnavailable, reachable_binaries
 from app.operations.maintenance import NO_TIMEOUTS
 
-_SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 _DEMANDS_TLS = {"require", "verify-ca", "verify-full"}
 _CHUNK = 64 * 1024
 _LONGEST_END = 1024
@@ -172,7 +172,7 @@ def _connection(dsn: Dsn) -> Iterator[tuple[str, dict[str, str]]]:
     Every user of the machine can see a program's arguments.
     """
     parameters = conninfo_to_dict(dsn.conninfo)
-    secrets = {name: str(parameters.pop(name)) for name in _SECRETS & parameters.keys()}
+    secrets = {name: str(parameters.pop(name)) for name in SECRETS & parameters.keys()}
     environment = {**os.environ}
     if "password" in secrets:
         environment["PGPASSWORD"] = secrets.pop("password")
@@ -228,7 +228,20 @@ class _Program:
         """Wait until it has ended. Raises: BackupFailed, with what it wrote."""
         if self._process.wait():
             self._errors.seek(0)
-            raise BackupFailed(f"{self._name} failed:\n{self._errors.read().decode(errors='replace').strip()}")
+            raise BackupFailed(_why(self._name, self._errors.read().decode(errors="replace").strip()))
+
+
+def _why(program: str, text: str) -> str:
+    """Say what to do about programs that are older than the server or the dump; else what they say."""
+    newer = "or install requirements.txt, which has the newest"
+    if found := re.search(r"server version: (\d+).*version: (\d+)", text):
+        server, own = found.groups()
+        return f"{program} here is {own}, the server {server}: install postgresql-client-{server}, {newer}."
+    if "unsupported version" in text:
+        return (
+            f"{program} here is older than the program that made the dump: install a newer postgresql-client, {newer}."
+        )
+    return f"{program} failed:\n{text}"
 
 
 def _find(program: str, dsn: Dsn | None) -> str:

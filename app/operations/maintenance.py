@@ -1,9 +1,8 @@
 """Runs an operator's statement for as long as it takes."""
 
-import psycopg
-
 from app.core.database.dsn import Dsn
-from app.core.database.pool import CONNECT_SECONDS, DatabaseUnavailable
+from app.core.database.pool import CONNECT_SECONDS
+from app.operations.connecting import connect
 
 # By name from the catalog: `transaction_timeout` is new in PostgreSQL 17, and setting it is an error before.
 NO_TIMEOUTS = b"""SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
@@ -13,11 +12,8 @@ NO_TIMEOUTS = b"""SELECT set_config(name, '0', true) FROM pg_settings WHERE name
 def run_without_timeouts(dsn: Dsn, statement: bytes) -> int:
     """Run a statement, whatever bounds the role, the database or the URL set; return how many rows it affected.
 
-    Raises: psycopg.OperationalError, DatabaseUnavailable.
+    Raises: psycopg.Error.
     """
-    try:
-        with psycopg.connect(dsn.conninfo, connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as connection:
-            connection.execute(NO_TIMEOUTS)
-            return connection.execute(statement).rowcount
-    except psycopg.errors.UndefinedTable as error:  # not migrated
-        raise DatabaseUnavailable from error
+    with connect(dsn, connect_timeout=CONNECT_SECONDS) as connection:
+        connection.execute(NO_TIMEOUTS)
+        return connection.execute(statement).rowcount

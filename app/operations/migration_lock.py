@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import psycopg
 
 from app.core.database.dsn import Dsn
+from app.operations.connecting import connect
 
 ADVISORY_LOCK = 7_220_611_054
 RETRY_SECONDS = 0.1
@@ -18,9 +19,10 @@ def migration_lock(dsn: Dsn) -> Iterator[None]:
 
     It belongs to a transaction on a connection of its own: an index that is built CONCURRENTLY commits in between, and
     behind a transaction pooler only a transaction keeps its connection. It is polled instead of waited for, because
-    CREATE INDEX CONCURRENTLY waits for every running statement, one that waits for this lock included.
+    CREATE INDEX CONCURRENTLY waits for every running statement, one that waits for this lock included, and for every
+    snapshot, which READ COMMITTED does not keep.
     """
-    with psycopg.connect(dsn.conninfo, prepare_threshold=None) as connection:
+    with connect(dsn) as connection:
         while not _try_lock(connection):
             connection.rollback()
             time.sleep(RETRY_SECONDS)

@@ -1,5 +1,6 @@
 """Brings the database to this code's schema, once, however many processes start at the same time."""
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,10 @@ import psycopg
 from app.core.clock import stopwatch
 from app.core.database.dsn import Dsn
 from app.core.logging import get_logger
+from app.core.operator_error import OperatorError
+from app.operations.connecting import connect
 from app.operations.older_processes import refuse_beside_older
+from app.operations.usable import CONNECT_SECONDS, look_at, require_schema, revision_at
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -17,6 +21,16 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class UnknownRevision(OperatorError):
+    """The database is ours, at a revision that no release has."""
+
+    def __init__(self, revision: str | None) -> None:
+        super().__init__(
+            f"The database is at revision {revision}, which no release of this service has: restore a dump, or name "
+            "an empty database in DATABASE_URL."
+        )
 
 
 def alembic_config(dsn: Dsn | None = None) -> "Config":
@@ -42,44 +56,48 @@ def head_revision() -> str:
 
 
 def is_newer(revision: str | None) -> bool:
-    """Return whether a later release has migrated the database: this code does not know the revision.
+    """Return whether a later release has migrated the database: a number beyond those that this code knows.
 
     In a rolling update the processes of both releases work on it, because migrations only add (docs/scaling.md).
     """
-    return bool(revision) and revision not in _revisions()
-
-
-def can_serve(revision: str | None) -> bool:
-    """Return whether this code can work on a database at that revision."""
-    return revision == head_revision() or is_newer(revision)
+    return bool(revision and re.fullmatch(r"\d{4,}", revision)) and int(str(revision)) > int(head_revision())
 
 
 def upgrade(dsn: Dsn, *, beside_older: bool = False) -> None:
     """Migrate to head; does nothing at head or beyond.
 
-    Raises: psycopg.OperationalError if the database is down, OlderProcesses unless these are said not to matter.
+    Raises: psycopg.Error if the database cannot be reached or refuses, NotUsable, OlderProcesses unless these are said
+    not to matter.
     """
-    found = _current_revision(dsn)
-    if found == head_revision():
+    found = look_at(dsn)
+    if found.revision == head_revision():
         return
-    if not is_newer(found):
-        # Imported here: Alembic takes 11 MB of memory, and a process that finds its database migrated does without.
-        from alembic import command
-        from alembic.util import CommandError
-
+    if not is_newer(found.revision):
+        require_schema(found)
         if not beside_older:
-            refuse_beside_older(dsn, found)
+            refuse_beside_older(dsn, found.revision)
         began = stopwatch()
-        logger.info("migrating", extra={"found": found, "wanted": head_revision()})
-        try:
-            command.upgrade(alembic_config(dsn), "head")
-        except CommandError:  # it found a revision that it does not know: a newer process was first
-            if not is_newer(found := _current_revision(dsn)):
-                raise
-        else:
+        logger.info("migrating", extra={"found": found.revision, "wanted": head_revision()})
+        if _migrate(dsn):
             logger.info("migrated", extra={"seconds": round(stopwatch() - began, 1)})
             return
-    logger.info("newer_than_this_code", extra={"found": found, "known": head_revision()})
+    logger.info("newer_than_this_code", extra={"found": found.revision, "known": head_revision()})
+
+
+def _migrate(dsn: Dsn) -> bool:
+    """Run the migrations; False if a newer process was first."""
+    # Imported here: Alembic takes 11 MB of memory, and a process that finds its database migrated does without.
+    from alembic import command
+    from alembic.util import CommandError
+
+    try:
+        command.upgrade(alembic_config(dsn), "head")
+    except CommandError:  # it found a revision that it does not know
+        revision = look_at(dsn).revision
+        if is_newer(revision):
+            return False
+        raise UnknownRevision(revision) from None
+    return True
 
 
 def how_far(dsn: Dsn) -> str:
@@ -90,23 +108,10 @@ def how_far(dsn: Dsn) -> str:
         "FROM pg_stat_progress_create_index WHERE datname = current_database()"
     )
     try:
-        with psycopg.connect(dsn.conninfo, connect_timeout=3, prepare_threshold=None) as connection:
+        with connect(dsn, connect_timeout=CONNECT_SECONDS) as connection:
             building = connection.execute(query).fetchone()
-            at = _revision_at(connection)
+            at = revision_at(connection)
     except psycopg.Error:
         return "Migrating"
     index = f", {building[1]:.0f} % of an index on {building[0]}" if building else ""
     return f"At revision {at or 'none'} of {head_revision()}{index}"
-
-
-def _current_revision(dsn: Dsn) -> str | None:
-    with psycopg.connect(dsn.conninfo, connect_timeout=3) as connection:
-        return _revision_at(connection)
-
-
-def _revision_at(connection: psycopg.Connection) -> str | None:
-    try:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except psycopg.errors.UndefinedTable:
-        return None
-    return row[0] if row else None

@@ -4,6 +4,7 @@ import psycopg
 
 from app.core.database.dsn import Dsn
 from app.core.operator_error import OperatorError
+from app.operations.connecting import connect
 from app.operations.distribution import count_on_every_node
 
 # What 1.0 calls itself; later releases add their version.
@@ -31,6 +32,6 @@ def refuse_beside_older(dsn: Dsn, revision: str | None) -> None:
     """Raise OlderProcesses if the database, which is at this revision, is in use by processes of 1.0."""
     if revision is None:
         return
-    with psycopg.connect(dsn.conninfo, prepare_threshold=None) as connection:
+    with connect(dsn) as connection:
         if connections := count_connections(connection):
             raise OlderProcesses(connections)

@@ -10,16 +10,19 @@ from app import __version__
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.database.sql import plain
 from app.core.database.statement import Statement
+from app.core.errors import ServiceUnavailable
 from app.core.http.error_responses import error_responses
 from app.core.http.root_path import public_path
 from app.core.http.routing import make_router
-from app.operations.migrations import can_serve
+from app.operations.migrations import head_revision, is_newer
+from app.operations.usable import OWN_TABLES
 
 router = make_router(tag="service")
 
 
 # In SQL's own words, because Alembic's table is no model.
 SELECT_REVISION = Statement(plain("SELECT version_num FROM alembic_version", version_num=str), str)
+SELECT_IS_OURS = Statement(plain(f"SELECT {OWN_TABLES} AS is_ours", is_ours=bool), bool)
 
 
 class NotMigrated(DatabaseUnavailable):
@@ -27,6 +30,12 @@ class NotMigrated(DatabaseUnavailable):
 
     code = "DATABASE_NOT_MIGRATED"
     message = "The database is not at the version that this service needs."
+
+
+class Stopping(ServiceUnavailable):
+    """SIGTERM has come: the balancer is to send new requests elsewhere."""
+
+    code = "STOPPING"
 
 
 class About(BaseModel):
@@ -72,9 +81,15 @@ async def show_health() -> Health:
     return Health(status="ok")
 
 
-@router.get("/health/ready", summary="Can it serve?", responses=error_responses(DatabaseUnavailable, NotMigrated))
+@router.get(
+    "/health/ready",
+    summary="Can it serve?",
+    responses=error_responses(DatabaseUnavailable, NotMigrated, Stopping),
+)
 async def show_readiness(request: Request) -> Health:
     """Says yes while the database is reachable and at this code's migration or a later one: a balancer's question."""
+    if request.app.state.draining.begun:
+        raise Stopping
     await require_ready(request.app.state.database)
     return Health(status="ready")
 
@@ -82,5 +97,7 @@ async def show_readiness(request: Request) -> Health:
 async def require_ready(database: Database) -> None:
     """Raise DatabaseUnavailable or NotMigrated unless the service can serve."""
     revision = await database.fetch_value(SELECT_REVISION)
-    if not can_serve(revision):
+    if revision == head_revision():
+        return
+    if not is_newer(revision) or not await database.fetch_value(SELECT_IS_OURS):
         raise NotMigrated

@@ -18,9 +18,11 @@ async def show_metrics(request: Request) -> Response:
     """Return the metrics, whether or not the database answers."""
     metrics: Metrics = request.app.state.metrics
     database: Database = request.app.state.database
-    metrics.look_at(database.pool)
+    metrics.look_at(database.pool, request.app.state.auth.passwords.waiting)
     try:
         metrics.denylist_rows.set(await count_denied_tokens(database))
+        metrics.database_up.set(1)
     except DatabaseUnavailable:
         metrics.denylist_rows.set(nan)
+        metrics.database_up.set(0)
     return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

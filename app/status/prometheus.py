@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from app import __version__
+from app.core.logging import RequestRecord
 
 BUCKETS_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SAMPLE_SECONDS = 1
@@ -34,6 +38,26 @@ class Metrics:
         self.denylist_rows = Gauge(
             "auth_denylist_rows", "Rows of the denylist.", multiprocess_mode="mostrecent", registry=registry
         )
+        self.errors = Counter("http_errors", "Errors answered, by their code.", ["code"], registry=registry)
+        self.refused = Counter(
+            "http_refused", "Connections and requests that were refused unread.", ["code"], registry=registry
+        )
+        self.hashes = Histogram(
+            "hash_seconds", "How long a password took to hash.", buckets=BUCKETS_SECONDS, registry=registry
+        )
+        self.hashes_waiting = Gauge(
+            "hash_queue_waiting", "Passwords that wait to be hashed.", multiprocess_mode="livesum", registry=registry
+        )
+        self.database_up = Gauge(
+            "database_up",
+            "Whether the database answered this scrape.",
+            multiprocess_mode="mostrecent",
+            registry=registry,
+        )
+        Gauge(
+            "build_info", "1, of the release that runs.", ["version"], multiprocess_mode="livemax", registry=registry
+        ).labels(__version__).set(1)
+        self.process = ProcessFigures(registry)
         self.connections = Gauge(
             "database_connections",
             "Connections of the pools, and requests that wait for one.",
@@ -42,25 +66,35 @@ class Metrics:
             registry=registry,
         )
 
-    def count_request(self, method: str, route: str | None, status: int, seconds: float) -> None:
+    def count_request(self, method: str, route: str | None, status: int, seconds: float, record: RequestRecord) -> None:
         """Count one answer; status 0 is a client that left."""
         method = method if method in _METHODS else "other"
         route = route or "none"
         self.requests.labels(method, route, status).inc()
         self.durations.labels(method, route).observe(seconds)
+        if record.code:
+            self.errors.labels(record.code).inc()
+        if record.hashing:
+            self.hashes.observe(record.hashing)
+
+    def count_refused(self, code: str) -> None:
+        """Count what never became a request."""
+        self.refused.labels(code).inc()
 
     def count_event(self, event: str) -> None:
         """Count something that happened to a session."""
         self.events.labels(event).inc()
 
-    async def watch(self, pool: Any) -> NoReturn:
-        """Look at the pool once a second: a scrape reaches one worker, but reports on all of them."""
+    async def watch(self, pool: Any, hashes_waiting: Callable[[], int]) -> NoReturn:
+        """Look once a second: a scrape reaches one worker, but reports on all of them."""
         while True:
-            self.look_at(pool)
+            self.look_at(pool, hashes_waiting())
             await asyncio.sleep(SAMPLE_SECONDS)
 
-    def look_at(self, pool: Any) -> None:
-        """Note how many of a psycopg_pool's connections are in use."""
+    def look_at(self, pool: Any, hashes_waiting: int) -> None:
+        """Note how many connections of a psycopg_pool are in use, how many hashes wait, and what the process takes."""
+        self.hashes_waiting.set(hashes_waiting)
+        self.process.look()
         stats = pool.get_stats()
         size, available = stats.get("pool_size", 0), stats.get("pool_available", 0)
         self.connections.labels("in_use").set(size - available)
@@ -76,6 +110,53 @@ class Metrics:
         everything = CollectorRegistry()
         MultiProcessCollector(everything, folder)  # type: ignore[no-untyped-call]  # it has no types yet
         return generate_latest(everything)
+
+
+class ProcessFigures:
+    """What prometheus_client tells of one process, of all workers: its own collector tells only of the one scraped."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._collector = ProcessCollector(registry=None)
+        self._gauges = {
+            gauge._name: gauge
+            for gauge in (
+                Gauge(
+                    "process_resident_memory_bytes",
+                    "Memory of all workers.",
+                    multiprocess_mode="livesum",
+                    registry=registry,
+                ),
+                Gauge(
+                    "process_open_fds",
+                    "Descriptors of the worker that has most.",
+                    multiprocess_mode="livemax",
+                    registry=registry,
+                ),
+                Gauge(
+                    "process_max_fds",
+                    "Descriptors that each worker may open.",
+                    multiprocess_mode="livemin",
+                    registry=registry,
+                ),
+                Gauge(
+                    "process_start_time_seconds",
+                    "When the newest worker began, since 1970.",
+                    multiprocess_mode="livemax",
+                    registry=registry,
+                ),
+            )
+        }
+        self._cpu = Counter("process_cpu_seconds", "Time of processors, of all workers.", registry=registry)
+        self._cpu_before = 0.0
+
+    def look(self) -> None:
+        """Note the figures of this process; there are none where there is no /proc."""
+        found = {sample.name: sample.value for family in self._collector.collect() for sample in family.samples}
+        for name in self._gauges.keys() & found.keys():
+            self._gauges[name].set(found[name])
+        cpu = found.get("process_cpu_seconds_total", 0.0)
+        self._cpu.inc(max(0.0, cpu - self._cpu_before))
+        self._cpu_before = cpu
 
 
 def _forget_gauges_of_the_dead(folder: Path) -> None:

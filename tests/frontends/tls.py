@@ -27,7 +27,7 @@ from cryptography.x509.oid import NameOID
 def behind_tls(port: int, folder: Path) -> Iterator[int]:
     """Pass what comes on another port on to this one, without TLS, until the block ends."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_certificate(folder))
+    context.load_cert_chain(certificate(folder))
 
     async def pass_on(client: ByteStream) -> None:
         with suppress(OSError, BrokenResourceError, ClosedResourceError):
@@ -61,13 +61,13 @@ async def _copy_both_ways(one: ByteStream, other: ByteStream) -> None:
         copying.start_soon(copy, other, one)
 
 
-def _certificate(folder: Path) -> Path:
+def certificate(folder: Path) -> Path:
     """Write a key and its certificate into one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "example.test")])
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    certificate = (
+    signed = (
         builder.not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .sign(key, hashes.SHA256())
@@ -75,6 +75,6 @@ def _certificate(folder: Path) -> Path:
     file = folder / "certificate.pem"
     plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, *plain) + certificate.public_bytes(serialization.Encoding.PEM)
+        key.private_bytes(serialization.Encoding.PEM, *plain) + signed.public_bytes(serialization.Encoding.PEM)
     )
     return file

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -491,3 +492,36 @@ async def test_signing_everybody_out_makes_every_copy_begin_anew(own_database_ur
         assert run("users", "signout", "--all", DATABASE_URL=own_database_url).returncode == 0
         copy.person = await ada.sign_in()
         assert (await copy.person.get(CHANGES, params=copy.question)).status_code == 410
+
+
+@pytest.mark.parametrize(
+    ("program", "text", "remedy"),
+    [
+        (
+            "pg_dump",
+            "pg_dump: error: aborting because of server version mismatch\n"
+            "pg_dump: detail: server version: 16.14 (Debian 16.14-1); pg_dump version: 15.18 (Debian 15.18-0)",
+            "pg_dump here is 15, the server 16: install postgresql-client-16",
+        ),
+        (
+            "pg_restore",
+            "pg_restore: error: unsupported version (1.16) in file header",
+            "pg_restore here is older than the program that made the dump: install a newer postgresql-client",
+        ),
+    ],
+)
+def test_programs_that_are_too_old_are_named(
+    own_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, text: str, remedy: str
+) -> None:
+    """An operator reads which package to install when a dump comes from a newer server or from newer programs."""
+    old = tmp_path / program
+    old.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{text}\nEND\nexit 1\n")
+    old.chmod(0o755)
+    monkeypatch.setattr("app.operations.backup._find", lambda name, dsn: str(tmp_path / name))
+    dsn, file = parse_database_url(own_database_url), tmp_path / "tasks.dump"
+    run = partial(dump, dsn, file)
+    if program == "pg_restore":
+        file.touch()
+        run = partial(restore, dsn, file, tables=(), emptied=(), then=b"")
+    with pytest.raises(BackupFailed, match=remedy):
+        run()

@@ -8,6 +8,7 @@ import pytest
 from psycopg import sql
 
 from app.cli import commands
+from app.cli.trial import try_out
 from app.operations.doctor import examine
 from app.operations.migrations import head_revision
 from tests.core.test_hosts import with_hosts
@@ -15,7 +16,7 @@ from tests.support.settings import SECRET, make_settings
 
 
 def found(url: str, **settings: Any) -> dict[str, tuple[str, str]]:
-    return {what: (verdict, how) for verdict, what, how in examine(make_settings(url, **settings))}
+    return {what: (verdict, how) for verdict, what, how in examine(make_settings(url, **settings), try_out)}
 
 
 def test_a_healthy_service_is_called_so(
@@ -26,8 +27,8 @@ def test_a_healthy_service_is_called_so(
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
     commands.main(["doctor"])
     lines = capsys.readouterr().out.splitlines()
-    whats = ["settings", "hashing", "database", "migration", "processes", "clock", "durability", "nodes", "changes"]
-    whats += ["connections"]
+    whats = ["settings", "database", "version", "migration", "processes", "clock", "durability", "nodes", "changes"]
+    whats += ["connections", "hashing", "limits", "writes"]
     assert [line.split()[1] for line in lines] == whats
     assert not any(line.startswith("fail") for line in lines)
 
@@ -53,10 +54,11 @@ def test_what_is_wrong_is_said_with_the_remedy(own_database_url: str, monkeypatc
         assert found(own_database_url)["durability"] == ("fail", "the database only reads: nothing can be written")
     assert found(own_database_url, rate_limits="off")["settings"][0] == "warn"
     assert found(own_database_url, workers=20)["connections"][0] == "warn"
-    for name, value in {"CLOCK_SECONDS": -1, "HASH_SECONDS": 0, "FAR_MS": 0}.items():
+    for name, value in {"CLOCK_SECONDS": -1, "FAR_MS": 0, "OLDEST_VERSION": 99}.items():
         monkeypatch.setattr(f"app.operations.doctor.{name}", value)
+    monkeypatch.setattr("app.cli.trial.HASH_SECONDS", 0)
     verdicts = found(own_database_url)
-    assert {verdicts[what][0] for what in ("clock", "hashing", "database")} == {"warn"}
+    assert {verdicts[what][0] for what in ("clock", "hashing", "database", "version")} == {"warn"}
 
 
 def test_a_role_that_may_not_read_the_timeline_is_reported(own_database_url: str) -> None:
@@ -92,5 +94,5 @@ def test_a_database_that_is_away_ends_it(monkeypatch: pytest.MonkeyPatch, capsys
         commands.main(["doctor"])
     assert refused.value.code == 1
     said = capsys.readouterr().out
-    assert "cannot be reached: check DATABASE_URL" in said
+    assert "nothing listens at 127.0.0.1:1; start the server, or correct DATABASE_URL" in said
     assert "hunter2" not in said

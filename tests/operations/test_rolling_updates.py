@@ -13,6 +13,7 @@ import pytest
 
 from app.core.database.dsn import parse_database_url
 from app.operations.migrations import head_revision, upgrade
+from app.operations.usable import look_at
 from tests.support.people import Person
 from tests.support.server import running, serving
 from tests.support.settings import ROOT, make_settings
@@ -111,6 +112,8 @@ def test_a_newer_migration_may_come_while_this_one_waits_for_it(
     """A process that waited for a newer migration starts on it, though Alembic does not know the revision."""
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         admin.execute("UPDATE alembic_version SET version_num = %s", [FUTURE])
-    found = iter(["0001", FUTURE])
-    monkeypatch.setattr("app.operations.migrations._current_revision", lambda dsn: next(found))
+    revisions = iter(["0001", FUTURE])
+    monkeypatch.setattr(
+        "app.operations.migrations.look_at", lambda dsn: look_at(dsn)._replace(revision=next(revisions))
+    )
     upgrade(parse_database_url(own_database_url))

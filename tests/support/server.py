@@ -96,7 +96,7 @@ class Server:
 @contextmanager
 def serving(directory: Path, *options: str, wait: bool = True, first: str = "", **environment: str) -> Iterator[Server]:
     """Run `python -m app serve` with these settings until the block ends; `first` is Python to run before it."""
-    port = free_port()
+    port = int(environment.get("PORT") or free_port())
     log = directory / f"server-{port}.log"
     settings = {
         "ENVIRONMENT": "test",

@@ -1,12 +1,12 @@
 """A connection, and the ways to run statements: each for itself, or several in one transaction."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection, AsyncCursor, Error
 from psycopg.abc import AdaptContext
 from psycopg.types.datetime import TimestamptzBinaryLoader
 
@@ -26,6 +26,17 @@ class Connection(AsyncConnection[Any]):
     """A connection with one cursor for all of its statements: making a cursor takes as long as using it."""
 
     timeline: Timeline | None = None
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", *, tell: Callable[[Error | None], None], **arguments: Any) -> Self:  # type: ignore[override]  # the pool passes it on
+        """Connect, and tell with what error that has failed, or that it has not: the pool keeps that to itself."""
+        try:
+            made = await super().connect(conninfo, **arguments)
+        except Error as error:
+            tell(error)
+            raise
+        tell(None)
+        return made
 
     @cached_property
     def shared_cursor(self) -> AsyncCursor[Any]:

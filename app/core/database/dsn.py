@@ -1,5 +1,6 @@
 """Reads `DATABASE_URL` as people paste it and turns it into what libpq understands."""
 
+import re
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -42,7 +43,7 @@ def parse_database_url(url: str) -> Dsn:
     try:
         conninfo = conninfo_to_dict(urlunsplit(("postgresql", parts.netloc, parts.path, query, "")))
     except ProgrammingError as error:
-        raise ValueError("is not a PostgreSQL URL that libpq can read") from error
+        raise ValueError(_unreadable(str(error))) from error
     if not conninfo.get("dbname"):
         raise ValueError("must name a database, as in postgresql://user:password@host/database")
     hosts = str(conninfo.get("host") or "")
@@ -52,3 +53,11 @@ def parse_database_url(url: str) -> Dsn:
         conninfo.setdefault("target_session_attrs", "read-write")  # a standby would refuse every write
     fails_over = several and conninfo["target_session_attrs"] == "read-write"
     return Dsn(make_conninfo("", **conninfo), behind_pooler, fails_over)
+
+
+def _unreadable(text: str) -> str:
+    """Say which parameter libpq does not know; the rest of its text could quote the password."""
+    found = re.search(r'invalid URI query parameter: "(\w+)"', text)
+    if found:
+        return f"has the parameter {found[1]}, which libpq does not know: leave it out"
+    return "is not a PostgreSQL URL that libpq can read: write special characters of the password as %40 and the like"

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, errors
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from app import __version__
 from app.core.clock import stopwatch
@@ -19,6 +19,7 @@ from app.core.database.connection import Connection, Statements, Transaction, fe
 from app.core.database.dsn import Dsn
 from app.core.database.hosts import Hosts, only_reads
 from app.core.database.statement import RowT, Statement
+from app.core.database.trouble import why
 from app.core.database.turns import Turns
 from app.core.errors import ServiceUnavailable
 from app.core.logging import current_request, get_logger
@@ -65,9 +66,13 @@ _UNAVAILABLE = (
 
 
 class DatabaseUnavailable(ServiceUnavailable):
-    """The database did not answer in time, or not at all."""
+    """The database did not answer in time, or not at all; `reason` is for operators alone."""
 
     code = "DATABASE_UNAVAILABLE"
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__()
+        self.reason = reason
 
 
 class Database(Statements):
@@ -79,7 +84,7 @@ class Database(Statements):
         self.pool = AsyncConnectionPool(
             self._hosts.conninfo if self._hosts else dsn.conninfo,
             connection_class=Connection,
-            kwargs=arguments,
+            kwargs={**arguments, "tell": self._note_connecting},
             min_size=pool_min,
             max_size=pool_max,
             configure=self._hosts.accept if self._hosts else None,
@@ -92,6 +97,8 @@ class Database(Statements):
         )
         most = max(1, min(STATEMENTS_PER_USER, pool_max // 2))
         self._turns = Turns(most=most, seconds=POOL_WAIT_SECONDS)
+        self._dsn = dsn
+        self._connect_error: psycopg.Error | None = None
         self._reconnecting: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._warned_at, self._failures = -1.0, 0
@@ -109,6 +116,9 @@ class Database(Statements):
             if task:
                 task.cancel()
         await self.pool.close(timeout=2)
+
+    def _note_connecting(self, error: psycopg.Error | None) -> None:
+        self._connect_error = error
 
     async def _on_reconnect_failed(self, pool: Any) -> None:
         if self._reconnecting is None or self._reconnecting.done():
@@ -163,14 +173,21 @@ class Database(Statements):
                         raise
             raise AssertionError
         except _UNAVAILABLE as error:
-            self._warn(error)
-            raise DatabaseUnavailable from error
+            reason = self._reason(error)
+            self._warn(error, reason)
+            raise DatabaseUnavailable(reason) from error
 
-    def _warn(self, error: Exception) -> None:
+    def _reason(self, error: Exception) -> str:
+        """Say why; while every new connection fails, that is why none was to be had."""
+        if isinstance(error, PoolTimeout) and not self._connect_error:
+            return "has more to do than its connections can: look at its load, then at DATABASE_POOL_MAX"
+        return why(self._connect_error or error if isinstance(error, PoolTimeout) else error, self._dsn)
+
+    def _warn(self, error: Exception, reason: str) -> None:
         """Log it once a second, with the number of failures: thousands of lines would hide the first."""
         self._failures += 1
         if stopwatch() - self._warned_at >= 1:
-            extra = {"error": type(error).__name__, "failures": self._failures}
+            extra = {"error": type(error).__name__, "reason": reason, "failures": self._failures}
             logger.warning("database_unavailable", extra=extra)
             self._warned_at, self._failures = stopwatch(), 0
 
@@ -260,6 +277,7 @@ def connection_arguments(dsn: Dsn) -> dict[str, Any]:
         "jit": "off",
         # A statement of one user takes one core at most, not three.
         "max_parallel_workers_per_gather": "0",
+        "default_transaction_isolation": r"read\ committed",  # whatever the database or the role says
     }
     given = psycopg.conninfo.conninfo_to_dict(dsn.conninfo).get("options") or ""
     settings = " ".join(f"-c {name}={value}" for name, value in options.items())

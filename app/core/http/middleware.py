@@ -17,6 +17,7 @@ from app.core.errors import ApiError, InternalError
 from app.core.http.client_address import Network, client_address
 from app.core.http.cors import Cors
 from app.core.http.dispatch import RouteTable
+from app.core.http.draining import Draining
 from app.core.http.problems import error_response, problem_response
 from app.core.logging import Client, RequestRecord, get_logger, milliseconds, set_request
 
@@ -43,8 +44,8 @@ _HOST = re.compile(
 _TRACE = re.compile(rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _QUIET_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 
-Observe = Callable[[str, str | None, int, float], None]
-"""Called after each answer with the method, the route's template, the status and the seconds."""
+Observe = Callable[[str, str | None, int, float, RequestRecord], None]
+"""Called after each answer with the method, the route's template, the status, the seconds and what else is known."""
 
 
 class RequestContext:
@@ -54,10 +55,17 @@ class RequestContext:
     """
 
     def __init__(
-        self, app: ASGIApp, *, https_only: bool, observe: Observe | None, trusted_proxies: Sequence[Network]
+        self,
+        app: ASGIApp,
+        *,
+        https_only: bool,
+        draining: Draining,
+        observe: Observe | None,
+        trusted_proxies: Sequence[Network],
     ) -> None:
         self.app = app
         self.observe = observe
+        self.draining = draining
         self.trusted_proxies = trusted_proxies
         self.headers = [(b"strict-transport-security", b"max-age=63072000; includeSubDomains")] if https_only else []
 
@@ -74,6 +82,8 @@ class RequestContext:
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 asked["answered"] = message["status"]
+                if self.draining.begun:
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
                 message["headers"] = standard_headers([*message["headers"], *self.headers], record.request_id)
             return send(message)
 
@@ -84,7 +94,7 @@ class RequestContext:
             route = getattr(asked.get("route"), "path", None)  # the template: a raw path may hold anything
             _log(scope["method"], asked, route, status, seconds, record)
             if self.observe:
-                self.observe(scope["method"], route, status, seconds)
+                self.observe(scope["method"], route, status, seconds, record)
 
 
 def _as_routed(scope: Scope) -> Scope:
@@ -198,10 +208,13 @@ def install_middleware(
     *,
     origins: tuple[str, ...],
     https_only: bool,
+    draining: Draining,
     observe: Observe | None,
     trusted_proxies: Sequence[Network] = (),
 ) -> None:
     """Put the three around the app; what is added last stands outermost."""
     app.add_middleware(Dispatch)
     app.add_middleware(Cors, origins=origins)
-    app.add_middleware(RequestContext, https_only=https_only, observe=observe, trusted_proxies=trusted_proxies)
+    app.add_middleware(
+        RequestContext, https_only=https_only, draining=draining, observe=observe, trusted_proxies=trusted_proxies
+    )

@@ -25,11 +25,8 @@ logger = get_logger("app.access")
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100  # as Apache; each takes 160 bytes more than it is long
-
 MAX_PATH_BYTES = 8 * 1024  # as nginx; 60 KB of percent codes take 9 ms to read
-
 MAX_WAITING = 8  # requests behind the one that is answered; each takes 2.3 KB, however short it is
-
 REFUSED_AT_ONCE = 16  # of the descriptors that `cli/serve.py` reserves
 
 
@@ -90,6 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.max_connections is not None and len(self.connections) > self.max_connections:
             if len(self.connections) > self.max_connections + REFUSED_AT_ONCE:
                 transport.abort()
+                self._count_refused(ServiceUnavailable.code)
             elif not self._make_room():
                 self._refuse(ServiceUnavailable())
 
@@ -275,6 +273,7 @@ class BoundedProtocol(HttpToolsProtocol):
         lines = _lines([*headers, (b"connection", b"close")])
         self.transport.write(b"".join([STATUS_LINE[error.status_code], *lines, b"\r\n", bytes(response.body)]))
         logger.info("refused", extra={"request_id": request_id, "status": error.status_code, "code": error.code})
+        self._count_refused(error.code)
         self._unset_keepalive_if_required()
         self._write_by = self.loop.time() + self.linger_seconds
         self._set_timer()
@@ -283,6 +282,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
         else:  # TLS ends for both sides at once
             self.transport.close()
+
+    def _count_refused(self, code: str) -> None:
+        """Count what no middleware sees."""
+        if metrics := getattr(getattr(self.app, "state", None), "metrics", None):
+            metrics.count_refused(code)
 
 
 def _make_parser(protocol: BoundedProtocol) -> HttpRequestParser:

@@ -3,6 +3,7 @@
 import httpx
 from fastapi import FastAPI
 
+from app.core.http.draining import Draining
 from app.core.http.middleware import install_middleware
 from app.core.http.routing import make_router
 
@@ -21,7 +22,7 @@ async def test_head_finds_the_get_behind_another_method() -> None:
 
     app = FastAPI()
     app.router.routes.extend(things.routes)
-    install_middleware(app, origins=(), https_only=False, observe=None)
+    install_middleware(app, origins=(), https_only=False, draining=Draining(0), observe=None)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test") as client:
         assert (await client.head("/things")).status_code == 200
         assert (await client.request("HEAD", "/nothing")).status_code == 404
