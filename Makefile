@@ -9,6 +9,9 @@ BIN    := $(VENV)/bin
 .PHONY: help run dev example test test-slow test-night check bench profile growth refresh sql openapi migration format lock audit sbom clean
 .DEFAULT_GOAL := help
 
+# An environment that has moved, or whose Python is gone, is made anew.
+$(shell [ -e $(VENV) ] || rm -f $(VENV); [ -x $(BIN)/python ] || rm -f $(VENV)/run $(VENV)/dev)
+
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -118,11 +121,12 @@ $(VENV)/audit: .ci/audit.py
 define install
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=/path/to/python3.11")' && \
 	echo "Installing $(1) into $(VENV) ..." && \
-	$(PYTHON) -m venv $(VENV) && \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+	$(PYTHON) -m venv $$([ -x $(BIN)/python ] || echo --clear) $(VENV) && \
+	{ PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) || \
+	{ echo "Is there a network? The address of a mirror goes into PIP_INDEX_URL." >&2; exit 1; }; }
 endef
 
 .env: | .env.example
-	@secret=$$($(BIN)/python -m app secret) && \
-	(umask 077 && sed "s|^BETTER_AUTH_SECRET=.*|BETTER_AUTH_SECRET=$$secret|" .env.example > .env.new) && \
-	mv .env.new .env && echo "Wrote .env with a new secret."
+	@secret=$$($(BIN)/python -m app secret) && new=$$(mktemp .env.XXXXXX) && \
+	sed "s|^BETTER_AUTH_SECRET=.*|BETTER_AUTH_SECRET=$$secret|" .env.example > $$new && \
+	{ ln $$new .env 2>/dev/null && echo "Wrote .env with a new secret."; rm $$new; test -e .env; }  # another may be first

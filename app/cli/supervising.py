@@ -8,7 +8,10 @@ from collections.abc import Callable
 import uvicorn
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
+from app.core.logging import get_logger
 from app.core.operator_error import OperatorError
+
+logger = get_logger("app")
 
 LAST_PORT = 65535
 
@@ -34,6 +37,9 @@ class _Workers(Multiprocess):
         self._tell: Callable[[], None] | None = tell
 
     def keep_subprocess_alive(self) -> None:
+        for process in self.processes:
+            if not process.process.is_alive() and not self.should_exit.is_set():  # uvicorn says so at INFO
+                logger.warning("worker_died", extra={"pid": process.pid, "exit_code": process.exitcode})
         super().keep_subprocess_alive()
         if self._tell and any(process.is_ready(timeout=1) for process in self.processes):
             self._tell()

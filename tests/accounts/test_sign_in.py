@@ -104,7 +104,7 @@ async def test_sign_ins_beyond_the_queue_are_told_to_come_again(service: Service
         answers = await asyncio.gather(*(sign_in(client, person.email) for _ in range(60)))
         statuses = {a.status_code for a in answers}
         assert statuses == {200, 503}
-        assert {a.json()["code"] for a in answers if a.status_code == 503} == {"TOO_BUSY"}
+        assert "TOO_BUSY" in {a.json()["code"] for a in answers if a.status_code == 503}
         assert (await sign_in(client, person.email)).status_code == 200
 
 

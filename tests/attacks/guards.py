@@ -402,7 +402,7 @@ GUARDS = [
     ),
     *_guards(
         "tests/auth/test_hash_queue.py",
-        ("HashQueue._make_room", "if sum(map(len, self._lines.values())) < self._longest:", "if True:"),
+        ("HashQueue._make_room", "if self.waiting < self._longest:", "if True:"),
         ("HashQueue._make_room", "if len(self._lines[crowd]) <= len(self._lines.get(client, ())):", "if True:"),
         ("HashQueue._make_room", "last = self._lines[crowd][-1]", "last = self._lines[crowd][0]"),
         ("HashQueue._release", "self._lines[client] = line", "self._lines = {client: line, **self._lines}"),
@@ -725,5 +725,12 @@ GUARDS = [
         ("look", "if found.revision is not None and not found.is_ours:", "if False:"),
         ("require_schema", "if not found.may_create:", "if False:"),
         ("_without_secrets", 'text = text.replace(str(value), "…")', "pass"),
+    ),
+    *_guards(
+        "tests/core/http/test_draining.py",
+        ("show_readiness", "if request.app.state.draining.begun:", "if False:"),
+        ("RequestContext.__call__.send_with_headers", "if self.draining.begun:", "if False:"),
+        ("Draining.on_signals", "if handler is not signal.SIG_IGN:", "if True:"),
+        ("Draining._begin", "if self.begun or not self._seconds:", "if not self._seconds:"),
     ),
 ]

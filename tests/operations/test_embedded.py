@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: starts anywhere, loses nothing, is stopped by whoever leaves last."""
 
+import errno
 import os
 import signal
 import stat
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -224,7 +226,8 @@ def test_what_is_no_database_of_ours_is_left_alone(folder: Path) -> None:
 
 def test_a_failure_says_what_the_server_said(folder: Path) -> None:
     """Whoever cannot start the database reads the last lines of its log, not a stack of Python's."""
-    postgres = make(folder / "pg")
+    said: list[str] = []
+    postgres = EmbeddedPostgres(folder / "pg", durable=False, echo=said.append)
     postgres.start()
     postgres.stop()
     with (folder / "pg" / "postgresql.conf").open("a") as file:
@@ -234,6 +237,18 @@ def test_a_failure_says_what_the_server_said(folder: Path) -> None:
         patch.setattr(waits, (0.1,))
         with pytest.raises(EmbeddedUnavailable, match="nonsense"):
             postgres.start()
+    assert "contains errors" in said[-1], "the cause is said at the first failure"
+
+
+def test_a_folder_that_cannot_be_written_beside_is_named(folder: Path) -> None:
+    """Data on a file system that is only read are no traceback."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "app.operations.embedded_postgres.server.open_own_file",
+            Mock(side_effect=OSError(errno.EROFS, "Read-only file system")),
+        )
+        with pytest.raises(EmbeddedUnavailable, match=r"Read-only file system.*EMBEDDED_DATA_DIR"):
+            make(folder / "pg").start()
 
 
 def test_a_long_log_is_put_aside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,10 +91,7 @@ class EmbeddedPostgres:
             self.data_dir.parent.mkdir(parents=True, exist_ok=True)
             own_folder(self.data_dir, self._user)
         except OSError as error:
-            raise EmbeddedUnavailable(
-                f"The data folder {self.data_dir} cannot be made ({error.strerror}): set EMBEDDED_DATA_DIR to a folder "
-                "that you can write to, or DATABASE_URL."
-            ) from error
+            raise self._not_writable(error) from error
 
     def _find_socket_dir(self) -> None:
         """Find the socket's folder; it stays where it is while its address is in use here."""
@@ -153,9 +150,10 @@ class EmbeddedPostgres:
             try:
                 self._run("pg_ctl", *arguments)
                 return
-            except EmbeddedUnavailable:
+            except EmbeddedUnavailable as error:
                 # After a kill -9 the old server's children, or its shared memory, may linger for a moment.
-                self._say("The embedded database is not up yet, trying again …")
+                last = str(error).splitlines()[-1]
+                self._say(f"The embedded database is not up yet, trying again … {last}")
                 time.sleep(wait)
                 self._replace_stale_pid()
         self._run("pg_ctl", *arguments)
@@ -224,9 +222,18 @@ class EmbeddedPostgres:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep every other process from starting or stopping this server meanwhile."""
-        handle = self._open_sibling(".lock")
+        try:
+            handle = self._open_sibling(".lock")
+        except OSError as error:
+            raise self._not_writable(error) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)
+
+    def _not_writable(self, error: OSError) -> EmbeddedUnavailable:
+        return EmbeddedUnavailable(
+            f"The data folder {self.data_dir} cannot be made or written beside ({error.strerror}): set "
+            "EMBEDDED_DATA_DIR to a folder that you can write to, or DATABASE_URL."
+        )
