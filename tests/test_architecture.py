@@ -150,6 +150,7 @@ def test_settings_are_read_in_one_place() -> None:
     homes = allowed(
         "core/config.py",
         "core/secret_files.py",
+        "core/settings_file.py",
         "operations/embedded_postgres/server.py",
         "operations/backup.py",
         "status/prometheus.py",

@@ -8,9 +8,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from app import __version__
-from app.core.config import Settings, load_settings, name_settings
+from app.core.config import Settings, load_settings
 from app.core.logging import configure_logging
 from app.core.operator_error import OperatorError
+from app.core.settings_file import name_settings
 
 
 def print_secret() -> None:

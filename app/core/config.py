@@ -1,6 +1,5 @@
 """Settings: read once, checked at start, every mistake named at once and no value printed."""
 
-import os
 import re
 from functools import cached_property
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ from app.core.exposure import exposures
 from app.core.operator_error import OperatorError
 from app.core.origins import canonical_origin
 from app.core.secret_files import SecretFiles, credentials
+from app.core.settings_file import reading_settings
 
 Network = IPv4Network | IPv6Network
 
@@ -266,24 +266,11 @@ class Settings(BaseSettings):
         return [f"BETTER_AUTH_SECRET {reason}; production refuses it"] if reason else []
 
 
-def name_settings(file: str | None) -> None:
-    """Read the settings of this process, and of those that it starts, in this file. Raises: SettingsError."""
-    if file is None:
-        return
-    if not Path(file).is_file():
-        raise SettingsError(f"{file} is no file with settings: name one by --env-file.")
-    os.environ["ENV_FILE"] = str(Path(file).absolute())
-
-
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings. Raises: SettingsError naming every bad one at once."""
-    file = os.environ.get("ENV_FILE") or ".env"
     try:
-        return Settings(**{"_env_file": file, **overrides})
-    except UnicodeDecodeError:
-        raise SettingsError(f"{file} is not UTF-8: save it in that encoding, without a byte order mark.") from None
-    except OSError as error:
-        raise SettingsError(f"{error.filename or file} cannot be read: {error.strerror}.") from None
+        with reading_settings() as file:
+            return Settings(**{"_env_file": file, **overrides})
     except ValidationError as error:
         lines = sorted(
             {f"{_name(e['loc'])} {_reason(e)}" for e in error.errors(include_input=False, include_url=False)}
