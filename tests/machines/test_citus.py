@@ -201,6 +201,7 @@ OF_EVERYBODY = {
     *(f"app/accounts/repository.py {name}" for name in ("SELECT_LEAVING", "END_EVERY_SESSION")),
     *("app/core/rate_limits/database.py PRUNE", "app/sessions/denylist.py COUNT"),
     "app/tasks/changes_repository.py FORGET_CHANGES",
+    "app/sessions/repository.py PRUNE",  # of some users at a time, but by two conditions, for which Citus asks all nodes
 }
 
 
