@@ -163,10 +163,12 @@ def _no_secret_in_any_line() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _restore_logging() -> Iterator[None]:
-    """Put pytest's own handlers back: a service that starts takes the root logger over."""
-    handlers = logging.getLogger().handlers[:]
+    """Put pytest's own handlers back, and the level: a service or a command that starts takes the root logger over."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
-    logging.getLogger().handlers[:] = handlers
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def pytest_report_header() -> str:
