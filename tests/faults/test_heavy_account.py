@@ -13,7 +13,7 @@ from app.core.clock import stopwatch
 from tests.support.people import Person
 from tests.support.server import serving
 
-pytestmark = [pytest.mark.nightly, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.alone]
 
 TASKS, CLIENTS, SECONDS = 400_000, 12, 6
 MARGIN = 0.05  # of a machine of two cores, on which the load and the database run, too

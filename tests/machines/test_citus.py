@@ -183,6 +183,7 @@ HERE = {
         "accounts/repository.py SELECT_USERS",
         "accounts/moving_repository.py SELECT_TAKEN",
         "sessions/denylist.py SELECT_USER_IDS",
+        "status/health.py SELECT_IS_OURS",
         "status/health.py SELECT_REVISION",
     )
 }
@@ -201,7 +202,7 @@ OF_EVERYBODY = {
     *(f"app/accounts/repository.py {name}" for name in ("SELECT_LEAVING", "END_EVERY_SESSION")),
     *("app/core/rate_limits/database.py PRUNE", "app/sessions/denylist.py COUNT"),
     "app/tasks/changes_repository.py FORGET_CHANGES",
-    "app/sessions/repository.py PRUNE",  # of some users at a time, but by two conditions, for which Citus asks all nodes
+    "app/sessions/repository.py PRUNE",  # of some users at a time, but by two conditions
 }
 
 
