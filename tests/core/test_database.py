@@ -128,6 +128,7 @@ async def test_a_statement_that_never_ends_is_cut(own_database_url: str, monkeyp
         assert (await ada.get("/api/tasks")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_the_service_starts_before_its_database_and_is_ready_when_that_is(folder: Path) -> None:
     """An operator may start service and database in any order, and restart the database alone."""
     postgres = EmbeddedPostgres(folder / "postgres", durable=False, echo=lambda text: None)

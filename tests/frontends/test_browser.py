@@ -15,6 +15,8 @@ from tests.support.pages import LONGEST_WAIT_MS
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 
+pytestmark = pytest.mark.slow
+
 LIFE_SECONDS = 5
 
 
@@ -135,7 +137,6 @@ def at_once(pages: list[Page], script: str) -> list[Any]:
     return [page.evaluate("() => window.result.catch((error) => error.message)") for page in pages]
 
 
-@pytest.mark.slow
 def test_two_tabs_share_one_refresh(context: BrowserContext, origin: str, api: Server) -> None:
     """Two tabs share one refresh, so that without a leeway neither is signed out."""
     refreshes: list[str] = []
@@ -154,7 +155,6 @@ def test_two_tabs_share_one_refresh(context: BrowserContext, origin: str, api: S
     assert at_once(tabs, lists) == [[[], [], []]] * 2
 
 
-@pytest.mark.slow
 def test_many_tabs_without_a_lock_stay_signed_in(context: BrowserContext, origin: str, api: Server) -> None:
     """Twenty tabs that cannot lock refresh the same token at the same moment, and all go on. Source: FR-051."""
     context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
@@ -169,7 +169,6 @@ def test_many_tabs_without_a_lock_stay_signed_in(context: BrowserContext, origin
         assert at_once(tabs, "api.call('GET', '/api/tasks')") == [[]] * 20
 
 
-@pytest.mark.slow
 def test_a_lost_answer_signs_nobody_out(context: BrowserContext, origin: str, api: Server) -> None:
     """A page whose refresh was answered into the void goes on, reloaded too. Source: FR-051."""
     page = open_page(context, origin, api)
@@ -189,7 +188,6 @@ def test_a_lost_answer_signs_nobody_out(context: BrowserContext, origin: str, ap
     expect_said(page, "0 tasks")
 
 
-@pytest.mark.slow
 def test_two_tabs_that_know_nothing_of_each_other(
     context: BrowserContext, origin: str, own_database_url: str, tmp_path: Path
 ) -> None:

@@ -37,9 +37,10 @@ class Explorer:
 BELOW = "/svc"
 
 
-@pytest.fixture(
-    params=["", pytest.param(BELOW, marks=[needs_nginx, pytest.mark.slow])], ids=["at the root", "below a path"]
-)
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=["", pytest.param(BELOW, marks=needs_nginx)], ids=["at the root", "below a path"])
 def explorer(request: pytest.FixtureRequest, browser: Browser, database_url: str, tmp_path: Path) -> Iterator[Explorer]:
     with ExitStack() as stack:
         server = stack.enter_context(serving(tmp_path, DATABASE_URL=database_url, ROOT_PATH=request.param))

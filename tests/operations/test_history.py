@@ -122,7 +122,9 @@ class Story:
     ("what", "told"),
     [
         ("theft", "a used refresh token was presented again: this session has ended, by somebody, from 198.51.100.9"),
-        ("operator", "signed out everywhere: every session has ended, by an operator"),
+        pytest.param(
+            *("operator", "signed out everywhere: every session has ended, by an operator"), marks=pytest.mark.slow
+        ),
         ("device", "this session was ended, from 203.0.113.7"),
         ("password", "changed the password: every other session has ended, from 203.0.113.7"),
         ("expiry", "a refresh was refused: its token had run out"),

@@ -55,14 +55,18 @@ VOLATILE = (
 )
 
 
-def planned() -> list[tuple[str, str, str]]:
-    """Return the shape, the method and the path of each route that is planned."""
-    found = []
+def planned() -> list[Any]:
+    """Return the shape, the method and the path of each route that is planned; those of other shapes run with the slow."""
+    found: dict[tuple[str, str], Any] = {}
     for shapes in SHAPES:
         for route in create_app(make_settings("postgresql://nobody@localhost/none", API_CONTRACTS=shapes)).routes:
             if isinstance(route, ApiRoute) and plan_arguments(route):
-                found += [(shapes, method, route.path) for method in sorted(route.methods or ())]
-    return sorted(set(found))
+                is_of_shape = "{user_id}" in route.path
+                for method in route.methods or ():
+                    where = (shapes if is_of_shape else "", method + route.path)
+                    marks = [pytest.mark.slow] if is_of_shape else []
+                    found[where] = pytest.param(shapes, method, route.path, marks=marks)
+    return [found[where] for where in sorted(found)]
 
 
 async def answers(person: Person, method: str, path: str) -> list[Any]:
