@@ -129,5 +129,5 @@ def _lower_priority() -> None:
     An exception would leave the pool broken. A process that is nicer already would have to ask for a higher priority.
     """
     with suppress(OSError):
-        if sys.platform == "linux" and os.getpriority(os.PRIO_PROCESS, 0) < _NICENESS:
+        if sys.platform == "linux" and os.getpriority(os.PRIO_PROCESS, 0) < _NICENESS:  # pragma: no branch  # in tests
             os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)

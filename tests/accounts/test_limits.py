@@ -236,6 +236,17 @@ async def test_ended_sessions_give_no_guesses_of_their_own(limited: Any) -> None
         assert await attempt(ada, PASSWORD) == 200
 
 
+async def test_a_device_that_was_away_for_a_year_signs_in(limited: Any, clock: FrozenClock) -> None:
+    """A token of a session of which nothing is known any more still says that the device is known."""
+    async with limited() as client:
+        ada = await Person.sign_up(client)
+        clock.advance(days=400)
+        for _ in range(4):
+            await fail(client, ada.email)
+        body = {"email": ada.email, "password": PASSWORD, "refresh_token": ada.refresh_token}
+        assert (await client.post("/api/auth/signin", json=body)).status_code == 200
+
+
 async def test_what_a_full_queue_sheds_is_not_counted(
     limited: Any, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

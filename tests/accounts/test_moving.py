@@ -126,6 +126,7 @@ async def test_each_line_that_is_not_taken_says_why_and_a_second_run_takes_what_
         (f"\0,c@old.example,{HASH},,", "not taken: name has a NUL character"),
         (f'"x"y,c@old.example,{HASH},,', """not taken: it is not CSV up to line 23: ',' expected after '"'"""),
         (f",ada@old.example,{HASH},,", "skipped: ada@old.example is in line 2"),
+        ("", ""),  # as at the end of most files
     ]
     name = file("\ufeff" + "\r\n".join(row for row, _ in rows))
     # One record has two lines.

@@ -64,6 +64,23 @@ async def test_there_may_be_no_limit(service: Service) -> None:
         assert (await create(await Person.sign_up(client))).status_code == 201
 
 
+async def test_what_is_known_of_users_is_bounded(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of however many users a process knows a few counts, and whoever is forgotten is counted again."""
+    monkeypatch.setattr("app.tasks.limit.USERS_KNOWN", 1)
+    async with service(max_tasks_per_user=2) as client:
+        ada, bob = await Person.sign_up(client), await Person.sign_up(client)
+        in_turns = [(await create(person)).status_code for _ in range(3) for person in (ada, bob)]
+        assert in_turns == [201, 201, 201, 201, 409, 409]
+
+
+async def test_there_may_be_any_number_of_sessions(service: Service) -> None:
+    """Whoever runs it for themselves may be signed in on as many devices as they like."""
+    async with service(max_sessions_per_user=0) as client:
+        ada = await Person.sign_up(client)
+        others = [await ada.sign_in() for _ in range(3)]
+        assert all([await is_signed_in(person) for person in (ada, *others)])
+
+
 async def test_an_account_has_so_many_sessions(
     service: Service, clock: FrozenClock, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

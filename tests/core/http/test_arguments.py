@@ -56,7 +56,7 @@ VOLATILE = (
 
 
 def planned() -> list[Any]:
-    """Return the shape, the method and the path of each route that is planned; those of other shapes run with the slow."""
+    """Return the shape, the method and the path of each planned route; those of other shapes run with the slow ones."""
     found: dict[tuple[str, str], Any] = {}
     for shapes in SHAPES:
         for route in create_app(make_settings("postgresql://nobody@localhost/none", API_CONTRACTS=shapes)).routes:
