@@ -140,7 +140,7 @@ def test_several_workers_are_added_up(database_url: str, tmp_path: Path) -> None
         wait_until(lambda: is_at_rest(connections(server)), 30)  # both have looked at their pools, once a second
         assert sum(connections(server).values()) <= 6
         assert total(server, **live) - began >= 40
-        assert "worker_died" in server.log.read_text()
+        wait_until(lambda: "worker_died" in server.log.read_text(), 30)
         httpx.post(f"{server.url}/api/auth/signin", json={"email": new_email(), "password": PASSWORD})
         assert value(read(httpx.get(f"{server.url}/metrics").text), "auth_events_total", event="sign_in_failed") == 1
 

@@ -18,6 +18,7 @@ from tests.support.rounds import rounds
 from tests.support.server import Server, serving
 
 CASES = rounds(420, least=12)
+COOKIE = "refresh-local"  # its name where there is no https
 
 
 class Caller(NamedTuple):
@@ -32,7 +33,7 @@ def sign_up(url: str, *, as_page: bool = False) -> Caller:
     signed_up = httpx.post(f"{url}/api/auth/signup", json={"email": new_email(), "password": PASSWORD}).json()
     headers = {"Authorization": f"Bearer {signed_up['access_token']}"}
     if as_page:
-        headers |= {"Origin": "http://localhost:3000", "Cookie": f"refresh={signed_up['refresh_token']}"}
+        headers |= {"Origin": "http://localhost:3000", "Cookie": f"{COOKIE}={signed_up['refresh_token']}"}
     task = httpx.post(f"{url}/api/tasks", json={"title": "x"}, headers=headers).json()
     return Caller(headers, signed_up["user"]["id"], {"task_id": task["id"]})
 

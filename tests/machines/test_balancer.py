@@ -144,6 +144,6 @@ def test_a_stopped_process_leaves_the_balancer_without_a_trace(own_database_url:
         for number in range(400):
             if number == 100:
                 service.servers[0].process.send_signal(signal.SIGTERM)
-            statuses[client.get(f"{service.url}/health/ready").status_code] += 1
+            statuses[client.get(f"{service.url}/health/live").status_code] += 1
         assert service.servers[0].process.wait(10) == 0
     assert statuses == {200: 400}
