@@ -1,6 +1,7 @@
 """Places in the source that have a name, wherever their file is: functions, methods, classes and constants."""
 
 import ast
+import threading
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.settings import ROOT
+
+_PARSING = threading.Lock()
 
 
 class Place(NamedTuple):
@@ -80,7 +83,7 @@ def places() -> dict[str, list[Place]]:
     for path in sorted((ROOT / "app").rglob("*.py")):
         file = path.relative_to(ROOT).as_posix()
         starts = list(accumulate((len(line) + 1 for line in source(file).split("\n")), initial=0))
-        for name, node in _definitions(ast.parse(source(file)), ""):
+        for name, node in _definitions(parsed(source(file)), ""):
             first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
             place = Place(file, name, starts[first - 1], starts[node.end_lineno or first])
             module = _module(file).split(".")
@@ -91,6 +94,12 @@ def places() -> dict[str, list[Place]]:
 
 def _module(file: str) -> str:
     return ".".join(Path(file).with_suffix("").parts)
+
+
+def parsed(text: str) -> ast.Module:
+    """Return the tree of a module; one at a time, because CPython 3.11 counts the depth of all threads together."""
+    with _PARSING:
+        return ast.parse(text)
 
 
 def _definitions(node: ast.AST, within: str) -> Iterator[tuple[str, ast.stmt]]:

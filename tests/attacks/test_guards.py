@@ -17,7 +17,7 @@ from queue import Queue
 import pytest
 
 from tests.attacks.guards import GUARDS, Guard
-from tests.attacks.places import find, names_around, places, source
+from tests.attacks.places import find, names_around, parsed, places, source
 from tests.support.settings import ROOT
 
 COPIES = 2
@@ -53,7 +53,7 @@ def _fault(guard: Guard) -> str | None:
 def _unknown_names(text: str) -> set[str]:
     """Return the names that a module uses and neither makes nor imports."""
     used, known = set[str](), set(dir(builtins)) | {"__file__", "__name__"}
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         match node:
             case ast.Name(name, ast.Load()):
                 used.add(name)
