@@ -44,7 +44,8 @@ def _fault(guard: Guard) -> str | None:
     if unknown:
         return f"becomes {guard.without!r}, but the file does not know {unknown}"
     for tests in guard.tests.split():
-        file, _, name = tests.partition("::")
+        file, _, names = tests.partition("::")
+        name = names.rpartition("::")[2]  # behind that of its class, if it has one
         if not (ROOT / file).exists() or f"def {name}(" not in (ROOT / file).read_text() + "def (":
             return f"shall turn {tests} red, which there is not"
     return None

@@ -35,7 +35,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 SLOW_UPDATE_AND_RESTORE = """
     CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END';
-    CREATE TRIGGER slowly BEFORE UPDATE ON users EXECUTE FUNCTION slowly();
+    CREATE TRIGGER slowly BEFORE UPDATE ON user_state EXECUTE FUNCTION slowly();
     CREATE MATERIALIZED VIEW slow AS SELECT pg_sleep(1.2)::text"""
 EVERYTHING = """SELECT md5(string_agg(row, E'\n' ORDER BY row)) FROM (SELECT users::text AS row FROM users
     UNION ALL SELECT tasks::text FROM tasks UNION ALL SELECT token_denylist::text FROM token_denylist) AS rows"""

@@ -57,6 +57,22 @@ async def test_lowering_and_raising_the_refresh_lifetime_revives_no_session(
         assert (await ada.refresh()).status_code == 401
 
 
+async def test_an_end_outlives_tokens_that_were_never_used(own_database_url: str, clock: FrozenClock) -> None:
+    """Signed up while the setting was high, signed out while it was low: the first token is dead for good."""
+    low, high = (make_settings(own_database_url, refresh_token_expire_days=days) for days in (2, 30))
+    async with running(high, clock=clock) as client:
+        ada = await Person.sign_up(client)
+    async with running(low, clock=clock) as client:
+        ada.client = client
+        assert (await ada.send("POST", "/api/auth/signout")).status_code == 200
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
+        let_time_pass(connection, clock, days=10)
+    await prune(own_database_url)
+    async with running(high, clock=clock) as client:
+        ada.client = client
+        assert (await ada.refresh()).status_code == 401
+
+
 async def test_the_denylist_stays_as_small_as_its_sessions(
     own_database_url: str, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
