@@ -28,6 +28,8 @@ async def ask(client, url, end):
 
 async def main(base, url, token, clients, seconds):
     async with httpx.AsyncClient(base_url=base, timeout=60, headers={"Authorization": f"Bearer {token}"}) as client:
+        await client.get("/health/live")
+        print("asking", flush=True)
         end = time.monotonic() + float(seconds)
         await asyncio.gather(*(ask(client, url, end) for _ in range(int(clients))))
 
@@ -69,9 +71,12 @@ async def test_one_heavy_account_does_not_slow_the_others(own_database_url: str,
             for url in ("?q=zzz", "?limit=100&sort=title", "?limit=20", "/../auth/sessions", "/changes", ""):
                 command = ["-c", LOAD, server.url, f"/api/tasks{url}".replace("tasks/../", ""), heavy.access_token]
                 load = await asyncio.create_subprocess_exec(
-                    sys.executable, *command, str(CLIENTS), str(SECONDS + 2), stderr=asyncio.subprocess.DEVNULL
+                    *(sys.executable, *command, str(CLIENTS), str(SECONDS + 1)),
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.DEVNULL,
                 )
-                await asyncio.sleep(1)  # until it has started
+                assert load.stdout
+                assert await load.stdout.readline() == b"asking\n"
                 slower[url] = await p99(other, SECONDS)
                 await load.wait()
     print(f"alone {alone * 1000:.0f} ms; beside", {url: f"{took * 1000:.0f} ms" for url, took in slower.items()})
