@@ -65,7 +65,7 @@ bench: $(VENV)/dev ## Measure against the usual way and against the limit, side 
 profile: $(VENV)/dev ## Show where the time of a request goes
 	@$(BIN)/python -m tests.bench.profile 2>/dev/null
 
-growth: $(VENV)/dev ## Measure what each operation costs as the tables grow, and draw it (five minutes, 10 GB)
+growth: $(VENV)/dev ## Measure what each operation costs as the tables grow, and draw it (nine minutes, 10 GB)
 	$(BIN)/python -m pip install --quiet matplotlib
 	$(BIN)/python -m tests.growth.measure $(GROWTH)
 	$(BIN)/python -m tests.growth.plot
