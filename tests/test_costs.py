@@ -152,13 +152,12 @@ def _calls(tree: Path, postgres_url: str) -> dict[str, float] | None:
     """Let a tree count its own function calls, on a database of its own."""
     if not (tree / "tests" / "bench" / "calls.py").exists():
         return None
-    environment = {name: value for name, value in environment_of().items() if not name.startswith("COVERAGE")}
     with new_database(postgres_url) as url:
         counted = subprocess.run(
             [sys.executable, "-m", "tests.bench.calls", url],
             check=False,
             cwd=tree,
-            env=environment | {"PYTHONPATH": str(tree)},
+            env=environment_of() | {"PYTHONPATH": str(tree)},
             capture_output=True,
             text=True,
         )

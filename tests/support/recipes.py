@@ -30,11 +30,10 @@ def change(page: str, folder: Path) -> None:
 
 def run(command: str, folder: Path, **environment: str) -> None:
     """Run a command of a page. Raises: AssertionError, with what it says, if it fails."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     ended = subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
-        env=inherited | environment,
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
