@@ -7,12 +7,14 @@ from http import HTTPStatus
 from math import inf
 from typing import Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.responses import JSONResponse
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from app.core.errors import ApiError, ServiceUnavailable
 from app.core.http.chunks import without_chunks
@@ -27,7 +29,10 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100  # as Apache; each takes 160 bytes more than it is long
 MAX_PATH_BYTES = 8 * 1024  # as nginx; 60 KB of percent codes take 9 ms to read
 MAX_WAITING = 8  # requests behind the one that is answered; each takes 2.3 KB, however short it is
-REFUSED_AT_ONCE = 16  # of the descriptors that `cli/serve.py` reserves
+BEYOND = 16  # connections more than there may be, of which one may be a probe's; `cli/serve.py` reserves descriptors
+PROBES = frozenset((b"/health", b"/health/live", b"/health/ready", b"/metrics"))
+# By server the connections beyond the limit, oldest first.
+_BEYOND: WeakKeyDictionary[ServerState, dict["BoundedProtocol", None]] = WeakKeyDictionary()
 
 
 class HeadTooLarge(ApiError):
@@ -61,6 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
     body_seconds = 30.0
     write_seconds = 30.0  # for the 48 KiB between the write buffer's marks, or for the rest at the end
     linger_seconds = 2.0
+    beyond_seconds = 1.0  # for the head of a request beyond the limit
     idle_seconds = 1.0  # before a connection may have to make room for another
     again_seconds = 0.001  # above 0, or uvloop would run it before it reads the socket
 
@@ -76,6 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_late = False
         self._last_used = 0.0
         self._network = ""
+        self._beyond: dict[BoundedProtocol, None] | None = None
         self._timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -83,13 +90,26 @@ class BoundedProtocol(HttpToolsProtocol):
         self._network = network_of(self.client[0]) if self.client else ""
         self._last_used = self.loop.time()
         self._read_by = self._last_used + self.head_seconds
-        self._set_timer()
         if self.max_connections is not None and len(self.connections) > self.max_connections:
-            if len(self.connections) > self.max_connections + REFUSED_AT_ONCE:
-                transport.abort()
-                self._count_refused(ServiceUnavailable.code)
-            elif not self._make_room():
-                self._refuse(ServiceUnavailable())
+            self._come_beyond(len(self.connections) - self.max_connections)
+        self._set_timer()
+
+    def _come_beyond(self, count: int) -> None:
+        """Take somebody's place, or wait for a head and answer nothing but a probe."""
+        if count <= BEYOND and self._make_room():
+            return
+        self._beyond = _BEYOND.setdefault(self.server_state, {})
+        self._beyond[self] = None
+        self._read_by = self._last_used + self.beyond_seconds
+        if count > BEYOND:
+            self._end_one_beyond(self._beyond)
+
+    def _end_one_beyond(self, beyond: "Iterable[BoundedProtocol]") -> None:
+        """Abort the oldest that is not being answered: a probe sends its request at once, others may say nothing."""
+        oldest = next(one for one in beyond if not (one._is_answering() or one.transport.is_closing()))
+        if not oldest._refused:
+            self._count_refused(ServiceUnavailable.code)
+        oldest.transport.abort()
 
     def _make_room(self) -> bool:
         """Close the longest idle connection of the address that has most, and return whether there is one."""
@@ -110,6 +130,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._timer:
             self._timer.cancel()
+        if self._beyond is not None:
+            self._beyond.pop(self, None)
 
     def data_received(self, data: bytes) -> None:
         if self._read_by == inf:  # the first byte of another request
@@ -165,11 +187,16 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ApiError  # what follows is no request
         if self.parser.should_upgrade():
             return
-        if len(self.url.partition(b"?")[0]) > MAX_PATH_BYTES:
+        path = self.url.partition(b"?")[0]
+        if len(path) > MAX_PATH_BYTES:
             raise HeadTooLarge
+        if self._beyond is not None and path not in PROBES:
+            raise ServiceUnavailable
         if len(self.pipeline) >= MAX_WAITING:
             raise TooManyWaiting
         super().on_headers_complete()
+        if self._beyond is not None:
+            self.cycle.keep_alive = False
         self.headers = []  # for trailers: uvicorn 0.54 adds them to the headers of a request that may be running
         self._pending_bytes = 0
         self._in_body = True
@@ -238,6 +265,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Drop a client that keeps us waiting, but not one that waits for an answer or for us to read on."""
         if self.flow.read_paused or (self._is_answering() and not self._in_body):
             self._read_by = now + self.head_seconds
+        elif self._beyond is not None:
+            self._refuse(ServiceUnavailable())
         elif self._in_body == self._is_answering() and (self._in_body or self._pending_bytes):
             self._refuse(RequestTimeout())
         else:  # nothing was asked, or it was answered without its body

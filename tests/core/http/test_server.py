@@ -15,6 +15,7 @@ import httpx
 import psycopg
 import pytest
 
+from app.core.http.server import BEYOND
 from tests.support.people import PASSWORD, new_email
 from tests.support.raw_http import connect, read_one, read_to_the_end, statuses
 from tests.support.server import Server, serving
@@ -46,7 +47,7 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def patient(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """For what takes several steps before a head is whole."""
     first = HASTY + "BoundedProtocol.head_seconds = 2"
-    settings = {"DATABASE_URL": database_url, "MAX_CONNECTIONS": str(CONNECTIONS)}
+    settings = {"DATABASE_URL": database_url, "MAX_CONNECTIONS": str(CONNECTIONS), "METRICS_ENABLED": "true"}
     with serving(tmp_path_factory.mktemp("patient"), wait=True, first=first, **settings) as started:
         yield started
 
@@ -493,12 +494,29 @@ class TestConnections:
             links = [stack.enter_context(connect(patient)) for _ in range(CONNECTIONS)]
             for link in links:
                 link.sendall(HEAD)
-            headers = check_refusal(ask(patient, HEAD + b"\r\n"), 503, "SERVICE_UNAVAILABLE")
+            headers = check_refusal(ask(patient, POST + b"Content-Length: 2\r\n\r\n{}"), 503, "SERVICE_UNAVAILABLE")
             assert int(headers["retry-after"]) >= 1
-            assert httpx.get(f"{patient.url}/health/live").status_code == 503
+            assert httpx.get(f"{patient.url}/api/tasks").status_code == 503
             links[0].sendall(b"\r\n")
             assert statuses(read_one(links[0])) == [200]
-        patient.wait_until("/health/live", seconds=2)
+            check_refusal(ask(patient, HEAD), 503, "SERVICE_UNAVAILABLE")  # half a head, and no more of it
+        patient.wait_until("/docs", seconds=2)
+
+    def test_a_flood_does_not_turn_probes_away(self, patient: Server) -> None:
+        """Nobody restarts a process because it is full, and its figures show that it is."""
+        with ExitStack() as stack:
+            for link in [stack.enter_context(connect(patient)) for _ in range(CONNECTIONS)]:
+                link.sendall(HEAD)
+            flood = [stack.enter_context(connect(patient)) for _ in range(3 * BEYOND)]
+            for link in flood[::2]:
+                with suppress(ConnectionError):  # it had to make room
+                    link.sendall(HEAD.replace(b"/health/live", b"/docs") + b"\r\n")
+            for path in ("/health", "/health/live", "/health/ready", "/health/live?from=here"):
+                answer = httpx.get(patient.url + path)
+                assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+            assert httpx.get(f"{patient.url}/metrics").status_code == 200
+            refused = httpx.get(f"{patient.url}/docs")
+            assert (refused.status_code, refused.json()["code"]) == (503, "SERVICE_UNAVAILABLE")
 
     def test_idle_ones_of_the_address_that_has_most_make_room(self, patient: Server) -> None:
         """Who keeps all connections open after one request each shuts nobody out; who has few keeps them."""
@@ -508,7 +526,7 @@ class TestConnections:
             for link in few + many:
                 link.sendall(HEAD + b"\r\n")
                 assert statuses(read_one(link)) == [200]
-            patient.wait_until("/health/live", seconds=5)
+            patient.wait_until("/docs", seconds=5)
             closed, _, _ = select.select([*few, *many], [], [], 5)
             assert [link in many for link in closed] == [True]
             few[0].sendall(HEAD + b"\r\n")
