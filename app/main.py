@@ -36,8 +36,8 @@ Every error has a sentence for people in `detail` and a constant for programs in
 `X-Request-ID`; the logs have it too.
 """
 TAGS = [
-    {"name": "auth", "description": "Your account, the tokens that sign you in, and the sessions that they belong to."},
     {"name": "tasks", "description": "Your own tasks; nobody else's can be seen."},
+    {"name": "auth", "description": "Your account, the tokens that sign you in, and the sessions that they belong to."},
     {"name": "service", "description": "What this is, and whether it works."},
 ]
 # In the order of the documentation.

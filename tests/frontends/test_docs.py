@@ -1,6 +1,7 @@
 """Swagger UI and ReDoc in a real browser. Source: SC-009."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -65,8 +66,8 @@ def try_out(page: Page, operation: str) -> str:
     return answer.inner_text()
 
 
-def authorize(explorer: Explorer) -> None:
-    """Give the dialog an account's e-mail and password."""
+def authorize(explorer: Explorer) -> str:
+    """Give the dialog the e-mail and the password of a new account, and return the e-mail."""
     page, email = explorer.page, new_email()
     httpx.post(f"{explorer.server.url}/api/auth/signup", json={"email": email, "password": PASSWORD})
     page.click("button.authorize")
@@ -76,6 +77,7 @@ def authorize(explorer: Explorer) -> None:
     dialog.locator(".auth-btn-wrapper .authorize").click()
     expect(dialog.locator(".auth-btn-wrapper")).to_contain_text("Logout")
     dialog.locator(".btn-done").click()
+    return email
 
 
 def kept(page: Page) -> dict[str, str]:
@@ -124,6 +126,48 @@ def test_a_password_that_an_older_page_kept_is_forgotten(explorer: Explorer) -> 
     page.goto(f"{explorer.server.url}/docs")
     expect(page.locator("#operations-auth-delete_me")).to_be_visible()
     assert PASSWORD not in str(kept(page))
+
+
+def test_a_token_that_has_ended_is_told_with_what_to_do(explorer: Explorer) -> None:
+    """After fifteen minutes the lock opens with the first refusal, and a sentence says how to go on."""
+    page, url = explorer.page, explorer.server.url
+    page.goto(f"{url}/docs")
+    account = {"email": authorize(explorer), "password": PASSWORD}
+    told, lock = page.get_by_role("alert"), page.locator("#operations-tasks-list_tasks .authorization__btn")
+    assert "200" in try_out(page, "operations-tasks-list_tasks")
+    expect(told).to_be_hidden()
+    expect(lock).to_have_class(re.compile(r"\blocked"))
+    tokens = httpx.post(f"{url}/api/auth/signin", json=account).json()
+    httpx.post(f"{url}/api/auth/signout", json={"refresh_token": tokens["refresh_token"], "everywhere": True})
+    page.click("#operations-tasks-list_tasks .execute")
+    expect(told).to_contain_text("Press Authorize, sign in again")
+    expect(lock).to_have_class(re.compile(r"\bunlocked"))
+    assert kept(page)["authorized"] == "{}"
+    authorize(explorer)
+    expect(told).to_be_hidden()
+    page.click("#operations-tasks-list_tasks .execute")
+    expect(page.locator("#operations-tasks-list_tasks .live-responses-table .response-col_status").nth(1)).to_have_text(
+        re.compile("200")
+    )
+
+
+def test_the_page_is_as_dark_as_the_system(explorer: Explorer) -> None:
+    """Who works in the dark is not dazzled, and a system that turns light at dawn takes the page along."""
+    page = explorer.page
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{explorer.server.url}/docs")
+    expect(page.locator("#operations-tasks-list_tasks")).to_be_visible()
+    take_picture(page, "docs-dark")
+    assert brightness(page, "html", "backgroundColor") < 0.2 < 0.8 < brightness(page, ".swagger-ui .title", "color")
+    page.emulate_media(color_scheme="light")
+    assert brightness(page, ".swagger-ui .title", "color") < 0.4
+    expect(page.locator("html")).not_to_have_class("dark-mode")
+
+
+def brightness(page: Page, selector: str, of: str) -> float:
+    """Return how light a colour is, from 0 to 1."""
+    colour = page.locator(selector).first.evaluate(f"element => getComputedStyle(element).{of}")
+    return sum(int(part) for part in re.findall(r"\d+", colour)[:3]) / 3 / 255
 
 
 def test_redoc_shows_every_operation(explorer: Explorer) -> None:

@@ -35,12 +35,27 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
-_SWAGGER_HEAD = '<link rel="stylesheet" href="{root}/docs/assets/swagger/swagger-ui.css">'
-_SWAGGER_BODY = """<div id="swagger-ui"></div>
+_SWAGGER_HEAD = """<meta name="color-scheme" content="light dark">
+<link rel="stylesheet" href="{root}/docs/assets/swagger/swagger-ui.css">
+<style>
+#ended {{ position: sticky; top: 0; z-index: 1; margin: 0; padding: 12px 20px; text-align: center;
+  font: 600 16px sans-serif; background: #fde68a; color: #422006; }}
+.swagger-ui .dialog-ux .modal-ux-content {{ max-height: calc(100vh - 120px); }}
+</style>"""
+_SWAGGER_BODY = """<p id="ended" role="alert" hidden>Your access token is no longer accepted: it is good for minutes, or
+you have signed out. Press Authorize, sign in again, then Execute.</p>
+<div id="swagger-ui"></div>
 <script src="{root}/docs/assets/swagger/swagger-ui-bundle.js"></script>
 <script src="{root}/docs/start.js"></script>"""
-# Swagger UI would keep all that was typed into the dialog, and the refresh token.
-_SWAGGER_START = """const keep = (authorized) => {{
+# Swagger UI is dark by a class, and does not refresh. It would keep all that was typed into the dialog, and the refresh
+# token.
+_SWAGGER_START = """const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", follow);
+follow();
+const ended = document.getElementById("ended");
+const withToken = new Set();
+const keep = (authorized) => {{
   const kept = {{}};
   for (const [id, {{name, schema, token}}] of Object.entries(authorized)) {{
     if (token?.access_token) {{
@@ -57,8 +72,26 @@ if (before) {{
     localStorage.removeItem("authorized");
   }}
 }}
-const persistAuthorizationIfNeeded = (_, system) => () => keep(system.authSelectors.authorized().toJS());
-SwaggerUIBundle({{
+const persistAuthorizationIfNeeded = (_, system) => () => {{
+  const authorized = system.authSelectors.authorized().toJS();
+  keep(authorized);
+  ended.hidden ||= Object.keys(authorized).length > 0;
+}};
+const requestInterceptor = (request) => {{
+  if (request.headers.Authorization) {{
+    withToken.add(request.url);
+  }}
+  return request;
+}};
+const responseInterceptor = (response) => {{
+  const challenge = response.headers["www-authenticate"] ?? "";
+  if (response.status === 401 && withToken.delete(response.url) && challenge.includes("invalid_token")) {{
+    ui.authActions.logoutWithPersistOption(Object.keys(ui.authSelectors.authorized().toJS()));
+    ended.hidden = false;
+  }}
+  return response;
+}};
+const ui = SwaggerUIBundle({{
   url: "{root}/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
@@ -66,6 +99,8 @@ SwaggerUIBundle({{
   persistAuthorization: true,
   plugins: [() => ({{statePlugins: {{auth: {{wrapActions: {{persistAuthorizationIfNeeded}}}}}}}})],
   tryItOutEnabled: true,
+  requestInterceptor,
+  responseInterceptor,
 }});
 """
 _REDOC_BODY = """<redoc spec-url="{root}/openapi.json"></redoc>
