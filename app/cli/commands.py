@@ -3,6 +3,7 @@
 import argparse
 import json
 import secrets
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
@@ -28,7 +29,8 @@ def print_openapi() -> None:
         better_auth_secret="only-to-print-the-document-" + "0" * 32,
         database_url="postgresql://localhost/none",
     )
-    print(json.dumps(create_app(settings).openapi(), indent=2, ensure_ascii=False))
+    document = json.dumps(create_app(settings).openapi(), indent=2, ensure_ascii=False)
+    sys.stdout.buffer.write(f"{document}\n".encode())  # JSON is UTF-8, whatever the terminal is
 
 
 # What is named by text is a function of the settings and of what was given.

@@ -3,6 +3,7 @@
 import gzip
 import json
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,11 +106,12 @@ def _event(line: str, user_id: str) -> Event | None:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    if file == STANDARD_INPUT:
-        yield from sys.stdin
-        return
     try:
+        if file == STANDARD_INPUT:
+            yield from sys.stdin
+            return
         with gzip.open(file, "rt", errors="replace") if file.suffix == ".gz" else file.open(errors="replace") as lines:
             yield from lines
-    except OSError as error:
-        raise OperatorError(f"{file} cannot be read: {error.strerror or error}.") from None
+    except (OSError, EOFError, zlib.error) as error:  # the last two of a .gz that is cut or torn
+        name = "Standard input" if file == STANDARD_INPUT else file
+        raise OperatorError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
