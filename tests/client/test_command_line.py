@@ -3,6 +3,9 @@
 import io
 import json
 import os
+import platform
+import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,11 +15,16 @@ import pytest
 
 from auth_tasks_client import SignedOut, TasksClient, TokenStore, default_store
 from auth_tasks_client.__main__ import main
+from auth_tasks_client.arguments import make_parser
 from tests.client.between import Between, Way
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server
 
 Run = Callable[..., tuple[int, str, str]]
+COMMANDS = (
+    *("signup", "signin", "sessions", "passwd", "delete", "signout", "list", "add", "edit", "done", "undo", "rm"),
+    *("sync", "conflicts", "keep"),
+)
 NOBODY = "http://127.0.0.1:1"  # a port that is never given to anybody who asks for any
 HOSTILE = "a\x1b[2Jb\nc\rd\x07e\x7ff\x9bg\u202eh\u2028i\ud800j\U000e0001k"
 ESCAPED = r"a\u001b[2Jb\nc\rd\u0007e\u007ff\u009bg\u202eh\u2028i\ud800j\udb40\udc01k"
@@ -51,6 +59,8 @@ def test_a_whole_day(run: Run) -> None:
     task = json.loads(run("list", "--json")[1])[0]
     assert run("list")[1] == f"[ ] {task['id'][:8]}  high    Water the plants 🌱\n"
     assert run("edit", task["id"][:8], "--title", "Fern", "--status", "in_progress")[1].startswith("[~]")
+    assert run("done", task["id"][:8])[1].startswith("[x]")
+    assert run("undo", task["id"][:8])[1].startswith("[ ]")
     assert run("done", task["id"][:8])[1].startswith("[x]")
     assert json.loads(run("list", "--status", "pending", "--json")[1]) == []
     assert run("done", "zzz") == (1, "", "No such task.\n")
@@ -99,10 +109,10 @@ def test_an_account_is_kept_in_a_terminal(run: Run, monkeypatch: pytest.MonkeyPa
 def test_failures_have_their_own_codes_and_clear_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script branches on the exit code, and a person reads the reason."""
     email = new_email()
-    monkeypatch.setattr("getpass.getpass", lambda: "short")
+    monkeypatch.setattr("getpass.getpass", lambda *_: "short")
     code, _, said = run("signup", email)
     assert (code, "password must have at least 8" in said) == (1, True)
-    monkeypatch.setattr("getpass.getpass", lambda: "wrong password")
+    monkeypatch.setattr("getpass.getpass", lambda *_: "wrong password")
     assert run("signin", email)[0] == 3
     with pytest.raises(SystemExit) as wrong:
         run("fly")
@@ -115,16 +125,95 @@ def test_a_password_can_be_piped(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert run("signup", new_email(), "--password-stdin")[0] == 0
 
 
-@pytest.mark.parametrize("url", [NOBODY, "127.0.0.1", "http://[", "ftp://127.0.0.1"])
-def test_what_was_never_sent_has_changed_nothing(run: Run, url: str) -> None:
+def test_what_was_never_sent_has_changed_nothing(run: Run) -> None:
     """Somebody who cannot reach the server reads that nothing was changed."""
     for command in (("signin", "ada@example.test"), ("signup", "ada@example.test")):
-        assert run(*command, "--url", url) == (4, "", "The server cannot be reached. Nothing was changed.\n")
+        assert run(*command, "--url", NOBODY) == (4, "", "The server cannot be reached. Nothing was changed.\n")
     run("signup", new_email())
     tokens = default_store().read()
     assert tokens
-    default_store().write(replace(tokens, url=url))
-    assert run("rm", "a", "--url", url) == (4, "", "The server cannot be reached. Nothing was changed.\n")
+    default_store().write(replace(tokens, url=NOBODY))
+    assert run("rm", "a", "--url", NOBODY) == (4, "", "The server cannot be reached. Nothing was changed.\n")
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "127.0.0.1", "http://[", "http://", "ftp://127.0.0.1"])
+def test_an_address_without_its_scheme_is_said_to_be_one(run: Run, url: str) -> None:
+    """A newcomer reads what to write, not that a server which runs cannot be reached."""
+    code, _, said = run("signin", "ada@example.test", "--url", url)
+    assert (code, "--url needs http:// or https:// and a host" in said) == (2, True)
+
+
+class TestHelp:
+    """Who does not know the commands finds them, with an example of each."""
+
+    def test_no_command_shows_all_of_them(self, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+        """`auth-tasks` alone is the first thing that anybody types."""
+        with pytest.raises(SystemExit) as ended:
+            run()
+        shown = capsys.readouterr().err
+        assert (ended.value.code, "auth-tasks signup ada@example.com --url" in shown) == (2, True)
+        for command in COMMANDS:
+            assert re.search(rf"^ +{command}\s+[a-z]", shown, re.MULTILINE), command
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_argument_is_explained(self, run: Run, capsys: pytest.CaptureFixture[str], command: str) -> None:
+        """The help of each command has an example that can be run, and says what each argument is."""
+        with pytest.raises(SystemExit) as ended:
+            run(command, "--help")
+        shown = capsys.readouterr().out
+        assert ended.value.code == 0
+        [example] = re.findall(rf"^Example: auth-tasks ({command}\b.*)$", shown, re.MULTILINE)
+        assert make_parser().parse_args(shlex.split(example)).command == command
+        [parser] = [it for it in make_parser()._actions if it.dest == "command"]
+        assert isinstance(parser.choices, dict)
+        for action in parser.choices[command]._actions:
+            assert action.help, action
+
+    def test_what_cannot_be_meant_is_said_with_the_way_out(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The words are those of the command line, not of the API behind it."""
+        assert run("edit", "3f") == (2, "", "Say what to change: --title, --description, --priority or --status.\n")
+        for command in (("add", ""), ("edit", "3f", "--title", "")):
+            assert run(*command) == (2, "", "The title must not be empty.\n")
+        typed = iter([PASSWORD, PASSWORD + "x"])
+        monkeypatch.setattr("getpass.getpass", lambda *_: next(typed))
+        said = "The two passwords are not the same. Nothing was changed.\n"
+        assert run("signup", new_email()) == (1, "", said)
+        assert run("list")[0] == 3
+
+    def test_ctrl_c_at_the_prompt_says_nothing(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who changes his mind sees no traceback."""
+
+        def interrupt(*_: object) -> str:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("getpass.getpass", interrupt)
+        assert run("signin", new_email()) == (130, "", "")
+
+
+def test_the_list_of_sessions_names_the_device(run: Run) -> None:
+    """Somebody knows which session is the laptop's, however it was begun."""
+    email = new_email()
+    run("signup", email)
+    run("signin", email)
+    assert [line.endswith(f"  auth-tasks on {platform.node()}") for line in run("sessions")[1].splitlines()] == [True]
+
+
+@pytest.mark.parametrize("way", [None, NOBODY], ids=["online", "offline"])
+def test_tasks_of_one_priority_are_listed(run: Run, way: str | None) -> None:
+    """Somebody sees what is urgent, with the server or without."""
+    run("signup", new_email())
+    for priority in ("low", "high"):
+        run("add", priority, "--priority", priority)
+    run("sync")
+    assert [task["title"] for task in json.loads(run("list", "--priority", "high", "--json", way=way)[1])] == ["high"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full or read-only disk is a sentence with the name of the file."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("AUTH_TASKS_HOME", str(tmp_path / "file"))
+    code, _, said = run("signin", new_email())
+    assert (code, str(tmp_path / "file") in said, said.count("\n")) == (1, True, 1)
 
 
 class TestAfterALostAnswer:

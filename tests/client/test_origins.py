@@ -166,7 +166,7 @@ def test_a_password_is_not_sent_in_the_clear_without_a_word(
     """One line, when somebody signs in; on this machine there is nobody on the way."""
     monkeypatch.setenv("AUTH_TASKS_HOME", str(tmp_path))
     monkeypatch.setattr("getpass.getpass", lambda *_: PASSWORD)
-    monkeypatch.setattr(TasksClient, "sign_in", lambda *_: None)
+    monkeypatch.setattr(TasksClient, "sign_in", lambda *_, **__: None)
     assert main(["signin", new_email(), "--url", url]) == 0
     expected = f"{url} is not encrypted: who is on the way there can read your password.\n" if warned else ""
     assert capsys.readouterr().err == expected

@@ -131,7 +131,9 @@ def field_error(error: Mapping[str, Any]) -> dict[str, str]:
     """Return `{field, message, code}`. Pydantic's own sentences quote the input, so ours replace them."""
     where, *names = error["loc"]
     code = _SAME_AS.get(error["type"], error["type"])
-    message = error["msg"]
-    if not code.startswith("own_"):
-        message = _MESSAGES.get(code, "is not valid").format(**error.get("ctx", {}))
+    message, context = error["msg"], error.get("ctx", {})
+    if code == "string_too_short" and context["min_length"] == 1:
+        message = "must not be empty"
+    elif not code.startswith("own_"):
+        message = _MESSAGES.get(code, "is not valid").format(**context)
     return {"field": ".".join(map(str, names or [where])), "message": message, "code": code.removeprefix("own_")}

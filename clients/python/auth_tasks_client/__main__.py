@@ -1,13 +1,13 @@
 """`auth-tasks`, or `python -m auth_tasks_client`: tasks on the command line for people and, with --json, for scripts.
 
 Exit codes: 0 the command was carried out; 1 the server answered with an error, or the id names no single task;
-2 the command line is wrong; 3 nobody is signed in, or signing in failed; 4 the server cannot be reached, did not
-answer or does not work at the moment.
+2 the command line or standard input is wrong; 3 nobody is signed in, or signing in failed; 4 the server cannot be
+reached, did not answer or does not work at the moment; 5 the command was carried out, and its output cannot be written.
 """
 
 import argparse
-import getpass
 import json
+import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,12 +23,13 @@ from auth_tasks_client.changes import FIELDS, Conflict, Task
 from auth_tasks_client.errors import ApiError, OtherServer, SignedOut
 from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
 from auth_tasks_client.offline import OfflineTasks, copy_path
-from auth_tasks_client.origins import is_readable_on_the_way, origin_of
+from auth_tasks_client.origins import can_be_called, is_readable_on_the_way, origin_of
 from auth_tasks_client.store import default_store
 from auth_tasks_client.sync import OtherAccount, check_origin
-from auth_tasks_client.terminal import print_lines
+from auth_tasks_client.terminal import OutputLost, WrongUse, ask_password, checked, print_lines, read_password
 
-DONE, ERROR, SIGNED_OUT, UNREACHABLE = 0, 1, 3, 4  # 2 is argparse's
+DONE, ERROR, WRONG_USE, SIGNED_OUT, UNREACHABLE, OUTPUT_LOST = range(6)
+INTERRUPTED = 130
 
 # What is true after a request whose answer was lost: the server may have carried it out.
 AFTER_LOSS = {
@@ -50,6 +51,7 @@ class Unclear(Exception):
 
 def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
     """Carry out one command and return what is to be shown."""
+    _check(arguments, client.url)
     if arguments.command in ("signup", "signin"):
         if is_readable_on_the_way(client.url):
             print_lines([f"{client.url} is not encrypted: who is on the way there can read your password."], error=True)
@@ -71,6 +73,19 @@ def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
             print_lines(tasks.said, error=True)
 
 
+def _check(arguments: argparse.Namespace, url: str) -> None:
+    """Raise WrongUse for what no server would take."""
+    for name, value in vars(arguments).items():
+        if isinstance(value, str):
+            checked(value, name)
+    if not can_be_called(url):
+        raise WrongUse(f"--url needs http:// or https:// and a host, as in http://127.0.0.1:8000, not {url}.")
+    if getattr(arguments, "title", None) == "":
+        raise WrongUse("The title must not be empty.")
+    if arguments.command == "edit" and not _given(arguments, FIELDS):
+        raise WrongUse("Say what to change: --title, --description, --priority or --status.")
+
+
 @contextmanager
 def _copy(client: TasksClient, *, make: bool = False) -> Iterator[LocalCopy | None]:
     """Yield the copy on this device, if there is one."""
@@ -87,11 +102,13 @@ def _run_for_tasks(
 ) -> Any:
     match arguments.command:
         case "list":
-            return tasks.tasks(**_given(arguments, ("status", "q")))
+            return tasks.tasks(**_given(arguments, ("status", "priority", "q")))
         case "add":
             return tasks.add(**_given(arguments, FIELDS))
         case "done":
             return tasks.edit(_only("task", known(), arguments.id), completed=True)
+        case "undo":
+            return tasks.edit(_only("task", known(), arguments.id), completed=False)
         case "edit":
             return tasks.edit(_only("task", known(), arguments.id), **_given(arguments, FIELDS))
     tasks.remove(_only("task", known(), arguments.id))
@@ -118,16 +135,16 @@ def _run_for_copy(arguments: argparse.Namespace, client: TasksClient, copy: Loca
 def _run_for_account(arguments: argparse.Namespace, client: TasksClient) -> Any:
     match arguments.command:
         case "signup":
-            client.sign_up(arguments.email, _password(arguments), arguments.name)
+            client.sign_up(arguments.email, _new_password(arguments, "Password: "), arguments.name, device=_device())
             return f"Welcome, you are signed in as {arguments.email}."
         case "signin":
-            client.sign_in(arguments.email, _password(arguments))
+            client.sign_in(arguments.email, _password(arguments), device=_device())
             return f"You are signed in as {arguments.email}."
         case "signout":
             _sign_out(arguments, client)
             return "You are signed out."
         case "passwd":
-            client.change_password(_password(arguments), _new_password(arguments))
+            client.change_password(_password(arguments), _new_password(arguments, "New password: "))
             return "Your password is changed, and every other session has ended."
         case "sessions":
             return _sessions(arguments, client)
@@ -152,16 +169,21 @@ def _given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, A
 
 
 def _password(arguments: argparse.Namespace) -> str:
-    return sys.stdin.readline().rstrip("\n") if arguments.password_stdin else getpass.getpass()
+    return read_password() if arguments.password_stdin else ask_password("Password: ")
 
 
-def _new_password(arguments: argparse.Namespace) -> str:
+def _new_password(arguments: argparse.Namespace, prompt: str) -> str:
     if arguments.password_stdin:
-        return _password(arguments)
-    new = getpass.getpass("New password: ")
-    if getpass.getpass("Once more: ") != new:
+        return read_password()
+    new = ask_password(prompt)
+    if ask_password("Once more: ") != new:
         raise Unclear("The two passwords are not the same. Nothing was changed.")
     return new
+
+
+def _device() -> str:
+    """Return what the list of sessions calls this device."""
+    return f"auth-tasks on {platform.node() or 'an unnamed host'}"
 
 
 def _sessions(arguments: argparse.Namespace, client: TasksClient) -> Any:
@@ -211,7 +233,31 @@ def _line(task: Task) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Carry out one command and return its exit code."""
-    arguments = make_parser().parse_args(argv)
+    try:
+        return _carry_out(_parsed(argv))
+    except WrongUse as error:
+        return _fail(WRONG_USE, str(error))
+    except httpx.InvalidURL as error:
+        return _fail(WRONG_USE, f"--url: {error}")
+    except OSError as error:
+        return _fail(ERROR, f"What is kept on this device cannot be used: {error.filename}: {error.strerror}.")
+    except OutputLost as error:
+        return _fail(OUTPUT_LOST, f"Standard output cannot be written: {error}." if str(error) else "")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parsed(argv: list[str] | None) -> argparse.Namespace:
+    """Read the arguments. Exits when help or the version was asked for, or when they are wrong."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        print_lines(parser.format_help().splitlines(), error=True)
+        raise SystemExit(WRONG_USE)
+    return arguments
+
+
+def _carry_out(arguments: argparse.Namespace) -> int:
     after_loss = AFTER_LOSS.get(arguments.command, AFTER_LOST_CHANGE)
     try:
         with TasksClient(default_store(), arguments.url) as client:
@@ -227,14 +273,14 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(SIGNED_OUT if error.status == httpx.codes.UNAUTHORIZED else ERROR, error.detail)
     except (Unclear, NotSynchronised, OtherAccount) as error:
         return _fail(ERROR, str(error))
-    except (*NOT_SENT, httpx.InvalidURL):
+    except NOT_SENT:
         return _fail(UNREACHABLE, "The server cannot be reached. Nothing was changed.")
     except httpx.RequestError:
         return _fail(UNREACHABLE, f"The server did not answer. {after_loss}")
 
 
 def _fail(code: int, text: str) -> int:
-    print_lines([text], error=True)
+    print_lines([text] if text else [], error=True)
     return code
 
 

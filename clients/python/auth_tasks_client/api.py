@@ -45,13 +45,13 @@ class TasksClient:
         """Close the connections; the session stays open."""
         self._http.close()
 
-    def sign_up(self, email: str, password: str, name: str | None = None) -> None:
-        """Make an account and keep the tokens of its first session."""
-        self._begin("/api/auth/signup", {"email": email, "password": password, "name": name})
+    def sign_up(self, email: str, password: str, name: str | None = None, *, device: str | None = None) -> None:
+        """Make an account and keep the tokens of its first session, which the list of sessions calls `device`."""
+        self._begin("/api/auth/signup", {"email": email, "password": password, "name": name, "device": device})
 
-    def sign_in(self, email: str, password: str) -> None:
-        """Open a session and keep its tokens."""
-        body = {"email": email, "password": password}
+    def sign_in(self, email: str, password: str, *, device: str | None = None) -> None:
+        """Open a session and keep its tokens; the list of sessions calls it `device`."""
+        body = {"email": email, "password": password, "device": device}
         if last := self.store.last_refresh_token(self.url):
             body["refresh_token"] = last  # a known device, which others who guess cannot lock out
         self._begin("/api/auth/signin", body)

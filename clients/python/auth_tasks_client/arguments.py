@@ -2,7 +2,17 @@
 
 import argparse
 import os
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeAlias
+
+from auth_tasks_client.terminal import print_lines
+
+STATUSES = ("pending", "in_progress", "completed")
+PRIORITIES = ("low", "medium", "high")
+_ID = "the task's id or its beginning, as `list` shows it"
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _version() -> str:
@@ -12,52 +22,86 @@ def _version() -> str:
         return "not installed"
 
 
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help as all else; argparse's own way takes a full disk for a success."""
+        print_lines(message.splitlines(), error=file is not sys.stdout)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the commands."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--url", default=os.environ.get("AUTH_TASKS_URL"), help="where the service is")
-    common.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser = argparse.ArgumentParser(prog="auth-tasks", description="Your tasks.")
+    parser: argparse.ArgumentParser = _Parser(
+        prog="auth-tasks",
+        description="Your tasks. `auth-tasks COMMAND --help` explains a command.",
+        epilog="For a start: auth-tasks signup ada@example.com --url http://127.0.0.1:8000",
+    )
     parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (("signup", "make an account"), ("signin", "sign in")):
-        command = commands.add_parser(name, parents=[common], help=text)
-        command.add_argument("email")
-        command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
-        command.add_argument("--name", help="only with signup")
-    listing = commands.add_parser("list", parents=[common], help="show the tasks")
-    listing.add_argument("--status", choices=("pending", "in_progress", "completed"))
-    listing.add_argument("--q", metavar="TEXT", help="only titles that contain this")
-    add = commands.add_parser("add", parents=[common], help="add a task")
-    add.add_argument("title")
-    edit = commands.add_parser("edit", parents=[common], help="change a task")
-    edit.add_argument("id", help="the id or its beginning")
-    edit.add_argument("--title")
-    for command in (add, edit):
-        command.add_argument("--description")
-        command.add_argument("--priority", choices=("low", "medium", "high"))
-        command.add_argument("--status", choices=("pending", "in_progress", "completed"))
-    sessions = commands.add_parser("sessions", parents=[common], help="show where you are signed in, or end sessions")
-    sessions.add_argument("--end", metavar="ID", help="sign this device out; the id or its beginning")
-    sessions.add_argument("--end-others", action="store_true", help="sign every other device out")
-    _describe_copy(commands, common)
-    for name, text in (("passwd", "change the password"), ("delete", "delete the account and all of its tasks")):
-        command = commands.add_parser(name, parents=[common], help=text)
-        command.add_argument("--password-stdin", action="store_true", help="read a line for each password")
-    for name, text in (("done", "mark a task completed"), ("rm", "delete a task")):
-        commands.add_parser(name, parents=[common], help=text).add_argument("id", help="the id or its beginning")
-    signout = commands.add_parser("signout", parents=[common], help="sign out, and delete the copy on this device")
-    signout.add_argument("--everywhere", action="store_true")
-    signout.add_argument("--discard", action="store_true", help="also what the server does not have yet")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _describe_account(commands)
+    _describe_tasks(commands)
+    _describe_copy(commands)
     return parser
 
 
-def _describe_copy(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
-) -> None:
-    commands.add_parser("sync", parents=[common], help="keep a copy of the tasks on this device, and work offline")
-    commands.add_parser("conflicts", parents=[common], help="show the changes that the server did not take")
-    keep = commands.add_parser("keep", parents=[common], help="end a conflict")
+def _add(commands: Commands, name: str, text: str, example: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"Example: auth-tasks {name} {example}".strip(),
+    )
+    command.add_argument(
+        "--url", default=os.environ.get("AUTH_TASKS_URL"), help="where the service is; by default where you signed in"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return command
+
+
+def _describe_account(commands: Commands) -> None:
+    signup = _add(commands, "signup", "make an account, and sign in", "ada@example.com --url http://127.0.0.1:8000")
+    signup.add_argument("--name", help="what you are called")
+    signin = _add(commands, "signin", "sign in", "ada@example.com")
+    for command in (signup, signin):
+        command.add_argument("email", help="the e-mail address of the account")
+        command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    sessions = _add(commands, "sessions", "show where you are signed in, or end sessions", "--end 3f2a")
+    sessions.add_argument("--end", metavar="ID", help="sign this device out; the id or its beginning")
+    sessions.add_argument("--end-others", action="store_true", help="sign every other device out")
+    passwd = _add(commands, "passwd", "change the password, and sign every other device out", "")
+    delete = _add(commands, "delete", "delete the account and all of its tasks", "")
+    for command in (passwd, delete):
+        command.add_argument("--password-stdin", action="store_true", help="read a line for each password")
+    signout = _add(commands, "signout", "sign out, and delete the copy on this device", "--everywhere")
+    signout.add_argument("--everywhere", action="store_true", help="sign every other device out too")
+    signout.add_argument("--discard", action="store_true", help="also delete what the server does not have yet")
+
+
+def _describe_tasks(commands: Commands) -> None:
+    listing = _add(commands, "list", "show the tasks, newest first", "--status pending --q water")
+    listing.add_argument("--q", metavar="TEXT", help="only titles that contain this")
+    add = _add(commands, "add", "add a task", '"Water the plants" --priority high')
+    add.add_argument("title", help="what is to be done; in quotes if it has blanks")
+    edit = _add(commands, "edit", "change a task", '3f2a --title "Water the fern"')
+    edit.add_argument("id", help=_ID)
+    edit.add_argument("--title", help="what is to be done")
+    for command in (add, edit):
+        command.add_argument("--description", help="more about it")
+    for command in (listing, add, edit):
+        only = "only tasks of this " if command is listing else "its "
+        command.add_argument("--priority", choices=PRIORITIES, help=f"{only}priority")
+        command.add_argument("--status", choices=STATUSES, help=f"{only}status")
+    for name, text in (
+        ("done", "mark a task completed"),
+        ("undo", "mark a task not completed"),
+        ("rm", "delete a task"),
+    ):
+        _add(commands, name, text, "3f2a").add_argument("id", help=_ID)
+
+
+def _describe_copy(commands: Commands) -> None:
+    _add(commands, "sync", "keep a copy of the tasks on this device, and work offline", "")
+    _add(commands, "conflicts", "show the changes that the server did not take", "")
+    keep = _add(commands, "keep", "end a conflict", "1 --mine")
     keep.add_argument("number", type=int, help="as `conflicts` shows it")
     whose = keep.add_mutually_exclusive_group(required=True)
     whose.add_argument("--mine", action="store_true", help="make the change over what the server has")

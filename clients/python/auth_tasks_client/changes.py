@@ -95,12 +95,14 @@ def _new(change: Change, user_id: str | None) -> Task:
     }
 
 
-def newest_first(tasks: dict[str, Task], *, status: str | None, q: str | None) -> list[Task]:
+def newest_first(tasks: dict[str, Task], *, status: str | None, priority: str | None, q: str | None) -> list[Task]:
     """Return what passes the filters, as the server sorts it."""
     found = [
         task
         for task in tasks.values()
-        if status in (None, task["status"]) and (q is None or _searched(q) in _searched(task["title"]))
+        if status in (None, task["status"])
+        and priority in (None, task["priority"])
+        and (q is None or _searched(q) in _searched(task["title"]))
     ]
     return sorted(found, key=lambda task: (task["created_at"], task["id"]), reverse=True)
 

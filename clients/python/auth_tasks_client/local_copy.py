@@ -69,9 +69,9 @@ class LocalCopy:
 
     # For people.
 
-    def tasks(self, *, status: str | None = None, q: str | None = None) -> list[Task]:
+    def tasks(self, *, status: str | None = None, priority: str | None = None, q: str | None = None) -> list[Task]:
         """Return the tasks, newest first."""
-        return newest_first(self._shown(), status=status, q=q)
+        return newest_first(self._shown(), status=status, priority=priority, q=q)
 
     def get(self, task_id: str) -> Task | None:
         """Return one task."""

@@ -48,7 +48,7 @@ class OfflineTasks:
             self.said.append(f"{_count(conflicts, 'change')} not taken by the server: see `conflicts`.")
 
     def tasks(self, **filters: Any) -> list[Task]:
-        """Return all tasks, or those that pass the filters `status` and `q`."""
+        """Return all tasks, or those that pass the filters `status`, `priority` and `q`."""
         self.sync()
         return self._copy.tasks(**filters)
 

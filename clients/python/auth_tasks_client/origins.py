@@ -11,6 +11,12 @@ def origin_of(url: httpx.URL | str) -> str:
     return f"{parsed.scheme}://{parsed.netloc.decode().lower()}"
 
 
+def can_be_called(url: str) -> bool:
+    """Return whether this names a server. Raises: httpx.InvalidURL."""
+    parsed = httpx.URL(url)
+    return parsed.scheme in ("http", "https") and bool(parsed.host) and "%" not in parsed.host  # httpx escapes nonsense
+
+
 def is_readable_on_the_way(url: str) -> bool:
     """Return whether what is sent there leaves this machine without encryption."""
     parsed = httpx.URL(url)
@@ -19,4 +25,4 @@ def is_readable_on_the_way(url: str) -> bool:
     try:
         return not ip_address(parsed.host).is_loopback
     except ValueError:
-        return "%" not in parsed.host  # which is in no name of a host: httpx has escaped nonsense
+        return can_be_called(url)
