@@ -519,7 +519,10 @@ GUARDS = [
         ("Dispatch.__call__", "except ClientDisconnect:", "except ZeroDivisionError:"),
         ("BoundedProtocol.data_received", "if self._pending_bytes >= MAX_HEAD_BYTES:", "if False:"),
         ("BoundedProtocol.on_header", "if len(self.headers) >= MAX_HEADERS:", "if False:"),
-        ("BoundedProtocol.on_headers_complete", 'if len(self.url.partition(b"?")[0]) > MAX_PATH_BYTES:', "if False:"),
+        ("BoundedProtocol.on_headers_complete", "if len(path) > MAX_PATH_BYTES:", "if False:"),
+        ("BoundedProtocol.on_headers_complete", "path not in PROBES:", "True:"),
+        ("BoundedProtocol.on_headers_complete", "if self._beyond is not None and path not in PROBES:", "if False:"),
+        ("BoundedProtocol.on_headers_complete", "self.cycle.keep_alive = False", "pass"),
         ("BoundedProtocol.on_headers_complete", "if len(self.pipeline) >= MAX_WAITING:", "if False:"),
         ("BoundedProtocol.on_headers_complete", "self.headers = []", "pass"),
         ("BoundedProtocol.on_headers_complete", "raise ApiError  # what", "pass  # what"),
@@ -539,7 +542,9 @@ GUARDS = [
             "if self.max_connections is not None and len(self.connections) > self.max_connections:",
             "if False:",
         ),
-        ("BoundedProtocol.connection_made", "elif not self._make_room():", "else:"),
+        ("BoundedProtocol._come_beyond", "if count <= BEYOND and self._make_room(): return", ""),
+        ("BoundedProtocol._come_beyond", "self._read_by = self._last_used + self.beyond_seconds", "pass"),
+        ("BoundedProtocol._come_beyond", "self._end_one_beyond(self._beyond)", "self.transport.abort()"),
         (
             "BoundedProtocol._is_idle",
             "is_new = self.loop.time() < self._last_used + self.idle_seconds",
@@ -577,7 +582,27 @@ GUARDS = [
     *_guards(
         "tests/operations/test_embedded_strangers.py::test_another_user_cannot_connect",
         ("EmbeddedPostgres._start_server", "-c unix_socket_permissions=0700", ""),
+        ("EmbeddedPostgres._init", 'options += [part for setting in self._settings() for part in ("-c", setting)]', ""),
+        ("EmbeddedPostgres._settings", '"listen_addresses": "",', ""),
         needs_root=True,
+    ),
+    *_guards(
+        "tests/operations/test_embedded_strangers.py::test_a_link_in_a_new_cluster_leads_root_nowhere",
+        (
+            "EmbeddedPostgres._init",
+            '*options, "--builtin-locale=C.UTF-8", *sync)',
+            '*options, "--builtin-locale=C.UTF-8", *sync)\n'
+            'with (building / "postgresql.conf").open("a") as file:\n    file.write("\\n".join(self._settings()))',
+        ),
+        needs_root=True,
+    ),
+    *_guards(
+        "tests/core/http/test_draining.py",
+        ("Draining.on_signals", "if handler is not signal.SIG_IGN:", "if True:"),
+    ),
+    *_guards(
+        "tests/core/test_database.py::test_waiting_for_a_turn_is_waiting_for_a_connection",
+        ("Database._repeat", "seconds=POOL_WAIT_SECONDS - waited", "seconds=POOL_WAIT_SECONDS"),
     ),
     *_guards(
         "tests/operations/test_embedded_strangers.py::test_a_socket_of_another_user_is_not_taken_for_the_servers",
@@ -641,6 +666,7 @@ GUARDS = [
     *_guards(
         "tests/operations/test_backup.py",
         ("_contents", "EXTENSION (- )?citus| TABLE", "TABLE"),
+        ("_contents", r"| TABLE DATA \S+ ({rows}) ", ""),
     ),
     *_guards(
         "tests/operations/test_backup.py::test_a_dump_that_breaks_off_changes_nothing",

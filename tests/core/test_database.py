@@ -3,16 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
 
 from app.core.clock import stopwatch
+from app.core.database.dsn import parse_database_url
+from app.core.database.pool import Database, DatabaseUnavailable
+from app.core.database.sql import plain
+from app.core.database.statement import Statement
 from app.operations.embedded_postgres.server import EmbeddedPostgres
 from tests.support.people import Person
 from tests.support.server import app_of, running
 from tests.support.settings import make_settings
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -56,6 +62,28 @@ async def test_a_request_that_finds_no_connection_is_503_in_time(own: httpx.Asyn
     for connection in taken:
         await pool.putconn(connection)
     assert (await ada.refresh()).status_code == 200
+
+
+@pytest.mark.slow
+async def test_waiting_for_a_turn_is_waiting_for_a_connection(own_database_url: str) -> None:
+    """Nobody waits longer than two seconds before a statement begins, whatever it is that they wait for."""
+    sleep, user = Statement(plain("SELECT pg_sleep(1.5)::text AS slept", slept=str), str), uuid4()
+    database = Database(parse_database_url(own_database_url), pool_min=2, pool_max=2)
+    await database.open()
+    pool = database.pool
+    taken = [await pool.getconn()]
+    first = asyncio.create_task(database.fetch_all(sleep, user_id=user))
+    await until(lambda: pool.get_stats()["pool_available"] == 0)
+    before_them = asyncio.create_task(pool.getconn(10))
+    began = stopwatch()
+    with pytest.raises(DatabaseUnavailable):
+        await database.fetch_all(sleep, user_id=user)
+    assert 1.5 < stopwatch() - began < 3
+    await first
+    taken.append(await before_them)
+    for connection in taken:
+        await pool.putconn(connection)
+    await database.close()
 
 
 async def test_a_locked_row_is_waited_for_in_bounds(own: httpx.AsyncClient, own_database_url: str) -> None:

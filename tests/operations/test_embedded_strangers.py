@@ -102,6 +102,8 @@ def test_another_user_cannot_connect(folder: Path, crowded: Path, name: str) -> 
         assert_no_stranger_connects(postgres)
         assert mode(socket_of(postgres).parent) == 0o700
         assert mode(socket_of(postgres)) == 0o700
+        with psycopg.connect(postgres.url) as connection:
+            assert connection.execute("SHOW listen_addresses").fetchone() == ("",)  # nor come by the network
 
 
 def test_no_other_user_can_stand_where_the_socket_will_be(folder: Path, crowded: Path) -> None:

@@ -53,12 +53,21 @@ async def test_the_server_is_told_when_the_time_is_over_or_at_once(number: signa
             signal.signal(each, handler)
 
 
-async def test_nohup_is_respected() -> None:
+async def test_nohup_is_respected(stopped: list[int]) -> None:
     """What was started by nohup goes on when its terminal is closed."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = {number: signal.getsignal(number) for number in STOPS}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     try:
-        with Draining(0).on_signals():
-            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        draining = Draining(300)
+        with draining.on_signals():
+            signal.raise_signal(signal.SIGHUP)
+            assert not draining.begun
+            signal.raise_signal(signal.SIGTERM)
+            await until(lambda: draining.begun)
+            assert stopped == []  # it is the first: a second one is handed on at once
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         await asyncio.to_thread(lambda: Draining(0).on_signals().__enter__())
     finally:
-        signal.signal(signal.SIGHUP, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
