@@ -76,8 +76,9 @@ refresh: $(VENV)/dev ## Measure what a refresh costs PostgreSQL among 100,000 se
 sql: $(VENV)/dev ## Write docs/statements.sql anew
 	@$(BIN)/python -m tests.support.statements > docs/statements.sql
 
-openapi: $(VENV)/run ## Write docs/openapi.json anew
+openapi: $(VENV)/run ## Write docs/openapi.json anew, and the JavaScript client's types from it
 	@$(BIN)/python -m app openapi > docs/openapi.json
+	@$(BIN)/python clients/javascript/write_types.py docs/openapi.json > clients/javascript/src/api.ts
 
 migration: $(VENV)/dev ## Begin a migration: make migration NAME="due dates"
 	@test -n "$(NAME)" || { echo 'Name it: make migration NAME="due dates"'; exit 2; }

@@ -1,0 +1,197 @@
+// Written by write_types.py from the service's OpenAPI document: `make openapi`.
+
+export interface DeleteBody {
+  current_password: string;
+}
+
+export interface Detail {
+  detail: string;
+}
+
+export interface FieldError {
+  field: string;
+  message: string;
+  code: string;
+}
+
+export interface NameBody {
+  name: string | null;
+}
+
+export interface PasswordBody {
+  current_password: string;
+  /** 8 to 128 characters, counted in Unicode's normal form NFKC. */
+  new_password: string;
+}
+
+/** An error. `detail` is a sentence for people, `code` a constant for programs. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  instance: string;
+  request_id: string;
+  errors?: FieldError[] | null;
+}
+
+export interface RefreshBody {
+  /** Required, unless it is in the cookie. */
+  refresh_token?: string | null;
+}
+
+export interface ResetBody {
+  /** What follows `#token=` in the link. */
+  token: string;
+  /** 8 to 128 characters, counted in Unicode's normal form NFKC. */
+  new_password: string;
+}
+
+/** A session in which somebody is signed in; `current` is the one that asks. */
+export interface SessionRead {
+  id: string;
+  device: string | null;
+  created_at: string;
+  /** When it began or its tokens were last refreshed, whichever is later. */
+  last_used_at: string;
+  current: boolean;
+}
+
+export interface SignInBody {
+  email: string;
+  password: string;
+  /** What to call this device in the list of sessions; otherwise its User-Agent. */
+  device?: string | null;
+  /** The last one of this account on this device, used or expired: its session is replaced. */
+  refresh_token?: string | null;
+}
+
+export interface SignOutBody {
+  /** Without it the one in the cookie is taken. */
+  refresh_token?: string | null;
+  /** End all sessions, this one too. */
+  everywhere?: boolean;
+  /** End all sessions but this one. */
+  others?: boolean;
+}
+
+export interface SignUpBody {
+  email: string;
+  /** 8 to 128 characters, counted in Unicode's normal form NFKC. */
+  password: string;
+  name?: string | null;
+  /** What to call this device in the list of sessions; otherwise its User-Agent. */
+  device?: string | null;
+}
+
+export interface SignedInRead {
+  access_token: string;
+  /** Left out where it is in the cookie. */
+  refresh_token?: string;
+  token_type?: "bearer";
+  expires_in: number;
+  user: UserRead;
+}
+
+/** What has changed: tasks as they are now, ids of those that were deleted, and what to send as `since` next. */
+export interface TaskChanges {
+  tasks: TaskRead[];
+  deleted: string[];
+  next: string;
+}
+
+/** The state that a task is to have. Without `completed` it gets the other one. */
+export interface TaskCompletion {
+  completed?: boolean;
+}
+
+/** A new task. `completed: true` is another way to say `status: completed`. */
+export interface TaskCreate {
+  /** 1 to 200 characters, kept as they are; not blank. */
+  title: string;
+  description?: string | null;
+  status?: "pending" | "in_progress" | "completed";
+  priority?: "low" | "medium" | "high";
+  completed?: boolean;
+}
+
+/** A task. `version` grows by one at every change. */
+export interface TaskRead {
+  id: string;
+  user_id: string;
+  title: string;
+  description: string | null;
+  completed: boolean;
+  status: "pending" | "in_progress" | "completed";
+  priority: "low" | "medium" | "high";
+  version: number;
+  created_at: string;
+  updated_at: string;
+}
+
+/** What is to change; what is not sent stays as it is. */
+export interface TaskUpdate {
+  /** 1 to 200 characters, kept as they are; not blank. */
+  title?: string;
+  description?: string | null;
+  status?: "pending" | "in_progress" | "completed";
+  priority?: "low" | "medium" | "high";
+  completed?: boolean;
+  /** Of a whole task that is sent back: where `completed` contradicts `status`, it must be its. */
+  version?: number;
+}
+
+/** Two tokens; `expires_in` is the access token's life in seconds. */
+export interface TokenRead {
+  access_token: string;
+  /** Left out where it is in the cookie. */
+  refresh_token?: string;
+  token_type?: "bearer";
+  expires_in: number;
+}
+
+export interface UserRead {
+  id: string;
+  email: string;
+  name: string | null;
+  created_at: string;
+}
+
+/** The operations of accounts and sessions. */
+export interface Auth {
+  /** Create an account. */
+  signUp(body: SignUpBody): Promise<SignedInRead>;
+  /** Sign in. */
+  signIn(body: SignInBody): Promise<SignedInRead>;
+  /** Choose a new password by a link. */
+  resetPassword(body: ResetBody): Promise<Detail>;
+  /** Sign out. */
+  signOut(body?: SignOutBody): Promise<Detail>;
+  /** List my sessions. */
+  listSessions(): Promise<SessionRead[]>;
+  /** End a session. */
+  endSession(id: string): Promise<null>;
+  /** Show my account. */
+  showMe(): Promise<UserRead>;
+  /** Change my name. */
+  changeMe(body: NameBody): Promise<UserRead>;
+  /** Change my password. */
+  changePassword(body: PasswordBody): Promise<TokenRead>;
+  /** Delete my account. */
+  deleteMe(body: DeleteBody): Promise<Detail>;
+}
+
+/** Method and path; `+` begins a session, `*` needs one. */
+export const AUTH = {
+  signUp: "POST signup +",
+  signIn: "POST signin +",
+  resetPassword: "POST reset",
+  signOut: "POST signout",
+  listSessions: "GET sessions *",
+  endSession: "DELETE sessions/{} *",
+  showMe: "GET me *",
+  changeMe: "PATCH me *",
+  changePassword: "POST password +*",
+  deleteMe: "POST me/delete *",
+} satisfies Record<keyof Auth, string>;

@@ -1,0 +1,33 @@
+export interface StreamEvent {
+  id: string | null;
+  event: string;
+  data: string;
+}
+
+/** The events of a stream, as HTML's "server-sent events" says; `onRetry` hears how many milliseconds to wait after it. */
+export async function* eventsOf(
+  body: ReadableStream<Uint8Array>,
+  onBytes: () => void,
+  onRetry: (ms: number) => void,
+): AsyncGenerator<StreamEvent, void, void> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  let fields: Record<string, string> = {};
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return; // an event without its empty line was cut
+    onBytes();
+    const lines = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
+    rest = lines.pop()!;
+    for (const line of lines) {
+      const [, name, text] = /^([^:]*):? ?(.*)$/.exec(line)!;
+      if (name === "retry") onRetry(Number(text));
+      if (name) fields[name] = name === "data" && fields["data"] ? `${fields["data"]}\n${text}` : text!;
+      if (line) continue; // the empty one ends an event
+      const { id = null, event = "message", data } = fields;
+      fields = {};
+      if (data !== undefined) yield { id, event, data };
+    }
+  }
+}

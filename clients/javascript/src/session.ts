@@ -1,0 +1,229 @@
+import type { TokenRead, UserRead } from "./api.js";
+import { isUnauthorized, OtherAccount } from "./errors.js";
+import type { Send } from "./http.js";
+import { randomKey } from "./random.js";
+
+type May<T> = T | Promise<T>;
+
+/** Where a session is kept, as `localStorage` or React Native's `AsyncStorage` keep things. */
+export interface Store {
+  getItem(name: string): May<string | null>;
+  setItem(name: string, value: string): May<unknown>;
+  /** Does the work while nobody else who has this store does any. A store that processes share needs its own. */
+  lock?<T>(work: () => Promise<T>): Promise<T>;
+  /** The key of the refresh with this token, where keys are derived and not kept (`./server`). */
+  refreshKey?(refreshToken: string): May<string>;
+}
+
+/** `user`: signed out here; `elsewhere`: ended on another device; `reused`: somebody else had a copy of the token. */
+export type Reason = "user" | "expired" | "reused" | "elsewhere";
+export type SessionChange =
+  | { state: "signed-in" | "refreshed"; reason: null }
+  | { state: "signed-out"; reason: Reason };
+
+export interface Session {
+  /** Who is signed in; null for nobody, and until `ready`. */
+  readonly user: UserRead | null;
+  /** Why nobody is signed in any more. */
+  readonly reason: Reason | null;
+  /** Resolves when the store has been read. */
+  readonly ready: Promise<void>;
+  /** Exchange the tokens now. */
+  refresh(): Promise<void>;
+  /** Hears of all that happens to the session, in this tab and in others; returns what ends it. */
+  onChange(listener: (change: SessionChange) => void): () => void;
+}
+
+/** What is kept: a session that is open has a user. */
+interface Kept {
+  id?: string; // of this sign-in: another one when somebody else signs in
+  user?: UserRead;
+  access_token?: string;
+  refresh_token?: string;
+  key?: string;
+  reason?: Reason; // why it is over
+  device?: string; // its last refresh token, worthless but for saying at sign-in that this device is known
+}
+type Pair = TokenRead & { user?: UserRead };
+
+/** What a token says, unverified. */
+export const claimsOf = (token: string) => JSON.parse(atob(token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/")));
+
+function inMemory(): Store {
+  let item: string | null = null;
+  return { getItem: () => item, setItem: (_, value) => (item = value), lock: (work) => work() };
+}
+
+function inBrowser(): Store | undefined {
+  try {
+    return globalThis.localStorage;
+  } catch {
+    return undefined; // a browser that keeps nothing for this page
+  }
+}
+
+export function createSession(send: Send, url: string, where: "cookie" | "storage" | Store) {
+  const hasCookie = where === "cookie";
+  const browser = typeof where === "string" ? inBrowser() : undefined;
+  const store = typeof where === "string" ? (browser ?? inMemory()) : where;
+  const name = `auth-tasks ${url}`;
+  const listeners = new Set<(change: SessionChange) => void>();
+  let kept: Kept | null = null;
+  let inTab: { id: string; token: string } | null = null; // in cookie mode the access token stays in this tab
+
+  function take(item: Kept | null) {
+    const before = kept;
+    kept = item;
+    const isSame = JSON.stringify(before) === JSON.stringify(item);
+    if (isSame || (!before?.user && !item?.user)) return item;
+    const state = !item?.user ? "signed-out" : before?.user && before.id === item.id ? "refreshed" : "signed-in";
+    const change = { state, reason: item?.user ? null : (item?.reason ?? "user") } as SessionChange;
+    for (const listener of [...listeners]) listener(change);
+    return item;
+  }
+
+  let writes = 0;
+  async function read() {
+    const before = writes;
+    const text = await store.getItem(name);
+    return before === writes ? take(text ? JSON.parse(text) : null) : kept; // or it was written meanwhile
+  }
+  async function write(item: Kept) {
+    writes++;
+    await store.setItem(name, JSON.stringify(item));
+    return take(item);
+  }
+  const tokenOf = (item: Kept | null) =>
+    !item?.user ? undefined : hasCookie ? (inTab?.id === item.id && inTab?.token) || undefined : item.access_token;
+
+  async function keep({ id = randomKey(), user }: Kept, pair: Pair, key: string) {
+    const { access_token, refresh_token } = pair;
+    const item = { id, user: pair.user ?? user!, ...(!store.refreshKey && { key }) };
+    if (hasCookie) inTab = { id, token: access_token };
+    await write(hasCookie ? item : { ...item, access_token, refresh_token: refresh_token! });
+  }
+
+  const forget = (reason: Reason) => {
+    const device = kept?.refresh_token ?? kept?.device;
+    return write({ reason, ...(device && { device }) });
+  };
+
+  let last: Promise<unknown> = Promise.resolve();
+  /** Does the work when no other work of this session is done; `alone` says whether that holds for other tabs, too. */
+  function exclusive<T>(work: (alone: boolean) => Promise<T>): Promise<T> {
+    const locks = globalThis.navigator?.locks;
+    const next = () =>
+      store.lock ? store.lock(() => work(true)) : locks ? (locks.request(name, () => work(true)) as Promise<T>) : work(false);
+    const done = last.then(next, next);
+    last = done.catch(() => {});
+    return done;
+  }
+
+  const sendSignOut = (body: object, token?: string) => {
+    const refresh_token = kept?.refresh_token;
+    return send("POST", "/api/auth/signout", { body: { ...(refresh_token && { refresh_token }), ...body } }, token);
+  };
+
+  const refresh = (stale: string | undefined) => exclusive((alone) => exchange(stale, alone));
+
+  async function exchange(stale: string | undefined, alone: boolean): Promise<unknown> {
+    let why: Reason | null = null;
+    for (let tries = 1; ; tries++) {
+      const sent = await read();
+      if (!sent?.user || tokenOf(sent) !== stale) return; // another call, or another tab, was here before
+      // What is sent stays until it is answered: this tab may not see yet what another has stored.
+      if (hasCookie) await write(sent);
+      const isNewest = async () => hasCookie || (await read())?.refresh_token === sent.refresh_token;
+      const key = store.refreshKey ? await store.refreshKey(sent.refresh_token!) : sent.key;
+      try {
+        const body = hasCookie ? { cookie: true } : { refresh_token: sent.refresh_token };
+        const options = { body, headers: key ? { "Idempotency-Key": key } : {} };
+        const { content } = await send("POST", "/api/auth/refresh", options);
+        // Each pair has a key of its own: of two who have a copy of the same one, who refreshes second is found.
+        // Without a lock all tabs that asked for a pair at once must go on with one key, which is that of the pair before.
+        if (await isNewest()) await keep(sent, content, alone || !key ? randomKey() : key);
+        return;
+      } catch (error) {
+        if (!isUnauthorized(error)) throw error;
+        if (!(await isNewest())) return;
+        const isGone = error.code === "NOT_AUTHENTICATED"; // there is no cookie: the session is over
+        why ??= error.code === "REFRESH_TOKEN_REUSED" ? "reused" : isOver(error.code, sent) ? "expired" : "elsewhere";
+        if (hasCookie && !isGone && tries < 20) continue; // another tab may have had a newer one meanwhile
+        // A thief who runs ahead of this pair has nothing then. Where keys are derived nobody can.
+        if (!isGone && !store.refreshKey) await sendSignOut({}).catch(() => {});
+        return forget(why);
+      }
+    }
+  }
+
+  function isOver(code: string, { refresh_token }: Kept) {
+    if (code !== "INVALID_TOKEN") return true;
+    return !!refresh_token && claimsOf(refresh_token).exp * 1000 < Date.now();
+  }
+
+  /** Does the work with an access token, again with a new one when that has expired. */
+  async function withToken<T>(work: (token?: string) => Promise<T>, as?: string): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      if ((await read())?.user && !tokenOf(kept)) await refresh(undefined);
+      const token = tokenOf(kept);
+      if (as && token && claimsOf(token).sub !== as) throw new OtherAccount("Another account is signed in.");
+      try {
+        return await work(token);
+      } catch (error) {
+        // Twice: a pair that is asked for again long after has an expired access token.
+        if (!isUnauthorized(error) || !token || tries > 2) throw error;
+        await refresh(token);
+        if (!kept?.user) throw error;
+      }
+    }
+  }
+
+  /** Sign in, or go on with a new pair. */
+  const begin = (path: string, body: object = {}, token?: string) =>
+    exclusive(async () => {
+      const before = await read();
+      const device = path.endsWith("/signin") && (before?.refresh_token ?? before?.device);
+      const more = hasCookie ? { cookie: true } : device ? { refresh_token: device } : {};
+      const { content } = await send("POST", path, { body: { ...more, ...body } }, token);
+      // Under a token it is the same session, which has a new pair.
+      await keep(token && before?.user ? before : {}, content, randomKey());
+      return content;
+    });
+
+  const signOut = (which: { everywhere?: boolean; others?: boolean } = {}) =>
+    exclusive(async () => {
+      await read();
+      try {
+        const { content } = await sendSignOut(which, tokenOf(kept));
+        if (!which.others) await forget("user");
+        return content;
+      } catch (error) {
+        const wasOver = isUnauthorized(error);
+        // Only the service can remove the cookie: until it has, this page is signed in.
+        if (wasOver || (!hasCookie && !which.others)) await forget("user");
+        if (!wasOver || which.others || which.everywhere) throw error;
+        return { detail: error.message };
+      }
+    });
+
+  const updateUser = async (user: UserRead) => {
+    if (kept?.user?.id === user.id) await write({ ...kept, user });
+  };
+
+  const ready = read().then(() => {});
+  // Another tab has written, or everything was removed.
+  if (browser) globalThis.addEventListener?.("storage", ({ key }) => (key ?? name) === name && void read());
+
+  const session: Session = {
+    get user() {
+      return kept?.user ?? null;
+    },
+    get reason() {
+      return kept?.reason ?? null;
+    },
+    ready,
+    refresh: async () => void (await refresh(tokenOf(await read()))),
+    onChange: (listener) => (listeners.add(listener), () => void listeners.delete(listener)),
+  };
+  return { session, withToken, begin, signOut, forget, updateUser };
+}

@@ -1,0 +1,244 @@
+// The core: accounts, tasks, what is waited out and sent again, and what happens to a session.
+import assert from "node:assert/strict";
+import { ApiError, createClient } from "auth-tasks-client";
+import { all, between, browserStorage, email, once, password, refused, run, setLocks, url } from "./support.mjs";
+
+async function signedUp(options = {}) {
+  const store = browserStorage();
+  const client = createClient(url, { session: store, ...options });
+  await client.auth.signUp({ email, password, name: "Ada" });
+  return { client, store };
+}
+
+const json = (answer, status, body, headers = {}) =>
+  answer.writeHead(status, { "Content-Type": "application/json", ...headers }).end(JSON.stringify(body));
+
+await run({
+  async life() {
+    const { client, store } = await signedUp();
+    assert.equal(client.session.user.name, "Ada");
+    const made = await client.tasks.create({ title: "Water the plants", priority: "high" });
+    assert.deepEqual(await client.tasks.get(made.id), made);
+    const done = await client.tasks.update(made, { completed: true });
+    assert.equal(done.status, "completed");
+    const stale = await refused(client.tasks.update(made, { title: "Mine" }));
+    assert.deepEqual([stale instanceof ApiError, stale.status, stale.code], [true, 412, "TASK_CHANGED"]);
+    assert.equal((await client.tasks.update(made.id, { title: "Mine" })).title, "Mine");
+    await client.tasks.remove(made.id);
+    const missing = await refused(client.tasks.get(made.id));
+    assert.deepEqual([missing.code, !!missing.requestId, missing.wasLost], ["TASK_NOT_FOUND", true, false]);
+
+    for (let n = 0; n < 5; n++) await client.tasks.create({ title: `${n}` });
+    const titles = (await all(client.tasks.list({ limit: 2, sort: "title", order: "asc" }))).map(({ title }) => title);
+    assert.deepEqual(titles, ["0", "1", "2", "3", "4"]);
+    const wrong = await refused(client.tasks.create({ title: " " }));
+    assert.deepEqual([wrong.status, wrong.errors[0].field, wrong.message.includes("blank")], [422, "title", true]);
+
+    assert.equal((await client.auth.changeMe({ name: "Grace" })).name, "Grace");
+    assert.equal(client.session.user.name, "Grace");
+    const elsewhere = createClient(url, { session: browserStorage() });
+    await elsewhere.auth.signIn({ email, password, device: "A telephone" });
+    const others = (await client.auth.listSessions()).filter(({ current }) => !current);
+    assert.deepEqual(others.map(({ device }) => device), ["A telephone"]);
+    await client.auth.endSession(others[0].id);
+    assert.equal((await refused(elsewhere.auth.showMe())).status, 401);
+
+    const before = store.kept().refresh_token;
+    await client.auth.changePassword({ current_password: password, new_password: `${password}!` });
+    assert.notEqual(store.kept().refresh_token, before);
+    assert.equal((await all(client.tasks.list())).length, 5);
+    await client.auth.deleteMe({ current_password: `${password}!` });
+    assert.equal(client.session.user, null);
+    assert.equal((await refused(client.auth.showMe())).code, "NOT_AUTHENTICATED");
+  },
+
+  async busy() {
+    let left = 1;
+    const proxy = await between({
+      handle: ({ path }, answer) =>
+        path.startsWith("/api/tasks") && left-- > 0 && json(answer, left % 2 ? 429 : 503, { code: "LATER" }, { "Retry-After": "1" }),
+    });
+    const client = createClient(proxy.url, { session: browserStorage() });
+    await client.auth.signUp({ email, password });
+    for (const times of [1, 2]) {
+      left = times;
+      const begun = Date.now();
+      const sent = client.tasks.create({ title: "Later" });
+      if (times === 2) assert.equal((await refused(sent)).retryAfter, 1);
+      else assert.equal((await sent).title, "Later");
+      assert(Date.now() - begun >= 1000);
+    }
+    const impatient = createClient(proxy.url, { session: browserStorage(), timeout: 500 });
+    await impatient.auth.signIn({ email, password });
+    left = 1;
+    assert.equal((await refused(impatient.tasks.create({ title: "Not so much later" }))).retryAfter, 1);
+  },
+
+  async again() {
+    const routes = ["POST /api/tasks", "PATCH /api/tasks", "DELETE /api/tasks", "GET /api/tasks"];
+    const proxy = await between({ loses: once(...routes) });
+    const client = createClient(proxy.url, { session: browserStorage() });
+    await client.auth.signUp({ email, password });
+    const made = await client.tasks.create({ title: "Once" });
+    assert.equal((await all(client.tasks.list())).length, 1);
+    const edited = await client.tasks.update(made, { completed: true, priority: "low" });
+    assert.deepEqual([edited.completed, edited.version], [true, 2]);
+    await client.tasks.remove(edited);
+    assert.equal((await all(client.tasks.list())).length, 0);
+    const keys = proxy.seen.filter(({ method }) => method === "POST").map(({ headers }) => headers["idempotency-key"]);
+    assert.equal(new Set(keys.slice(1)).size, 1);
+    assert(!proxy.seen.some(({ path }) => path.includes("toggle")));
+    assert.equal((await refused(createClient("http://127.0.0.1:9").auth.signIn({ email, password }))).name, "TypeError");
+  },
+
+  async silent() {
+    const silent = await between({ handle: ({ path }) => path.startsWith("/api/tasks") });
+    const client = createClient(silent.url, { session: browserStorage(), timeout: 200 });
+    await client.auth.signUp({ email, password });
+    assert(!((await refused(client.tasks.get("1"))) instanceof ApiError));
+    assert.equal(silent.seen.filter(({ method }) => method === "GET").length, 3);
+  },
+
+  async hotel() {
+    let status = 0;
+    const proxy = await between({
+      handle: (_, answer) => status && answer.writeHead(status, { "Content-Type": "text/html" }).end("<h1>Hello</h1>"),
+    });
+    const store = browserStorage();
+    const client = createClient(proxy.url, { session: store });
+    await client.auth.signUp({ email, password });
+    for (status of [200, 401, 403, 404, 511]) {
+      store.expire();
+      const error = await refused(client.auth.showMe());
+      assert.deepEqual([error.status, error.code], [status, null]);
+    }
+    status = 0;
+    assert.equal((await client.auth.showMe()).email, email);
+  },
+
+  async bare() {
+    // A runtime that has fetch and nothing else of a browser.
+    for (const name of ["navigator", "localStorage", "BroadcastChannel", "addEventListener"]) delete globalThis[name];
+    const { client } = await signedUp({ session: "storage" });
+    assert.equal((await client.auth.showMe()).email, email);
+    const inCookie = createClient(url, { session: "cookie" });
+    assert.equal((await refused(inCookie.auth.showMe())).code, "NOT_AUTHENTICATED");
+
+    // A store that answers later, as React Native's.
+    const items = new Map();
+    const later = (work) => new Promise((done) => setTimeout(() => done(work()), 5));
+    const store = {
+      getItem: (name) => later(() => items.get(name) ?? null),
+      setItem: (name, value) => later(() => void items.set(name, value)),
+    };
+    const phone = createClient(url, { session: store });
+    await phone.auth.signIn({ email, password });
+    const [name, text] = [...items][0];
+    items.set(name, JSON.stringify({ ...JSON.parse(text), access_token: "x.y.z" }));
+    const again = createClient(url, { session: store });
+    await again.session.ready;
+    assert.equal(again.session.user.email, email);
+    assert.deepEqual(await Promise.all([1, 2, 3].map(() => all(again.tasks.list()))), [[], [], []]);
+  },
+
+  async reasons() {
+    // Each way in which a session ends says which it was, in the tab that finds it and in the others.
+    setLocks(true);
+    const heard = [];
+    const store = browserStorage();
+    const listen = [];
+    globalThis.localStorage = store;
+    globalThis.addEventListener = (_, listener) => listen.push(listener);
+    const tabs = [createClient(url), createClient(url)];
+    tabs.forEach(({ session }, tab) => session.onChange(({ state, reason }) => heard.push([tab, state, reason])));
+    const told = async () => {
+      for (const listener of listen) listener({ key: null });
+      await tabs[1].session.ready;
+      await new Promise(setImmediate);
+      return heard.splice(0);
+    };
+    const both = (...change) => [0, 1].map((tab) => [tab, ...change]);
+    const [client] = tabs;
+    await client.auth.signUp({ email, password });
+    assert.deepEqual(await told(), both("signed-in", null));
+    store.expire();
+    await told();
+    await client.auth.showMe();
+    assert.deepEqual(await told(), both("refreshed", null));
+
+    await client.auth.signOut();
+    assert.deepEqual(await told(), both("signed-out", "user"));
+    const ends = {
+      async elsewhere() {
+        const other = createClient(url, { session: browserStorage() });
+        await other.auth.signIn({ email, password });
+        await other.auth.signOut({ others: true });
+      },
+      async reused() {
+        const { refresh_token } = store.kept();
+        const body = JSON.stringify({ refresh_token });
+        const thief = () => fetch(`${url}/api/auth/refresh`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+        await thief();
+        store.expire();
+      },
+      async expired() {
+        const { now } = Date;
+        Date.now = () => now() + 8 * 24 * 3600 * 1000;
+        await createClient(url, { session: store }).auth.signOut({ others: true }).catch(() => {});
+        const { access_token } = store.kept();
+        await fetch(`${url}/api/auth/signout`, { method: "POST", headers: { Authorization: `Bearer ${access_token}` } });
+      },
+    };
+    for (const [reason, end] of Object.entries(ends)) {
+      await client.auth.signIn({ email, password });
+      await told();
+      await end();
+      await told();
+      assert.equal((await refused(client.auth.showMe())).status, 401);
+      assert.deepEqual(await told(), both("signed-out", reason));
+      assert.equal(tabs[1].session.reason, reason);
+    }
+  },
+
+  async clocks() {
+    // A device whose clock is wrong by days, either way.
+    const { now } = Date;
+    for (const days of [-9, 9]) {
+      Date.now = () => now() + days * 24 * 3600 * 1000;
+      const store = browserStorage();
+      const client = createClient(url, { session: store });
+      await (days < 0 ? client.auth.signUp({ email, password }) : client.auth.signIn({ email, password }));
+      for (let round = 0; round < 3; round++) {
+        store.expire();
+        assert.equal((await client.auth.showMe()).email, email);
+      }
+    }
+  },
+
+  async "a copied store"() {
+    // Who refreshes the same pair second ends the session for both; who runs ahead is put out by the owner.
+    setLocks(true);
+    for (const ahead of [1, 3]) {
+      const owner = browserStorage();
+      const client = createClient(url, { session: owner });
+      await (ahead === 1 ? client.auth.signUp({ email, password }) : client.auth.signIn({ email, password }));
+      const copied = browserStorage();
+      for (const item of owner.items) copied.items.set(...item);
+      const thief = createClient(url, { session: copied });
+      for (let turn = 0; turn < ahead; turn++) {
+        copied.expire();
+        assert.equal((await thief.auth.showMe()).email, email);
+      }
+      owner.expire();
+      if (ahead === 1) {
+        assert.equal((await client.auth.showMe()).email, email); // the thief's own pair, unused
+        copied.expire();
+        assert.equal((await thief.auth.showMe()).email, email);
+        owner.expire();
+      }
+      assert.equal((await refused(client.auth.showMe())).status, 401);
+      assert.equal((await refused(thief.auth.showMe())).status, 401);
+      assert.equal(client.session.user, null);
+    }
+  },
+});

@@ -1,0 +1,23 @@
+"""The JavaScript client in Node.js: what it does with answers, lost or not, and what happens to a session."""
+
+import pytest
+
+from tests.client_js.conftest import Project
+from tests.support.server import Server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    ["life", "busy", "again", "silent", "hotel", "bare", "reasons", "clocks", "a copied store"],
+)
+def test_the_core(project: Project, server: Server, scenario: str) -> None:
+    """Accounts and tasks; 503 and 429 waited out once; writes sent again; no browser; why a session ended; a thief."""
+    project.node("core.mjs", scenario, server)
+
+
+@pytest.mark.parametrize("locks", ["locks", "no locks"])
+def test_lost_answers_sign_nobody_out(project: Project, server: Server, locks: str) -> None:
+    """Answers cut at any byte, twenty tabs at once, a late answer: the session goes on. Source: FR-051."""
+    print(project.node("lost.mjs", locks, server))
