@@ -104,7 +104,7 @@ def _type(schema: Json | None) -> str:  # noqa: C901
     if schema.get("type") == "object":
         more = schema.get("additionalProperties")
         return f"Record<string, {_type(more) if isinstance(more, dict) else 'unknown'}>"
-    return WORDS.get(schema.get("type", ""), "unknown")
+    return WORDS.get(str(schema.get("type")), "unknown")
 
 
 def _method(operation: Json) -> str:

@@ -15,7 +15,7 @@ ENTRIES = ["index", "offline", "react", "server"]
 
 def test_the_types_are_those_of_the_document() -> None:
     """What the client calls and what it is answered is what the service says: `make openapi` writes both."""
-    command = [sys.executable, PACKAGE / "write_types.py", ROOT / "docs" / "openapi.json"]
+    command = [sys.executable, str(PACKAGE / "write_types.py"), str(ROOT / "docs" / "openapi.json")]
     written = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert (PACKAGE / "src" / "api.ts").read_text() == written
 
