@@ -125,7 +125,7 @@ def _row(operation: Json, schemas: Json) -> str:
 
 
 def _name(operation: Json) -> str:
-    first, *others = operation["operationId"].split("_")
+    first, *others = str(operation["operationId"]).split("_")
     return first + "".join(word.capitalize() for word in others)
 
 

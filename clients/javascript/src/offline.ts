@@ -137,8 +137,13 @@ export async function openCopy(client: Client): Promise<Copy> {
       if (cursor !== null) stores("known").put(cursor, "cursor");
     });
   async function keep(stores: Stores, ...tasks: TaskRead[]) {
-    const found = await Promise.all(tasks.map(({ id }) => asked<TaskRead | undefined>(stores("tasks").get(id))));
-    tasks.forEach((task, i) => task.version >= (found[i]?.version ?? 0) && stores("tasks").put(task));
+    const known = await Promise.all(tasks.map(({ id }) => asked<TaskRead | undefined>(stores("tasks").get(id))));
+    const newest = new Map(known.flatMap((task) => (task ? [[task.id, task]] : [])));
+    for (const task of tasks) {
+      if (task.version < (newest.get(task.id)?.version ?? 0)) continue;
+      newest.set(task.id, task);
+      stores("tasks").put(task);
+    }
   }
   /** Take a change from those that wait, unless another tab has, and the task as the service has it now. */
   async function end(stores: Stores, { number, id }: Change, task: TaskRead | null) {

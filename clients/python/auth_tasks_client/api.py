@@ -8,7 +8,7 @@ import httpx
 
 from auth_tasks_client.auth import TIMEOUT_SECONDS, TokenAuth, stored, until_answered
 from auth_tasks_client.changes import Task
-from auth_tasks_client.errors import accepted
+from auth_tasks_client.errors import accepted, code_of
 from auth_tasks_client.local_copy import LocalCopy
 from auth_tasks_client.origins import origin_of
 from auth_tasks_client.store import TokenStore
@@ -104,8 +104,8 @@ class TasksClient:
                 return
             body = {"refresh_token": tokens.refresh_token, "everywhere": everywhere}
             answer = self._http.post(f"{tokens.url.rstrip('/')}/api/auth/signout", json=body)
-            if answer.status_code != httpx.codes.UNAUTHORIZED:  # then the session was over already
-                accepted(answer)
+            if answer.status_code != httpx.codes.UNAUTHORIZED or not code_of(answer):
+                accepted(answer)  # otherwise the session was over already
             self.store.end(tokens)
 
     def tasks(self, **filters: Any) -> list[Task]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from auth_tasks_client.errors import OtherServer, SignedOut, accepted
+from auth_tasks_client.errors import OtherServer, SignedOut, accepted, code_of
 from auth_tasks_client.store import StoredTokens, TokenStore
 
 REFRESH_BEFORE_SECONDS = 30
@@ -97,7 +97,7 @@ class TokenAuth(httpx.Auth):
         """Exchange the tokens; after a lost answer again, with the same key for the same ones."""
         headers = {"Idempotency-Key": tokens.refresh_key} if tokens.refresh_key else {}
         answer = until_answered(lambda: self._post("refresh", tokens, headers=headers))
-        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        if answer.status_code == HTTPStatus.UNAUTHORIZED and code_of(answer):
             newer = self.store.read()
             if newer and newer.refresh_token != tokens.refresh_token:
                 return newer

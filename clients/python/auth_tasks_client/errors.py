@@ -39,13 +39,18 @@ def accepted(answer: httpx.Response) -> httpx.Response:
         if answer.content and not answer.headers.get("Content-Type", "").startswith("application/json"):
             raise ApiError(answer.status_code, None, "Something else than the service has answered.")
         return answer
-    body = _body(answer)
-    code, detail = body.get("code"), body.get("detail")
+    detail = _body(answer).get("detail")
     raise ApiError(
         answer.status_code,
-        code if isinstance(code, str) else None,
+        code_of(answer),
         detail if isinstance(detail, str) and detail else f"The server answered {answer.status_code}.",
     )
+
+
+def code_of(answer: httpx.Response) -> str | None:
+    """Return the code of an error; None where something else than the service has answered."""
+    code = _body(answer).get("code")
+    return code if isinstance(code, str) else None
 
 
 def _body(answer: httpx.Response) -> dict[str, Any]:
