@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
+from app.core.database.connection import Connection
 from app.core.database.dsn import parse_database_url
 from app.main import create_app
 from app.operations.migrations import upgrade
@@ -65,13 +66,13 @@ async def app(database_url: str) -> AsyncIterator[FastAPI]:
 def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts the statements that are sent."""
     counter: Counter[str] = Counter()
-    original = psycopg.AsyncCursor.execute
+    original = Connection.fetch
 
-    async def count(self: Any, query: Any, *args: Any, **options: Any) -> Any:
+    async def count(self: Connection, *asked: Any) -> Any:
         counter["statements"] += 1
-        return await original(self, query, *args, **options)
+        return await original(self, *asked)
 
-    monkeypatch.setattr(psycopg.AsyncCursor, "execute", count)
+    monkeypatch.setattr(Connection, "fetch", count)
     return counter
 
 

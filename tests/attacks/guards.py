@@ -712,6 +712,22 @@ GUARDS = [
         ),
     ),
     *_guards(
+        "tests/core/test_wire.py",
+        ("Wire.is_quiet", "and not self._poll.poll(0)", ""),
+        ("Wire._exchange", "self._pgconn.finish()", "pass"),
+        ("Wire._go_on", "self._unwatch() return", "return"),
+        ("Wire._go_on", "if self._pgconn.status != ConnStatus.OK:", "if False:"),
+        ("Wire.close", "self._fail(OperationalError(", "(OperationalError("),
+        ("Wire._await_room", "if wanted != self._awaits_room:", "if False:"),
+        ("Connection.wait", "with self._wire.lent():", "if True:"),
+        ("Connection.connect", "if made.prepare_threshold is not None and", "if"),
+        ("PreparedStatements._prepare", "if len(self._known) >= MOST_PREPARED:", "if False:"),
+    ),
+    *_guards(
+        "tests/tasks/test_json.py::test_a_list_is_not_kept_with_its_connection",
+        ("PreparedStatements.fetch", "transformer.set_pgresult(None)", "pass"),
+    ),
+    *_guards(
         "tests/core/test_config.py",
         ("parse_database_url", 'conninfo.setdefault("target_session_attrs"', 'conninfo.get("x"'),
     ),

@@ -142,10 +142,13 @@ async def test_a_deadlock_is_tried_again(own: httpx.AsyncClient, own_database_ur
         assert (await ada.send("PATCH", f"/api/tasks/{task['id']}/toggle")).status_code == 503
 
 
-async def test_a_statement_that_never_ends_is_cut(own_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for ever behind a pooler, where there is no statement_timeout: the socket is shut."""
+@pytest.mark.parametrize("pooler", ["none", "transaction"])
+async def test_a_statement_that_never_ends_is_cut(
+    own_database_url: str, pooler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for ever where no server ends a statement in time, as behind a pooler: the socket is shut."""
     monkeypatch.setattr("app.core.database.pool.ABORT_SECONDS", 0.5)
-    settings = make_settings(own_database_url, database_pooler="transaction", database_pool_min=1)
+    settings = make_settings(own_database_url, database_pooler=pooler, database_pool_min=1)
     async with running(settings) as client:
         ada = await Person.sign_up(client)
         with psycopg.connect(own_database_url) as other:

@@ -1,21 +1,16 @@
 """The pool of connections, and how a statement is run on it: one statement is one transaction."""
 
 import asyncio
-import os
-import select
-import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, errors
+from psycopg import errors
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from app import __version__
 from app.core.clock import stopwatch
-from app.core.database.connection import Connection, Statements, Transaction, fetch_all
+from app.core.database.connection import Connection, Statements, Transaction
 from app.core.database.dsn import Dsn
 from app.core.database.hosts import Hosts, only_reads
 from app.core.database.statement import RowT, Statement
@@ -132,7 +127,11 @@ class Database(Statements):
 
     async def fetch_all(self, statement: Statement[RowT], **params: Any) -> list[RowT]:
         """Return every row, when it is the turn of the user whom a `user_id` names. Raises: DatabaseUnavailable."""
-        run, user_id, waited = partial(fetch_all, statement, params), params.get("user_id"), 0.0
+
+        def run(connection: Connection) -> Awaitable[list[RowT]]:
+            return connection.fetch(statement, params)
+
+        user_id, waited = params.get("user_id"), 0.0
         if user_id is None:
             return await self._repeat(run, asks_only=statement.only_reads)
         if not self._turns.take_at_once(user_id):
@@ -197,7 +196,7 @@ class Database(Statements):
         began_at = stopwatch()
         record.waiting += began_at - asked_at
         # For a server that does not answer at all: cancelling the task would take ten seconds more (psycopg 3.3.9).
-        timer = asyncio.get_running_loop().call_later(ABORT_SECONDS, _abort, connection)
+        timer = asyncio.get_running_loop().call_later(ABORT_SECONDS, connection.abort)
         try:
             done = await run(connection)
             if self._hosts and self._hosts.is_left_behind(connection.timeline):
@@ -247,7 +246,7 @@ class Database(Statements):
         """Return a connection that the server has not closed while it was idle in the pool."""
         while True:
             connection = await self.pool.getconn(max(seconds, LEAST_WAIT_SECONDS))
-            if not _is_closed_by_server(connection):
+            if connection.is_alive():
                 return connection
             await connection.close()
             await self.pool.putconn(connection)
@@ -282,19 +281,3 @@ def connection_arguments(dsn: Dsn) -> dict[str, Any]:
     given = psycopg.conninfo.conninfo_to_dict(dsn.conninfo).get("options") or ""
     settings = " ".join(f"-c {name}={value}" for name, value in options.items())
     return arguments | {"prepare_threshold": 1, "options": f"{settings} {given}".strip()}
-
-
-def _is_closed_by_server(connection: AsyncConnection[Any]) -> bool:
-    """Return whether an idle connection's socket is readable: the server has closed it, or is gone."""
-    try:
-        poll = select.poll()
-        poll.register(connection.pgconn.socket, select.POLLIN)
-        return bool(poll.poll(0))
-    except (OSError, psycopg.Error):
-        return True
-
-
-def _abort(connection: AsyncConnection[Any]) -> None:
-    """Shut the socket, so that psycopg sees it closed."""
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.pgconn.socket)) as link:
-        link.shutdown(socket.SHUT_RDWR)

@@ -1,15 +1,18 @@
 """Statements: written with SQLModel, compiled once to SQL for psycopg, with the type of their rows."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import starmap
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from psycopg.rows import args_row, scalar_row, tuple_row
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.selectable import ReturnsRows
 
 _dialect = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+_PARAMETER = re.compile(r"%\((\w+)\)s")
 
 RowT = TypeVar("RowT")
 
@@ -25,6 +28,9 @@ class Statement(Generic[RowT]):
     wrong place would go unnoticed.
     """
 
+    types: list[int] | None = None
+    """Of its parameters, once a server has said them."""
+
     def __init__(self, clause: ReturnsRows, row: type[RowT], *, fields: Sequence[str] | None = None) -> None:
         columns = clause.exported_columns.keys()
         if fields is None:
@@ -35,9 +41,18 @@ class Statement(Generic[RowT]):
         values = {name for name, value in compiled.params.items() if value is not None}
         if values:
             raise TypeError(f"{values} would be sent with each execution: make them constants")
-        self.sql = str(compiled).encode()
+        sql = str(compiled)
+        self.sql = sql.encode()
+        self.parameters = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
+        numbers = {name: f"${number}" for number, name in enumerate(self.parameters, 1)}
+        self.numbered = _PARAMETER.sub(lambda found: numbers[found[1]], sql).replace("%%", "%").encode()
+        """The same as PostgreSQL itself writes it, with its parameters in their order."""
         self.only_reads = not re.search(rb"\b(INSERT|UPDATE|DELETE)\b", self.sql)
         self.row = row
-        self.row_factory: Any = (
-            args_row(row) if issubclass(row, Row) else tuple_row if issubclass(row, tuple) else scalar_row
-        )
+        self._make: Callable[[Iterable[Any]], Iterable[RowT]] = iter
+        if not issubclass(row, tuple):
+            self._make = partial(starmap, row) if issubclass(row, Row) else partial(map, itemgetter(0))
+
+    def rows(self, answer: Iterable[tuple[Any, ...]]) -> list[RowT]:
+        """Return what PostgreSQL has answered as rows."""
+        return list(self._make(answer))
