@@ -4,8 +4,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
@@ -13,7 +15,7 @@ from typing import NoReturn
 import psycopg
 import uvicorn
 
-from app.cli.supervising import require_free, run
+from app.cli.supervising import FORKING, FORKS, read_ahead, require_free, run
 from app.core.config import Settings, load_settings
 from app.core.http.draining import STOPS
 from app.core.logging import configure_logging
@@ -22,6 +24,8 @@ from app.operations.embedded_postgres.server import EmbeddedPostgres
 from app.operations.usable import look_at, require_schema
 
 RELOADED = [str(Path(__file__).parents[2] / folder) for folder in ("app", "migrations")]
+PROTOCOL = "app.core.http.server"
+SERVING = ("app.main", PROTOCOL, "uvicorn.lifespan.on", "uvicorn.loops.auto")
 GRACE_SECONDS = 10
 # Descriptors that are not for clients: the database's come on top. Some of them are for answering 503 to clients beyond
 # the limit.
@@ -35,21 +39,29 @@ def echo(text: str) -> None:
 
 
 @contextmanager
-def database_running(settings: Settings) -> Iterator[Settings]:
-    """Yield settings that name a database: the one that is set, or an embedded one that runs meanwhile."""
+def database_running(settings: Settings, meanwhile: Callable[[], None] = lambda: None) -> Iterator[Settings]:
+    """Yield settings that name a database: the one that is set, or an embedded one that runs until the end.
+
+    `meanwhile` is done while that one starts, or at once.
+    """
     if settings.database_url is not None:
+        meanwhile()
         yield settings
         return
     postgres = EmbeddedPostgres(settings.embedded_data_dir, echo=echo)
     done = threading.Event()
-    os.environ["DATABASE_URL"] = postgres.start()  # the worker processes read it there
     watch = threading.Thread(target=_keep_running, args=(postgres, done), daemon=True)
-    watch.start()
     try:
+        with ThreadPoolExecutor(1) as beside:
+            starting = beside.submit(postgres.start)
+            meanwhile()
+        os.environ["DATABASE_URL"] = starting.result()  # the worker processes read it there
+        watch.start()
         yield load_settings()
     finally:
         done.set()
-        watch.join()
+        if watch.ident:
+            watch.join()
         postgres.stop()
 
 
@@ -58,7 +70,9 @@ def _keep_running(postgres: EmbeddedPostgres, done: threading.Event) -> None:
     while not done.wait(0.5):
         trouble = ""
         try:
-            if postgres.ensure_running():
+            with FORKING:
+                restarted = postgres.ensure_running()
+            if restarted:
                 echo("The embedded PostgreSQL had stopped and was started again.")
         except EmbeddedUnavailable as error:
             trouble = str(error)
@@ -77,10 +91,10 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
             signal.signal(number, _exit)
     configure_logging(settings.log_level, settings.log_format)
     require_free(settings.host, settings.port)
-    with database_running(settings) as ready:
+    modules = SERVING if (settings.workers == 1 or FORKS) and not reload else ()
+    with _metrics_of_the_workers(settings), database_running(settings, partial(read_ahead, *modules)) as ready:
         _require_usable(ready)
-        with _metrics_of_the_workers(ready):
-            run(_server_config(ready, reload=reload), lambda: echo(_where(ready)))
+        run(_server_config(ready, reload=reload), lambda: echo(_where(ready)))
 
 
 def _require_usable(settings: Settings) -> None:
@@ -107,7 +121,7 @@ def _server_config(settings: Settings, *, reload: bool) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        http="app.core.http.server:BoundedProtocol",
+        http=f"{PROTOCOL}:BoundedProtocol",
         ws="none",
         limit_concurrency=_connection_limit(settings.max_connections, settings.database_pool_max),
         proxy_headers=False,  # TRUSTED_PROXIES decides whose X-Forwarded-For counts

@@ -1,12 +1,20 @@
 """uvicorn as `serve` runs it: one process, or one that looks after others."""
 
 import errno
+import gc
+import multiprocessing
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.supervisors.multiprocess import SIGNALS, Process
 
 from app.core.logging import get_logger
 from app.core.operator_error import OperatorError
@@ -14,6 +22,10 @@ from app.core.operator_error import OperatorError
 logger = get_logger("app")
 
 LAST_PORT = 65535
+FORKS = sys.platform.startswith("linux")
+"""Elsewhere workers import everything themselves: the libraries of macOS do not work after a fork, Windows has none."""
+FORKING = threading.Lock()
+"""Held by each thread of the supervisor for what a fork must not copy half done: a lock that is held, an open file."""
 
 
 class _Server(uvicorn.Server):
@@ -29,6 +41,31 @@ class _Server(uvicorn.Server):
             self._tell()
 
 
+class _ForkedProcess(Process):
+    """A worker that begins as a copy of its supervisor, and shares the memory of all that is imported there."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        fork: Any = multiprocessing.get_context("fork")
+        self.process = fork.Process(target=self.target, kwargs={"sockets": sockets})
+        self._unblocked: set[signal.Signals] = set()
+
+    def start(self) -> None:
+        """Fork; a signal that comes meanwhile waits until it is clear for whom it is."""
+        self._unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # type: ignore[assignment]
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._unblocked)
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve, with signals that are this process's own again."""
+        for number in SIGNALS:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._unblocked)
+        super().target(sockets)
+
+
 class _Workers(Multiprocess):
     """Tells when one of the processes serves; a closed terminal stops them, where uvicorn's own starts them anew."""
 
@@ -36,14 +73,45 @@ class _Workers(Multiprocess):
         super().__init__(config, [config.bind_socket()])
         self._tell: Callable[[], None] | None = tell
 
+    def _started(self) -> Process:
+        process = (_ForkedProcess if FORKS else Process)(self.config, self.sockets)
+        process.start()
+        return process
+
+    def init_processes(self) -> None:
+        gc.freeze()  # the collector of a worker writes into nothing that it shares
+        with FORKING:
+            self.processes = [self._started() for _ in range(self.processes_num)]
+
     def keep_subprocess_alive(self) -> None:
-        for process in self.processes:
-            if not process.process.is_alive() and not self.should_exit.is_set():  # uvicorn says so at INFO
-                logger.warning("worker_died", extra={"pid": process.pid, "exit_code": process.exitcode})
-        super().keep_subprocess_alive()
+        for place, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            if not process.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                self._replace(place, process)
         if self._tell and any(process.is_ready(timeout=1) for process in self.processes):
             self._tell()
             self._tell = None
+
+    def _replace(self, place: int, process: Process) -> None:
+        """Start another in the place of one that has died or hangs, unless none can start."""
+        if not FORKING.acquire(blocking=False):
+            return  # half a second later
+        try:
+            process.kill()
+            process.join()
+            logger.warning("worker_died", extra={"pid": process.pid, "exit_code": process.exitcode})
+            if process.exitcode == STARTUP_FAILURE:
+                self.should_exit.set()
+            else:
+                self.processes[place] = self._started()
+        finally:
+            FORKING.release()
+
+    def handle_ttin(self) -> None:
+        self.processes_num += 1
+        with FORKING:
+            self.processes.append(self._started())
 
     def handle_hup(self) -> None:
         self.handle_term()
@@ -53,6 +121,16 @@ class _Workers(Multiprocess):
         super().terminate_all()
         for listening in self.sockets:
             listening.close()
+
+
+def read_ahead(*modules: str) -> None:
+    """Import what serves, without looking for garbage meanwhile: there is none, and that takes a sixth of the time."""
+    gc.disable()
+    try:
+        for name in modules:
+            import_module(name)
+    finally:
+        gc.enable()
 
 
 def run(config: uvicorn.Config, tell: Callable[[], None]) -> None:

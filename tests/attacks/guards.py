@@ -712,6 +712,19 @@ GUARDS = [
         ),
     ),
     *_guards(
+        "tests/faults/test_workers.py",
+        (
+            "_ForkedProcess.target",
+            "signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)",
+            "signal.getsignal(number))",
+        ),
+        (
+            "_Workers._replace",
+            "if not FORKING.acquire(blocking=False):",
+            "if FORKING.acquire(blocking=False) and False:",
+        ),
+    ),
+    *_guards(
         "tests/core/test_wire.py",
         ("Wire.is_quiet", "and not self._poll.poll(0)", ""),
         ("Wire._exchange", "self._pgconn.finish()", "pass"),

@@ -81,7 +81,8 @@ class Server:
     def workers(self) -> list[int]:
         """Return the process ids of the workers, of which there are several."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+        # Forked ones have the words of the process itself; others of its children look after semaphores.
+        return [int(pid) for pid in children if "_tracker" not in Path(f"/proc/{pid}/cmdline").read_text()]
 
     def kill(self) -> None:
         """End every process of the server at once, as a power cut would."""
