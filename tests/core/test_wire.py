@@ -8,12 +8,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 import uvloop
+from psycopg.pq.abc import PGresult
 
 from app.core.database import connection as connections
 from app.core.database.connection import Connection
@@ -22,6 +24,7 @@ from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.database.prepared import MOST_PREPARED, missing
 from app.core.database.sql import plain
 from app.core.database.statement import Statement
+from app.core.database.wire import Wire
 from tests.support.people import Person
 from tests.support.server import running
 from tests.support.settings import make_settings
@@ -155,7 +158,7 @@ async def test_a_transaction_leaves_the_connection_as_it_was(own_database_url: s
 async def test_what_was_given_up_in_a_transaction_is_undone(postgres_url: str, own_database_url: str) -> None:
     """Work that is given up half-way leaves nothing behind, and the next has the connection whole."""
     insert = Statement(plain("INSERT INTO numbers VALUES (1) RETURNING n", n=int), int)
-    count = Statement(plain("SELECT count(*) AS n FROM numbers", n=int), int)
+    counted = Statement(plain("SELECT count(*) AS n FROM numbers", n=int), int)
     with psycopg.connect(own_database_url, autocommit=True) as admin:
         admin.execute("CREATE TABLE numbers (n int)")
         async with pooled(own_database_url) as database:
@@ -168,7 +171,7 @@ async def test_what_was_given_up_in_a_transaction_is_undone(postgres_url: str, o
             await until(lambda: admin.execute(BACKENDS + " AND wait_event = 'PgSleep'").fetchone() == (1,))
             given_up.cancel()
             await asyncio.gather(given_up, return_exceptions=True)
-            assert await database.fetch_value(count) == 0
+            assert await database.fetch_value(counted) == 0
 
 
 async def test_a_connection_that_ends_while_it_is_idle_fails_no_request(database: Database, postgres_url: str) -> None:
@@ -260,6 +263,28 @@ async def test_nothing_is_prepared_behind_a_pooler(postgres_url: str) -> None:
     async with pooled(f"{postgres_url}{'&' if '?' in postgres_url else '?'}pgbouncer=true") as database:
         for _ in range(3):
             assert await database.fetch_value(kept) == 0
+
+
+async def test_what_fails_between_preparing_and_describing_fails_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the lock is free for which a description waited, every statement goes on, on the same connection."""
+    connection = await database.pool.getconn()
+    answer, answers = Wire.answer, count()
+
+    async def fail_the_second(wire: Wire) -> PGresult:
+        result = await answer(wire)
+        if next(answers) == 1:
+            raise psycopg.errors.LockNotAvailable
+        return result
+
+    words = [Statement(plain(f"SELECT CAST(:word AS text) || '{n}' AS word", word=str), str) for n in range(2)]
+    monkeypatch.setattr(Wire, "answer", fail_the_second)
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        await connection.fetch(words[0], {"word": "a"})
+    for number in (1, 0, 1):
+        assert await connection.fetch(words[number], {"word": "a"}) == [f"a{number}"]
+    await database.pool.putconn(connection)
 
 
 async def test_a_mistake_leaves_the_connection_as_it_was(database: Database) -> None:

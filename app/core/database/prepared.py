@@ -5,6 +5,7 @@ the connection's last one.
 """
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 from psycopg import abc, adapt, generators, pq, waiting
@@ -47,6 +48,7 @@ class PreparedStatements:
         self._pgconn = pgconn
         self._wire = wire
         self._known: dict[Statement[Any], Prepared] = {}
+        self._names = count()  # never one that was tried before: its statement may stand though what followed failed
 
     async def fetch(self, statement: Statement[Any], values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows."""
@@ -65,7 +67,7 @@ class PreparedStatements:
             self._known.clear()
             self._pgconn.send_query(b"DEALLOCATE ALL")
             await self._wire.answer()
-        name = b"s%d" % len(self._known)
+        name = b"s%d" % next(self._names)
         self._pgconn.send_prepare(name, statement.numbered, statement.types)
         await self._wire.answer()
         if statement.types is None:
