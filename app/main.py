@@ -18,6 +18,7 @@ from app.core.http.fixed_paths import keep_fixed_paths
 from app.core.http.middleware import install_middleware
 from app.core.http.problems import install_error_handlers
 from app.lifespan import lifespan
+from app.public_keys import router as public_keys
 from app.sessions import router as sessions
 from app.status import health
 from app.tasks import router as tasks
@@ -42,8 +43,8 @@ TAGS = [
 ]
 # In the order of the documentation.
 ROUTERS = (
-    *(tasks.router, accounts.public, accounts.oauth, sessions.public),
-    *(sessions.router, accounts.router, health.router),
+    *(tasks.router, accounts.public, accounts.oauth, sessions.public, accounts.revocation),
+    *(sessions.router, accounts.router, public_keys.router, health.router),
 )
 
 

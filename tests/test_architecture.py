@@ -53,7 +53,8 @@ def inside(*folders: str) -> set[str]:
 @pytest.mark.parametrize(
     ("packages", "homes", "remedy"),
     [
-        (("jose",), allowed("auth/tokens.py"), "let tokens.py sign and read"),
+        (("jose",), allowed("auth/keys.py", "auth/tokens.py"), "let tokens.py sign and read"),
+        (("cryptography",), allowed("auth/ed25519.py"), "let keys.py sign and verify"),
         (("passlib", "bcrypt"), allowed("auth/passwords.py"), "let passwords.py hash and verify"),
         (
             ("time",),
@@ -94,6 +95,7 @@ ROOMS = {
     "sessions": "core auth",
     "accounts": "core auth sessions",
     "tasks": "core auth",
+    "public_keys": "core auth",
     "contracts": "core auth sessions accounts tasks",
     "operations": "core auth",
     "status": "core sessions operations",

@@ -71,6 +71,8 @@ def test_operation_ids_are_verbs() -> None:
         "refresh_tokens",
         "sign_out",
         "issue_token",
+        "revoke_token",
+        "list_public_keys",
         "show_me",
         "list_sessions",
         "end_session",
@@ -94,7 +96,9 @@ def test_the_page_reads_as_somebodys_life_with_the_service() -> None:
     auth = [it.described["operationId"] for it in operations(document_of()) if it.described["tags"] == ["auth"]]
     assert auth == [
         *("sign_up", "sign_in", "reset_password", "issue_token", "refresh_tokens", "sign_out"),
+        "revoke_token",
         *("list_sessions", "end_session", "show_me", "change_me", "change_password", "delete_me"),
+        "list_public_keys",
     ]
 
 
@@ -144,6 +148,7 @@ def test_what_is_public_says_so(document: dict[str, Any]) -> None:
     public = {op.described["operationId"] for op in operations(document) if op.described["security"] == []}
     service = {"show_about", "show_health", "show_liveness", "show_readiness"}
     auth = {"sign_up", "sign_in", "issue_token", "refresh_tokens", "sign_out", "reset_password"}
+    auth |= {"revoke_token", "list_public_keys"}
     assert public == service | auth | {name for name in ("login",) if "/api/auth/login" in document["paths"]}
 
 

@@ -1,10 +1,10 @@
-"""The routes of the OAuth token endpoint: forms, and errors of RFC 6749."""
+"""The routes of OAuth: forms, and errors of RFC 6749."""
 
 from typing import ClassVar
 
 from fastapi.exceptions import RequestValidationError
 
-from app.accounts.errors import InvalidCredentials, InvalidGrant, InvalidOAuthRequest
+from app.accounts.errors import InvalidCredentials, InvalidGrant, InvalidOAuthRequest, InvalidRevocation
 from app.auth.errors import InvalidToken
 from app.core.errors import MalformedBody, UnsupportedMediaType
 from app.core.http.routing import FORM, ApiRoute, Guard, StrictRequest
@@ -23,9 +23,16 @@ class OAuthRoute(ApiRoute):
 
     guards: ClassVar[tuple[Guard, ...]] = (refuse_repeated_parameters,)
     media_type = FORM
+    invalid_request: ClassVar[type[InvalidOAuthRequest]] = InvalidOAuthRequest
 
     async def on_error(self, request: StrictRequest, error: Exception) -> None:
-        if isinstance(error, RequestValidationError | MalformedBody | UnsupportedMediaType):
-            raise InvalidOAuthRequest from None
+        if isinstance(error, RequestValidationError | MalformedBody | UnsupportedMediaType | InvalidOAuthRequest):
+            raise self.invalid_request from None
         if isinstance(error, InvalidCredentials | InvalidToken):
             raise InvalidGrant from None
+
+
+class RevocationRoute(OAuthRoute):
+    """The same, with a sentence that says what to send to revoke a token."""
+
+    invalid_request = InvalidRevocation

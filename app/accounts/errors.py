@@ -78,6 +78,10 @@ class InvalidOAuthRequest(OAuthError):
         super().__init__("invalid_request")
 
 
+class InvalidRevocation(InvalidOAuthRequest):
+    message = "Send a form, application/x-www-form-urlencoded in UTF-8, with the token as token."
+
+
 class UnsupportedGrantType(OAuthError):
     code = "UNSUPPORTED_GRANT_TYPE"
     message = "Only the grant types password and refresh_token are supported."

@@ -7,22 +7,24 @@ from fastapi import Form, Request
 from starlette.responses import Response
 
 from app.accounts import own_account, service
-from app.accounts.dependencies import OAuthRoute
+from app.accounts.dependencies import OAuthRoute, RevocationRoute
 from app.accounts.errors import (
     EmailTaken,
     InvalidCredentials,
     InvalidGrant,
     InvalidOAuthRequest,
+    InvalidRevocation,
     UnsupportedGrantType,
     WrongPassword,
 )
-from app.accounts.oauth import grant
+from app.accounts.oauth import grant, revoke
 from app.accounts.schemas import (
     DeleteBody,
     NameBody,
     OAuthProblem,
     PasswordBody,
     ResetBody,
+    RevocationForm,
     SignedInRead,
     SignInBody,
     SignUpBody,
@@ -49,6 +51,7 @@ from app.sessions.schemas import Detail, TokenRead
 
 public = make_router(prefix="/api/auth", tag="auth")
 oauth = make_router(prefix="/api/auth", tag="auth", route_class=OAuthRoute)
+revocation = make_router(prefix="/api/auth", tag="auth", route_class=RevocationRoute)
 router = make_router(prefix="/api/auth", tag="auth", route_class=BearerRoute)
 
 _OAUTH = error_responses(
@@ -134,6 +137,23 @@ async def issue_token(
     key = keys[0] if keys else None
     pair = await grant(auth, address, form, refresh_key=key, refresh_client=client, user_agent=user_agent)
     return json_response(token_members(request, pair), headers={"Pragma": "no-cache"})
+
+
+@revocation.post(
+    "/revoke",
+    summary="OAuth 2 token revocation",
+    response_model=Detail,
+    responses=error_responses(
+        *(InvalidRevocation, BodyTooLarge, InternalError, ServiceUnavailable), model=OAuthProblem
+    ),
+)
+async def revoke_token(form: Annotated[RevocationForm, Form()], auth: AuthDep) -> Response:
+    """For OAuth client libraries: ends the session of an access token or a refresh token, as signing out does.
+
+    Both tokens are worthless at once. A token that is not valid, or never was, gets the same answer.
+    """
+    await revoke(auth, form.token)
+    return json_response({"detail": "The token is not valid any more."})
 
 
 @router.get("/me", summary="Show my account", response_model=UserRead, responses=error_responses(*BEARER_ERRORS))

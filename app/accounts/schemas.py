@@ -12,7 +12,7 @@ from app.auth.models import NAME_LENGTH
 from app.auth.passwords import MAX_INPUT_LENGTH, MAX_LENGTH, MIN_LENGTH, normalise_password
 from app.core.fields import NO_NUL, Body, blank_is_none, storable
 from app.core.http.error_responses import Problem
-from app.sessions.schemas import TOKENS_EXAMPLE, Device, TokenRead, WantsCookie
+from app.sessions.schemas import REFRESH_TOKEN_EXAMPLE, TOKENS_EXAMPLE, Device, TokenRead, WantsCookie
 
 
 def _email(text: str) -> str:
@@ -117,6 +117,15 @@ class TokenForm(BaseModel):
         str | None, Field(description="For `refresh_token`; for `password` that which the device had before.")
     ] = None
     device: Device = None
+
+
+class RevocationForm(BaseModel):
+    """A token that is not needed any more. Source: RFC 7009 2.1."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"token": REFRESH_TOKEN_EXAMPLE}})
+
+    token: Annotated[str, Field(description="An access token or a refresh token.")]
+    token_type_hint: Annotated[str | None, Field(description="Not needed: the token says what it is.")] = None
 
 
 class OAuthProblem(Problem):

@@ -1,21 +1,19 @@
-"""Signs and reads the tokens. The only module that knows python-jose."""
+"""Signs and reads the tokens."""
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
-from hashlib import sha256
 from typing import Any, Literal
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
-from jose import jwk, jwt
-from jose.backends.base import Key
 from jose.utils import base64url_decode, base64url_encode
 
 from app.auth.errors import InvalidToken
+from app.auth.keys import Algorithm, PublicKey, SecretKey, SigningKey
 from app.auth.principal import Principal
 from app.core.config import Settings
 
@@ -33,8 +31,8 @@ _TYPES: dict[TokenType, str] = {"access": "at+jwt", "refresh": "rt+jwt", "reset"
 _AUDIENCES: dict[TokenType, list[Any]] = {"access": [], "refresh": [["refresh"]], "reset": ["password-reset"]}
 # Those that refresh tokens of 1.0 do not have.
 _NEW_CLAIMS = {"aud", "seq", "auth_time"}
-# base64url without padding; the signature's last character carries two spare bits, which must be zero.
-_TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]{42}[AEIMQUYcgkosw048])", re.ASCII)
+# base64url without padding; the signature's last character carries two spare bits, or four, which must be zero.
+_TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]{42}[AEIMQUYcgkosw048]|[\w-]{85}[AQgw])", re.ASCII)
 _VERSIONS = range(2**31)  # what the column holds
 _NUMBERS = range(1, 2**31)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -84,17 +82,27 @@ class TokenCodec:
         access_seconds: int,
         refresh_seconds: int,
         session_seconds: int | None = None,
+        algorithm: Algorithm = "HS256",
     ) -> None:
-        keys = [_Key(text) for text in (secret, previous) if text]
-        self._key = keys[0]
+        secrets = [text for text in (secret, previous) if text]
+        keys = [SecretKey(text) for text in secrets]
+        self._public_keys = [PublicKey(text) for text in secrets]
         self._lifetimes: dict[TokenType, int] = {
             "access": access_seconds,
             "refresh": refresh_seconds,
             "reset": RESET_SECONDS,
         }
         self._session_seconds = session_seconds
-        # A valid token begins with one of these exact texts, so that no header that a stranger wrote is ever parsed.
-        self._headers = {kind: {key.headers[kind]: key for key in keys} for kind in _TYPES}
+        # A valid token begins with one of these exact texts, each of one key and algorithm, so that no header that a
+        # stranger wrote is ever parsed. An access token is read in both forms, whichever is issued.
+        self._keys: dict[TokenType, dict[str, SigningKey]]
+        self._keys = {kind: {key.header(typ): key for key in keys} for kind, typ in _TYPES.items()}
+        self._signers = {kind: next(iter(known.items())) for kind, known in self._keys.items()}
+        public_keys: dict[str, SigningKey] = {key.header(_TYPES["access"]): key for key in self._public_keys}
+        self._keys["access"].update(public_keys)
+        if algorithm == "EdDSA":
+            self._signers["access"] = next(iter(public_keys.items()))
+            self.published_keys()  # who cannot sign so does not start
         # The same text and the same secrets give the same claims, so they are computed once. Nothing is kept of a token
         # that is not valid; the times, and whether the session is active, are checked at each request.
         self._verified = lru_cache(maxsize=CACHED_TOKENS)(partial(self._verify, kind="access"))
@@ -119,6 +127,10 @@ class TokenCodec:
             expires_in=self._lifetimes["access"],
         )
 
+    def published_keys(self) -> list[Mapping[str, str]]:
+        """Return the keys by which others verify access tokens of the algorithm EdDSA, the current one first."""
+        return [key.published() for key in self._public_keys]
+
     def session_end(self, authenticated_at: int) -> int | None:
         """Return when a session ends in any case; None if that is never."""
         return None if self._session_seconds is None else authenticated_at + self._session_seconds
@@ -138,8 +150,9 @@ class TokenCodec:
         for audience in _AUDIENCES[kind]:
             claims["aud"] = audience
         payload = base64url_encode(_to_json(claims).encode()).decode()
-        signed = f"{self._key.headers[kind]}.{payload}"
-        return f"{signed}.{base64url_encode(self._key.key.sign(signed.encode())).decode()}"
+        header, key = self._signers[kind]
+        signed = f"{header}.{payload}"
+        return f"{signed}.{base64url_encode(key.sign(signed.encode())).decode()}"
 
     def read(self, token: str, kind: TokenType, now: datetime, *, expired_too: bool = False) -> Claims:
         """Return the claims of a token that was issued here and has not expired. Raises: InvalidToken.
@@ -164,7 +177,7 @@ class TokenCodec:
         if match is None:
             raise InvalidToken
         header, payload, signature = match.groups()
-        key = self._headers[kind][header].key
+        key = self._keys[kind][header]
         if not key.verify(f"{header}.{payload}".encode(), base64url_decode(signature.encode())):
             raise InvalidToken
         return bytes(base64url_decode(payload.encode()))
@@ -202,19 +215,8 @@ def make_codec(settings: Settings) -> TokenCodec:
         access_seconds=settings.access_token_seconds,
         refresh_seconds=settings.refresh_token_seconds,
         session_seconds=settings.session_seconds,
+        algorithm=settings.access_token_algorithm,
     )
-
-
-class _Key:
-    """A secret with its `kid`. python-jose would parse a secret that looks like JSON; a ready key it takes as it is."""
-
-    def __init__(self, secret: str) -> None:
-        self.key: Key = jwk.construct(secret, "HS256")
-        kid = sha256(b"kid:" + secret.encode()).hexdigest()[:8]
-        self.headers = {kind: self._header({"typ": typ, "kid": kid}) for kind, typ in _TYPES.items()}
-
-    def _header(self, members: dict[str, str]) -> str:
-        return jwt.encode({}, self.key, algorithm="HS256", headers=members).partition(".")[0]
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

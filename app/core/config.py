@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     better_auth_secret: SecretStr
     better_auth_secret_previous: SecretStr | None = None
+    access_token_algorithm: Literal["HS256", "EdDSA"] = "HS256"
     frontend_url: Origins = LOCAL_PAGES  # none in production
     access_token_expire_minutes: float = Field(default=15, gt=0, le=24 * 60, allow_inf_nan=False)
     refresh_token_expire_days: float = Field(default=7, gt=0, le=MAX_REFRESH_TOKEN_DAYS, allow_inf_nan=False)

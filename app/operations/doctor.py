@@ -42,6 +42,7 @@ def examine(settings: Settings, try_out: Callable[[Settings], Iterator[Finding]]
     `try_out` does what people do: it stands on what is above this room.
     """
     yield from _settings(settings)
+    yield _tokens(settings)
     try:
         # With the arguments of the service, so that whatever keeps it from connecting shows here.
         with psycopg.connect(settings.dsn.conninfo, **connection_arguments(settings.dsn)) as connection:
@@ -71,6 +72,11 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     yield from (Finding("warn", "settings", warning) for warning in warnings)
     if not warnings:
         yield Finding("ok", "settings", f"valid for {settings.environment}")
+
+
+def _tokens(settings: Settings) -> Finding:
+    keys = "two keys" if settings.better_auth_secret_previous else "one key"
+    return Finding("ok", "tokens", f"access tokens are signed with {settings.access_token_algorithm}, {keys}")
 
 
 def _ask(connection: psycopg.Connection, query: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from tests.support.clock import FrozenClock
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Service
 
@@ -120,3 +121,50 @@ async def test_a_parameter_sent_twice_is_an_invalid_request(client: httpx.AsyncC
     answer = await client.post("/api/auth/token", content=form, headers=headers)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
     assert (await ada.refresh()).status_code == 200, "nothing was used up"
+
+
+REVOKE = "/api/auth/revoke"
+
+
+@pytest.mark.parametrize("hint", [{}, {"token_type_hint": "refresh_token"}, {"token_type_hint": "unheard-of"}])
+@pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
+async def test_a_revoked_token_ends_its_session(
+    client: httpx.AsyncClient, ada: Person, kind: str, hint: dict[str, str]
+) -> None:
+    """An OAuth library signs out by either token, whatever it calls it, as often as it likes (RFC 7009 2.1 and 2.2)."""
+    other = await ada.sign_in()
+    for _ in range(2):
+        answer = await client.post(REVOKE, data={"token": getattr(ada, kind), **hint})
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    assert (await ada.get("/api/tasks")).status_code == 401
+    assert (await ada.refresh()).status_code == 401
+    assert (await other.get("/api/tasks")).status_code == 200
+
+
+async def test_an_expired_token_is_revoked_too(clocked: httpx.AsyncClient, clock: FrozenClock) -> None:
+    """Whoever revokes an access token that has just expired ends the refresh token's life, too."""
+    ada = await Person.sign_up(clocked)
+    clock.advance(minutes=16)
+    assert (await clocked.post(REVOKE, data={"token": ada.access_token})).status_code == 200
+    assert (await ada.refresh()).status_code == 401
+
+
+async def test_what_is_no_token_is_revoked_as_well(client: httpx.AsyncClient, ada: Person, bob: Person) -> None:
+    """Nobody learns whether a token was good, and nothing but the session of a good one ends (RFC 7009 2.2)."""
+    good = await client.post(REVOKE, data={"token": ada.access_token}, headers=bob.bearer)
+    for token in ("x", f"{bob.access_token}x", bob.access_token.swapcase(), "é" * 3000):
+        answer = await client.post(REVOKE, data={"token": token}, auth=("client", "secret"))
+        assert (answer.status_code, answer.content) == (200, good.content)
+    assert (await bob.get("/api/tasks")).status_code == 200, "neither the header nor the cookie is looked at"
+
+
+@pytest.mark.parametrize("form", ["", "token=", "token_type_hint=access_token", "token=a&token=b", "toke%6e"])
+async def test_a_revocation_without_a_token_is_an_invalid_request(client: httpx.AsyncClient, form: str) -> None:
+    """A library finds OAuth's own word, and a person reads what to send (RFC 7009 2.2.1)."""
+    for media_type in ("application/x-www-form-urlencoded", "application/json"):
+        answer = await client.post(REVOKE, content=form, headers={"Content-Type": media_type})
+        assert (answer.status_code, answer.json()["error"], answer.json()["code"]) == (
+            *(400, "invalid_request"),
+            "INVALID_REQUEST",
+        )
+        assert "with the token as token" in answer.json()["detail"]

@@ -37,6 +37,7 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
     assert settings.rate_limit_signin_account == Limit(10, 900)
     assert (settings.max_tasks_per_user, settings.max_sessions_per_user) == (10_000, 100)
     assert settings.session_seconds is None
+    assert settings.access_token_algorithm == "HS256"
     assert settings.warnings() == []
 
 
@@ -103,6 +104,7 @@ def test_every_setting_stands_in_the_example_and_in_the_documents() -> None:
         ("RATE_LIMITS", "maybe"),
         ("RATE_LIMIT_SIGNIN_ACCOUNT", "0/minute"),
         ("RATE_LIMIT_SIGNUP_ADDRESS", "many"),
+        ("ACCESS_TOKEN_ALGORITHM", "none"),
         ("RATE_LIMIT_STORAGE", "memcached://s3cr3t"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "proxy"),

@@ -27,7 +27,18 @@ def test_a_healthy_service_is_called_so(
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
     commands.main(["doctor"])
     lines = capsys.readouterr().out.splitlines()
-    whats = ["settings", "database", "version", "migration", "processes", "clock", "durability", "nodes", "changes"]
+    whats = [
+        "settings",
+        "tokens",
+        "database",
+        "version",
+        "migration",
+        "processes",
+        "clock",
+        "durability",
+        "nodes",
+        "changes",
+    ]
     whats += ["connections", "hashing", "limits", "writes"]
     assert [line.split()[1] for line in lines] == whats
     assert not any(line.startswith("fail") for line in lines)

@@ -1,0 +1,1 @@
+"""The public keys, by which other services verify access tokens."""
