@@ -310,8 +310,21 @@ GUARDS = [
         ("TokenCodec._payload", "if not key.verify(", "if False and not key.verify("),
     ),
     *_guards(
+        "tests/public_keys/test_ed25519.py tests/public_keys/test_public_keys.py",
+        ("TokenCodec.__init__", 'self._keys["access"].update(public_keys)', ""),
+        ("TokenCodec.published_keys", "for key in self._public_keys", "for key in self._public_keys[:1]"),
+        ("Ed25519Key.verify", "return False", "return True"),
+        ("derive", "info=_PURPOSE", 'info=b""'),
+    ),
+    *_guards(
+        "tests/accounts/test_oauth.py",
+        ("revoke", "with suppress(InvalidToken):", "if True:"),
+        ("RevocationRoute", "invalid_request = InvalidRevocation", ""),
+    ),
+    *_guards(
         "tests/auth/test_tokens.py",
         ("_TOKEN", "{42}[AEIMQUYcgkosw048]", "{43}"),
+        ("_TOKEN", "{85}[AQgw]", "{86}"),
         ("TokenCodec._payload", "if len(token) <= MAX_TOKEN_LENGTH else None", "if token else None"),
         ("TokenCodec._claims", 'said["iss"] != ISSUER or', ""),
         ("TokenCodec._claims", 'said["type"] != kind or', ""),

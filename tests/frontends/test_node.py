@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from app.auth.keys import Algorithm
 from app.auth.principal import Principal
 from app.auth.tokens import TokenCodec
 from tests.support.pages import EXAMPLE
@@ -122,6 +123,34 @@ def test_jose_reads_the_user_from_an_access_token(project: Path, server: Server)
     assert verified(expired_token()) == {"refused": "ERR_JWT_EXPIRED"}
 
 
+@pytest.mark.nightly
+def test_jose_reads_the_user_by_the_published_keys(project: Path, database_url: str, tmp_path: Path) -> None:
+    """Another service reads the user by the address of the keys, without the secret, and accepts nothing else."""
+    settings: dict[str, Any] = {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET_PREVIOUS": "p" * 20 + SECRET}
+    account = {"email": new_email(), "password": PASSWORD}
+    with serving(tmp_path, **settings, ACCESS_TOKEN_ALGORITHM="EdDSA") as server:
+        signed_up = httpx.post(f"{server.url}/api/auth/signup", json=account).json()
+        head, body, _ = signed_up["access_token"].split(".")
+        before = TokenCodec("p" * 20 + SECRET, None, access_seconds=60, refresh_seconds=60, algorithm="EdDSA")
+        stranger = TokenCodec("s" * 20 + SECRET, None, access_seconds=60, refresh_seconds=60, algorithm="EdDSA")
+        who = Principal(uuid4(), uuid4(), 0, datetime.now(UTC))
+        tokens = (
+            *(signed_up["access_token"], before.issue(who, refresh_id=uuid4(), number=1).access_token),
+            *(stranger.issue(who, refresh_id=uuid4(), number=1).access_token, signed_up["refresh_token"]),
+            *(expired_token(), expired_token("EdDSA"), f"{head}.{body}.{'A' * 86}"),
+        )
+        said = run(project, "node", "jwks.mjs", f"{server.url}/api/auth/jwks", *tokens)
+    assert [json.loads(line) for line in said.splitlines()] == [
+        {"user": signed_up["user"]["id"]},
+        {"user": str(who.user_id)},
+        {"refused": "ERR_JWKS_NO_MATCHING_KEY"},
+        {"refused": "ERR_JOSE_ALG_NOT_ALLOWED"},
+        {"refused": "ERR_JOSE_ALG_NOT_ALLOWED"},
+        {"refused": "ERR_JWT_EXPIRED"},
+        {"refused": "ERR_JWS_SIGNATURE_VERIFICATION_FAILED"},
+    ]
+
+
 @pytest.mark.skipif(not shutil.which("node"), reason="there is no node to test with: apt-get install nodejs")
 @pytest.mark.parametrize("locks", ["locks", "no locks"])
 def test_lost_answers_sign_nobody_out(database_url: str, tmp_path: Path, locks: str) -> None:
@@ -136,7 +165,7 @@ def test_lost_answers_sign_nobody_out(database_url: str, tmp_path: Path, locks: 
         print(run(SOURCES, "node", "lost.mjs", str(wrapper), api.url, new_email(), PASSWORD, locks))
 
 
-def expired_token() -> str:
-    tokens = TokenCodec(SECRET, None, access_seconds=60, refresh_seconds=60)
+def expired_token(algorithm: Algorithm = "HS256") -> str:
+    tokens = TokenCodec(SECRET, None, access_seconds=60, refresh_seconds=60, algorithm=algorithm)
     then = datetime.now(UTC) - timedelta(minutes=2)
     return tokens.issue(Principal(uuid4(), uuid4(), 0, then), refresh_id=uuid4(), number=1).access_token
