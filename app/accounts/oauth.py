@@ -42,6 +42,9 @@ async def grant(
 
 
 async def revoke(auth: Auth, token: str) -> None:
-    """End the session of an access token or a refresh token, expired or not; any other has none. Source: RFC 7009 2."""
+    """End the session of an access token or a refresh token, expired or not; any other has none.
+
+    Source: FR-061, RFC 7009 2.
+    """
     with suppress(InvalidToken):
         await sign_out(auth, token, token, everywhere=False, others=False)

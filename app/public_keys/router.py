@@ -1,4 +1,4 @@
-"""`/api/auth/jwks`: the keys by which other services verify access tokens without asking."""
+"""`/api/auth/jwks`: the keys by which other services verify access tokens without asking. Source: FR-060."""
 
 from starlette.responses import Response
 

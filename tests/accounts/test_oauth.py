@@ -131,7 +131,10 @@ REVOKE = "/api/auth/revoke"
 async def test_a_revoked_token_ends_its_session(
     client: httpx.AsyncClient, ada: Person, kind: str, hint: dict[str, str]
 ) -> None:
-    """An OAuth library signs out by either token, whatever it calls it, as often as it likes (RFC 7009 2.1 and 2.2)."""
+    """An OAuth library signs out by either token, whatever it calls it, as often as it likes (RFC 7009 2.1 and 2.2).
+
+    Source: FR-061.
+    """
     other = await ada.sign_in()
     for _ in range(2):
         answer = await client.post(REVOKE, data={"token": getattr(ada, kind), **hint})

@@ -18,6 +18,7 @@ from app.auth.principal import Principal
 from app.auth.tokens import TokenCodec
 from tests.support.pages import EXAMPLE
 from tests.support.people import PASSWORD, new_email
+from tests.support.recipes import code_of
 from tests.support.server import Server, serving
 from tests.support.settings import ROOT, SECRET
 
@@ -125,7 +126,7 @@ def test_jose_reads_the_user_from_an_access_token(project: Path, server: Server)
 
 @pytest.mark.nightly
 def test_jose_reads_the_user_by_the_published_keys(project: Path, database_url: str, tmp_path: Path) -> None:
-    """Another service reads the user by the address of the keys, without the secret, and accepts nothing else."""
+    """Another service that has the lines of docs/tokens.md, and no secret, reads the user and accepts nothing else."""
     settings: dict[str, Any] = {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET_PREVIOUS": "p" * 20 + SECRET}
     account = {"email": new_email(), "password": PASSWORD}
     with serving(tmp_path, **settings, ACCESS_TOKEN_ALGORITHM="EdDSA") as server:
@@ -139,7 +140,10 @@ def test_jose_reads_the_user_by_the_published_keys(project: Path, database_url: 
             *(stranger.issue(who, refresh_id=uuid4(), number=1).access_token, signed_up["refresh_token"]),
             *(expired_token(), expired_token("EdDSA"), f"{head}.{body}.{'A' * 86}"),
         )
-        said = run(project, "node", "jwks.mjs", f"{server.url}/api/auth/jwks", *tokens)
+        reader = code_of("tokens.md", "js")
+        assert "https://api.example.com/" in reader
+        (project / "reader.mjs").write_text(reader.replace("https://api.example.com", server.url))
+        said = run(project, "node", "jwks.mjs", *tokens)
     assert [json.loads(line) for line in said.splitlines()] == [
         {"user": signed_up["user"]["id"]},
         {"user": str(who.user_id)},

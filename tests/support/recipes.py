@@ -1,4 +1,4 @@
-"""Pages of docs/ that tell how something is added, followed in a copy of the tree."""
+"""Pages of docs/ that tell how something is done, followed."""
 
 import os
 import re
@@ -26,6 +26,12 @@ def change(page: str, folder: Path) -> None:
     for kind, block in _BLOCK.findall((ROOT / page).read_text()):
         if kind == "diff" and "*" not in block.partition("\n")[0]:
             _change(block, folder)
+
+
+def code_of(page: str, language: str) -> str:
+    """Return the one block of code that a page of docs/ has in this language."""
+    (block,) = re.findall(rf"(?ms)^```{language}\n(.*?)^```$", (ROOT / "docs" / page).read_text())
+    return str(block)
 
 
 def run(command: str, folder: Path, **environment: str) -> None:
