@@ -38,6 +38,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logger.warning(warning)
     app.state.auth = auth = await asyncio.to_thread(_make_auth, app)
     await app.state.database.open()
+    if app.state.live:
+        await app.state.live.start()
     background = [asyncio.create_task(_watch_metrics(app))]
     if settings.migrate_on_start == "on" and (reason := await _try_upgrade(settings)):
         # The service runs meanwhile, and is not ready.
@@ -55,6 +57,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        if app.state.live:
+            await app.state.live.stop()
         auth.passwords.close()
         await auth.limiter.close()
         await app.state.database.close()
@@ -77,7 +81,7 @@ def _make_auth(app: FastAPI) -> Auth:
 
 async def _watch_metrics(app: FastAPI) -> None:
     if app.state.metrics:
-        await app.state.metrics.watch(app.state.database.pool, lambda: app.state.auth.passwords.waiting)
+        await app.state.metrics.watch(app)
 
 
 async def _upgrade_later(settings: Settings, reason: str) -> None:

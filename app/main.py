@@ -22,9 +22,11 @@ from app.public_keys import router as public_keys
 from app.sessions import router as sessions
 from app.status import health
 from app.tasks import router as tasks
+from app.tasks.dependencies import refuse_to_follow
 from app.tasks.limit import TaskLimit
 
 if TYPE_CHECKING:
+    from app.live.live import Live
     from app.status.prometheus import Metrics
 
 DESCRIPTION = """\
@@ -89,6 +91,8 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     observe = metrics.count_request if metrics else None
     keep_fixed_paths(app.router.routes)
     draining = app.state.draining = Draining(settings.drain_seconds)
+    app.state.live = _live(app) if settings.live_streams else None
+    app.state.follow = app.state.live.follow if app.state.live else refuse_to_follow
     install_middleware(
         app,
         origins=settings.frontend_url,
@@ -112,6 +116,13 @@ def _metrics(app: FastAPI) -> "Metrics":
 
     app.router.routes.extend(router.routes)
     return Metrics(AUTH_EVENTS)
+
+
+def _live(app: FastAPI) -> "Live":
+    from app.live.live import Live
+
+    count = app.state.metrics.count_hint if app.state.metrics else lambda outcome: None
+    return Live(app.state.settings, app.state.database, app.state.draining, count)
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -96,10 +96,11 @@ ROOMS = {
     "accounts": "core auth sessions",
     "tasks": "core auth",
     "public_keys": "core auth",
+    "live": "core auth tasks",
     "contracts": "core auth sessions accounts tasks",
     "operations": "core auth",
     "status": "core sessions operations",
-    "cli": "core auth sessions accounts tasks operations",
+    "cli": "core auth sessions accounts tasks live operations",
 }
 """What each room knows, beside itself."""
 

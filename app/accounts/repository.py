@@ -66,7 +66,9 @@ _made = (
 )
 # Both rows of an account in one statement.
 INSERT_USER = Statement(
-    select(*_made.c).add_cte(insert(UserState).from_select(["user_id"], select(_made.c.id)).cte("state")), UserRow
+    select(*_made.c).add_cte(insert(UserState).from_select(["user_id"], select(_made.c.id)).cte("state")),
+    UserRow,
+    quiet=True,
 )
 _account_columns = (*user_columns, col(User.password_hash), col(User.password_version))
 # An unknown e-mail fetches and reads as many columns as an account: the 9 µs that a row takes could be measured.

@@ -115,6 +115,7 @@ class Settings(BaseSettings):
     database_pool_min: int = Field(default=2, ge=0, le=100)
     database_pool_max: int = Field(default=10, ge=1, le=200)
     database_pooler: Literal["none", "transaction"] | None = None
+    database_listen_url: SecretStr | None = None
     migrate_on_start: Literal["on", "off"] = "on"
 
     password_hash_cost: int = Field(default=12, ge=4, le=16)
@@ -130,6 +131,8 @@ class Settings(BaseSettings):
     rate_limit_signin_address: LimitSetting = Limit(100, 900)
     rate_limit_signup_address: LimitSetting = Limit(600, 60)
     rate_limit_refresh_session: LimitSetting = Limit(120, 60)
+    rate_limit_live_session: LimitSetting = Limit(30, 60)
+    live_streams: int = Field(default=500, ge=0, le=100_000)
     max_tasks_per_user: int = Field(default=10_000, ge=0, le=2**31 - 1)
     max_sessions_per_user: int = Field(default=100, ge=0, le=2**31 - 1)
     trusted_proxies: Networks = ()
@@ -155,12 +158,12 @@ class Settings(BaseSettings):
         files = SecretFiles(settings_cls, dotenv_settings, env_settings)
         return init_settings, files, env_settings, dotenv_settings, credentials(settings_cls)
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_listen_url")
     @classmethod
     def _database_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None:
             parse_database_url(value.get_secret_value())
-        elif info.data.get("environment") == "production":
+        elif info.field_name == "database_url" and info.data.get("environment") == "production":
             raise ValueError("must be set in production, which never runs on the embedded database")
         return value
 
@@ -245,6 +248,12 @@ class Settings(BaseSettings):
         if self.database_pooler is not None:
             return dsn._replace(behind_pooler=self.database_pooler == "transaction")
         return dsn
+
+    @cached_property
+    def listen_dsn(self) -> Dsn | None:
+        """Return the direct way to the database, for what a pooler does not pass on; None if none was set."""
+        url = self.database_listen_url
+        return parse_database_url(url.get_secret_value())._replace(behind_pooler=False) if url else None
 
     @property
     def access_token_seconds(self) -> int:

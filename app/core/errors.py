@@ -85,6 +85,12 @@ class ServiceUnavailable(ApiError):
         super().__init__(retry_after_seconds=retry_after_seconds)
 
 
+class Stopping(ServiceUnavailable):
+    """SIGTERM has come: the balancer is to send new requests elsewhere."""
+
+    code = "STOPPING"
+
+
 class InternalError(ApiError):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     code = "INTERNAL_ERROR"

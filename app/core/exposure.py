@@ -16,8 +16,13 @@ READABLE = "without verified TLS: whoever is on the way can read and change what
 
 def exposures(settings: "Settings") -> Iterator[str]:
     """Yield what production should not leave as it is."""
-    if settings.database_url and _database_is_readable(settings.dsn.conninfo):
-        yield f"DATABASE_URL leads to another machine {READABLE}; add sslmode=verify-full"
+    ways = {
+        "DATABASE_URL": settings.dsn if settings.database_url else None,
+        "DATABASE_LISTEN_URL": settings.listen_dsn,
+    }
+    for name, dsn in ways.items():
+        if dsn and _database_is_readable(dsn.conninfo):
+            yield f"{name} leads to another machine {READABLE}; add sslmode=verify-full"
     if settings.rate_limit_storage and _redis_is_readable(settings.rate_limit_storage.get_secret_value()):
         yield f"RATE_LIMIT_STORAGE leads to another machine {READABLE}; use rediss://"
     if _is_everybody(settings.trusted_proxies):

@@ -27,6 +27,7 @@ class RequestRecord:
         "hashing",
         "request_id",
         "session_id",
+        "stream",
         "trace_id",
         "user_id",
         "waiting",
@@ -39,6 +40,7 @@ class RequestRecord:
         self.code: str | None = None
         self.user_id: UUID | None = None
         self.session_id: UUID | None = None
+        self.stream: dict[str, Any] | None = None
         self.waiting = self.database = self.hashing = 0.0
 
     @property
@@ -54,6 +56,7 @@ class RequestRecord:
         """Return what is known, as the log has it: of times whole hundredths of milliseconds, where any passed."""
         times = (("wait_ms", self.waiting), ("db_ms", self.database), ("hash_ms", self.hashing))
         known: dict[str, Any] = {name: getattr(self, name) for name in ("code", "user_id", "session_id", "trace_id")}
+        known |= self.stream or {}
         known |= {name: milliseconds(seconds) or None for name, seconds in times}
         return {name: value for name, value in known.items() if value is not None}
 

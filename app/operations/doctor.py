@@ -7,7 +7,7 @@ import psycopg
 
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
-from app.core.database.pool import connection_arguments
+from app.core.database.dsn import connection_arguments
 from app.core.database.trouble import why
 from app.operations.distribution import (
     count_half_done,

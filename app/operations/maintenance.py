@@ -1,7 +1,6 @@
 """Runs an operator's statement for as long as it takes."""
 
-from app.core.database.dsn import Dsn
-from app.core.database.pool import CONNECT_SECONDS
+from app.core.database.dsn import CONNECT_SECONDS, Dsn
 from app.operations.connecting import connect
 
 # By name from the catalog: `transaction_timeout` is new in PostgreSQL 17, and setting it is an error before.

@@ -64,6 +64,7 @@ BEGIN = Statement(
         key_share=UserState,
     ).returning(col(Session.token_version)),
     int,
+    quiet=True,
 )
 
 # The denylist's row of a session tells whether it has ended, and otherwise when its tokens were last refreshed.

@@ -103,6 +103,7 @@ def _rotate(*conditions: ColumnElement[bool]) -> Statement[UUID]:
     return Statement(
         rotated.on_conflict_do_update(index_elements=KEY, set_=changed, where=wins).returning(col(DeniedToken.id)),
         UUID,
+        quiet=True,
     )
 
 
@@ -117,6 +118,7 @@ COUNT_AGAIN = Statement(
     )
     .returning(col(DeniedToken.id)),
     UUID,
+    quiet=True,
 )
 SELECT_STATE = Statement(
     select(

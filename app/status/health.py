@@ -10,7 +10,7 @@ from app import __version__
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.database.sql import plain
 from app.core.database.statement import Statement
-from app.core.errors import ServiceUnavailable
+from app.core.errors import Stopping
 from app.core.http.error_responses import error_responses
 from app.core.http.root_path import public_path
 from app.core.http.routing import make_router
@@ -30,12 +30,6 @@ class NotMigrated(DatabaseUnavailable):
 
     code = "DATABASE_NOT_MIGRATED"
     message = "The database is not at the version that this service needs."
-
-
-class Stopping(ServiceUnavailable):
-    """SIGTERM has come: the balancer is to send new requests elsewhere."""
-
-    code = "STOPPING"
 
 
 class About(BaseModel):

@@ -18,7 +18,7 @@ async def show_metrics(request: Request) -> Response:
     """Return the metrics, whether or not the database answers."""
     metrics: Metrics = request.app.state.metrics
     database: Database = request.app.state.database
-    metrics.look_at(database.pool, request.app.state.auth.passwords.waiting)
+    metrics.look_at(request.app)
     try:
         metrics.denylist_rows.set(await count_denied_tokens(database))
         metrics.database_up.set(1)

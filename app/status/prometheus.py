@@ -2,19 +2,20 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from starlette.applications import Starlette
 
 from app import __version__
 from app.core.logging import RequestRecord
 
 BUCKETS_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SAMPLE_SECONDS = 1
+HINT_OUTCOMES = ("sent", "failed", "heard", "unheard")
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -58,6 +59,12 @@ class Metrics:
             "build_info", "1, of the release that runs.", ["version"], multiprocess_mode="livemax", registry=registry
         ).labels(__version__).set(1)
         self.process = ProcessFigures(registry)
+        self.streams = Gauge(
+            "live_streams", "Streams of changes that are open.", multiprocess_mode="livesum", registry=registry
+        )
+        self.hints = Counter("live_hints", "Hints to streams, by what became of them.", ["outcome"], registry=registry)
+        for outcome in HINT_OUTCOMES:
+            self.hints.labels(outcome)
         self.connections = Gauge(
             "database_connections",
             "Connections of the pools, and requests that wait for one.",
@@ -85,17 +92,23 @@ class Metrics:
         """Count something that happened to a session."""
         self.events.labels(event).inc()
 
-    async def watch(self, pool: Any, hashes_waiting: Callable[[], int]) -> NoReturn:
+    def count_hint(self, outcome: str) -> None:
+        """Count a hint to streams by what became of it."""
+        self.hints.labels(outcome).inc()
+
+    async def watch(self, app: Starlette) -> NoReturn:
         """Look once a second: a scrape reaches one worker, but reports on all of them."""
         while True:
-            self.look_at(pool, hashes_waiting())
+            self.look_at(app)
             await asyncio.sleep(SAMPLE_SECONDS)
 
-    def look_at(self, pool: Any, hashes_waiting: int) -> None:
-        """Note how many connections of a psycopg_pool are in use, how many hashes wait, and what the process takes."""
-        self.hashes_waiting.set(hashes_waiting)
+    def look_at(self, app: Starlette) -> None:
+        """Note what is in use, what waits and what the process takes."""
+        state = app.state
+        self.hashes_waiting.set(state.auth.passwords.waiting)
+        self.streams.set(state.live.streams if state.live else 0)
         self.process.look()
-        stats = pool.get_stats()
+        stats = state.database.pool.get_stats()
         size, available = stats.get("pool_size", 0), stats.get("pool_available", 0)
         self.connections.labels("in_use").set(size - available)
         self.connections.labels("idle").set(available)

@@ -59,9 +59,9 @@ class Changes(NamedTuple):
     next: str
 
 
-async def read_changes(db: UserDatabase, since: str | None) -> Changes:
+async def read_changes(db: UserDatabase, since: str | None, *, field: str = "since") -> Changes:
     """Return everything, or what has changed since a cursor. Raises: InvalidCursor, SyncExpired. Source: FR-059."""
-    cursor = None if since is None else decode_cursor(since, Cursor, field="since")
+    cursor = None if since is None else decode_cursor(since, Cursor, field=field)
     first = cursor.since if cursor else _EVERYTHING
     tasks, moment = await changes_repository.select_changed(db, first, after=_FIRST, limit=BATCH)
     if moment.epoch is None:  # the first time ever, or since a restore

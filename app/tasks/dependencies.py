@@ -1,12 +1,16 @@
 """What the task routes take from a request besides its body."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import BeforeValidator, Field
+from starlette.responses import Response
 
+from app.auth.user_database import UserDatabase
 from app.core.fields import empty_is_none, path_id
+from app.tasks.errors import LiveIsOff
 from app.tasks.etags import Precondition, read_precondition
 from app.tasks.limit import TaskLimit
 
@@ -37,6 +41,29 @@ def task_limit(request: Request) -> TaskLimit:
     """Return how many tasks a user may have. No dependency: that takes 8 % of a request."""
     limit: TaskLimit = request.app.state.task_limit
     return limit
+
+
+Follow = Callable[[UserDatabase, Request, str | None], Awaitable[Response]]
+"""Answers with a stream of what changes."""
+
+
+async def refuse_to_follow(db: UserDatabase, request: Request, since: str | None) -> Response:
+    """Say that there are no streams. Raises: LiveIsOff."""
+    raise LiveIsOff
+
+
+def follow(request: Request) -> Follow:
+    """Return what answers with a stream here."""
+    made: Follow = request.app.state.follow
+    return made
+
+
+def wants_events(request: Request) -> bool:
+    """Return whether a client asks for a stream: whoever takes JSON, too, gets that."""
+    for name, value in request.scope["headers"]:
+        if name == b"accept" and b"text/event-stream" in value.lower():
+            return b"json" not in value.lower()
+    return False
 
 
 Condition = Annotated[Precondition, Depends(get_precondition)]

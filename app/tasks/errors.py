@@ -49,6 +49,14 @@ CONDITION_ERRORS = (TaskChanged, NoVersionInTag, TaskExcluded)
 """The errors of any write of a task: why it was not meant for the task as it is."""
 
 
+class LiveIsOff(ApiError):
+    """`LIVE_STREAMS` is 0."""
+
+    status = HTTPStatus.NOT_IMPLEMENTED
+    code = "LIVE_IS_OFF"
+    message = "This service has no stream of changes. Ask now and then, with `since`."
+
+
 class SyncExpired(ApiError):
     """What has changed since then cannot be told: it is too long ago, or the database is another. Source: FR-059."""
 

@@ -8,14 +8,23 @@ from fastapi import Query, Request
 from starlette.responses import Response
 
 from app.auth.dependencies import BEARER_ERRORS, BearerRoute, UserDb
-from app.core.errors import BODY_ERRORS, ValidationFailed
+from app.core.errors import BODY_ERRORS, TooManyRequests, ValidationFailed
 from app.core.http.error_responses import error_responses
 from app.core.http.json import LongArray, RowWriter, encode, json_response, parts_response
 from app.core.http.root_path import public_path
 from app.core.http.routing import make_router, put_and_patch
 from app.tasks import changes, service
-from app.tasks.dependencies import Condition, IdempotencyKey, IfNoneMatch, Since, TaskId, task_limit
-from app.tasks.errors import CONDITION_ERRORS, SyncExpired, TaskNotFound, TooManyTasks
+from app.tasks.dependencies import (
+    Condition,
+    IdempotencyKey,
+    IfNoneMatch,
+    Since,
+    TaskId,
+    follow,
+    task_limit,
+    wants_events,
+)
+from app.tasks.errors import CONDITION_ERRORS, LiveIsOff, SyncExpired, TaskNotFound, TooManyTasks
 from app.tasks.etags import etag, is_unchanged
 from app.tasks.models import TaskRow
 from app.tasks.pages import Page
@@ -37,7 +46,7 @@ _PAGING = {
 }
 
 _LIST = error_responses(*BEARER_ERRORS, ValidationFailed) | {200: {"headers": _PAGING}}
-_CHANGES = error_responses(*BEARER_ERRORS, ValidationFailed, SyncExpired)
+_CHANGES = error_responses(*BEARER_ERRORS, ValidationFailed, SyncExpired, TooManyRequests, LiveIsOff)
 _CREATE = error_responses(*BEARER_ERRORS, *BODY_ERRORS, TooManyTasks) | {
     200: {
         "model": TaskRead,
@@ -85,14 +94,19 @@ async def create_task(
 
 
 @router.get("/changes", summary="List what has changed", response_model=TaskChanges, responses=_CHANGES)
-async def list_changes(db: UserDb, since: Since = None) -> Response:
+async def list_changes(db: UserDb, request: Request, since: Since = None) -> Response:
     """Returns your tasks that have changed since an earlier answer, and the ids of those that were deleted.
 
     Keep a copy by ids: put `tasks` into it, except where the copy has a higher `version`, remove `deleted`, then keep
     `next` and send it as `since` the next time. A task may come twice, and none is left out. On 410 ask without
     `since`, and put the answer in the place of the copy.
     """
-    found = await changes.read_changes(db, since)
+    if wants_events(request):
+        return await follow(request)(db, request, since)
+    return await _changes_response(await changes.read_changes(db, since))
+
+
+async def _changes_response(found: changes.Changes) -> Response:
     tasks = LongArray(found.tasks, found.more_tasks, writer.members)
     deleted = LongArray(found.deleted, found.more_deleted, lambda ids: encode(ids)[1:-1])
     return await parts_response(b'{"tasks":', tasks, b',"deleted":', deleted, b',"next":%b}' % encode(found.next))

@@ -36,6 +36,7 @@ def test_the_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -
     assert (settings.password_hash_cost, settings.refresh_reuse_leeway_seconds) == (12, 10)
     assert settings.rate_limit_signin_account == Limit(10, 900)
     assert (settings.max_tasks_per_user, settings.max_sessions_per_user) == (10_000, 100)
+    assert (settings.live_streams, settings.rate_limit_live_session) == (500, Limit(30, 60))
     assert settings.session_seconds is None
     assert settings.access_token_algorithm == "HS256"
     assert settings.warnings() == []
@@ -110,6 +111,9 @@ def test_every_setting_stands_in_the_example_and_in_the_documents() -> None:
         ("TRUSTED_PROXIES", "proxy"),
         ("DATABASE_POOL_MAX", "1"),
         ("DATABASE_POOLER", "session"),
+        ("DATABASE_LISTEN_URL", "mysql://me:s3cr3t@host/db"),
+        ("LIVE_STREAMS", "-1"),
+        ("RATE_LIMIT_LIVE_SESSION", "some"),
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
         ("COMMON_PASSWORDS", "x"),
@@ -183,6 +187,7 @@ SECRETS = {
     "BETTER_AUTH_SECRET": SECRET,
     "BETTER_AUTH_SECRET_PREVIOUS": SECRET[::-1],
     "DATABASE_URL": "postgresql://me:hunter2@db.example/from-a-file",
+    "DATABASE_LISTEN_URL": "postgresql://me:hunter2@direct.example/from-a-file",
     "RATE_LIMIT_STORAGE": "redis://:hunter2@cache.example/1",
 }
 

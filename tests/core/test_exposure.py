@@ -31,6 +31,7 @@ def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
         ("DATABASE_URL", "postgresql://me:pw@db.example/tasks", READABLE),
         ("DATABASE_URL", "postgresql://me:pw@db.example/tasks?sslmode=require", READABLE),
         ("DATABASE_URL", "postgresql://me:pw@127.0.0.1,10.0.0.9/tasks", READABLE),
+        ("DATABASE_LISTEN_URL", "postgresql://me:pw@db.example/tasks", READABLE),
         ("RATE_LIMIT_STORAGE", "redis://:pw@redis.example:6379", READABLE),
         ("RATE_LIMIT_STORAGE", "rediss://redis.example:6379?ssl_cert_reqs=none", READABLE),
         ("TRUSTED_PROXIES", "10.0.0.0/8,0.0.0.0/0", "trusts everybody"),

@@ -13,9 +13,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from app.core.clock import stopwatch
 from app.core.database import hosts, pool
-from app.core.database.dsn import parse_database_url
+from app.core.database.dsn import CONNECT_SECONDS_PER_HOST, parse_database_url
 from app.core.database.hosts import Hosts
-from app.core.database.pool import CONNECT_SECONDS_PER_HOST, Database
+from app.core.database.pool import Database
 from app.core.database.timelines import Timeline
 from tests.support.people import Person
 from tests.support.server import app_of, running

@@ -12,8 +12,7 @@ from uuid import UUID
 import psycopg
 
 from app.cli.progress import progress
-from app.core.database.dsn import parse_database_url
-from app.core.database.pool import connection_arguments
+from app.core.database.dsn import connection_arguments, parse_database_url
 from app.operations.embedded_postgres.server import EmbeddedPostgres
 from app.operations.migrations import upgrade
 from app.tasks.list_repository import ListShape, list_statement

@@ -11,8 +11,7 @@ from uuid import UUID, uuid4
 import psycopg
 from alembic import command
 
-from app.core.database.dsn import parse_database_url
-from app.core.database.pool import connection_arguments
+from app.core.database.dsn import connection_arguments, parse_database_url
 from app.core.rate_limits.database import HIT
 from app.operations.embedded_postgres.server import EmbeddedPostgres
 from app.operations.migrations import alembic_config, upgrade

@@ -20,8 +20,7 @@ import pytest
 from psycopg import sql
 
 from app.cli import commands
-from app.core.database.dsn import parse_database_url
-from app.core.database.pool import connection_arguments
+from app.core.database.dsn import connection_arguments, parse_database_url
 from app.lifespan import MIGRATION_RETRY_SECONDS
 from app.operations.connecting import connect
 from app.operations.migrations import head_revision

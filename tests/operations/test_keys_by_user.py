@@ -8,8 +8,7 @@ import pytest
 from alembic import command
 
 from app.core.clock import stopwatch
-from app.core.database.dsn import Dsn, parse_database_url
-from app.core.database.pool import LOCK_SECONDS
+from app.core.database.dsn import LOCK_SECONDS, Dsn, parse_database_url
 from app.operations.migration_lock import migration_lock
 from app.operations.migrations import alembic_config, upgrade
 

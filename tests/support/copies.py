@@ -34,14 +34,18 @@ class Copy:
             return None
         assert answer.status_code == 200, answer.text
         told: dict[str, Any] = answer.json()
+        self.take(told)
+        self.cursor = told["next"]
+        return told
+
+    def take(self, told: dict[str, Any]) -> None:
+        """Put what was told into the copy."""
         for task in told["tasks"]:
             have = self.tasks.get(task["id"])
             if have is None or have["version"] <= task["version"]:
                 self.tasks[task["id"]] = task
         for task_id in told["deleted"]:
             self.tasks.pop(task_id, None)
-        self.cursor = told["next"]
-        return told
 
     async def truth(self) -> dict[str, dict[str, Any]]:
         """Return the tasks as the list shows them."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC
 from functools import cached_property
 from typing import Any, Self, TypeVar
+from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor, Error
 from psycopg.abc import AdaptContext, PQGen
@@ -120,7 +121,12 @@ class Transaction(Statements):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.written: set[UUID] = set()
+        """The users of whom something was written."""
 
     async def fetch_all(self, statement: Statement[RowT], **params: Any) -> list[RowT]:
         """Return every row."""
-        return await self._connection.fetch(statement, params)
+        rows = await self._connection.fetch(statement, params)
+        if rows and statement.is_told and (user_id := params.get("user_id")):
+            self.written.add(user_id)
+        return rows

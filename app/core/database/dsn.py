@@ -1,11 +1,13 @@
 """Reads `DATABASE_URL` as people paste it and turns it into what libpq understands."""
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from app import __version__
 
 # Parameters that other drivers and ORMs put into the URL; libpq refuses a URL that has one of them.
 _FOREIGN_PARAMETERS = {
@@ -17,6 +19,11 @@ _FOREIGN_PARAMETERS = {
     "socket_timeout",
     "statement_cache_size",
 }
+CONNECT_SECONDS = 3
+CONNECT_SECONDS_PER_HOST = 2  # where there are several; psycopg (3.3.9) takes less for 2
+STATEMENT_SECONDS = 3  # waiting for locks included
+LOCK_SECONDS = 2
+
 _SCHEMES = ("postgres", "postgresql")
 
 
@@ -53,6 +60,37 @@ def parse_database_url(url: str) -> Dsn:
         conninfo.setdefault("target_session_attrs", "read-write")  # a standby would refuse every write
     fails_over = several and conninfo["target_session_attrs"] == "read-write"
     return Dsn(make_conninfo("", **conninfo), behind_pooler, fails_over)
+
+
+def connection_arguments(dsn: Dsn) -> dict[str, Any]:
+    """Return psycopg's arguments for a connection of the service."""
+    arguments: dict[str, Any] = {
+        "autocommit": True,
+        "connect_timeout": CONNECT_SECONDS_PER_HOST if dsn.fails_over else CONNECT_SECONDS,
+        "application_name": f"auth-tasks-api {__version__}",
+        "client_encoding": "UTF8",
+        "keepalives_idle": 30,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
+    if dsn.behind_pooler:
+        # A transaction pooler changes the server connection at every statement and refuses start-up options.
+        return arguments | {"prepare_threshold": None}
+    options = {
+        "timezone": "UTC",
+        "statement_timeout": f"{STATEMENT_SECONDS}s",
+        "lock_timeout": f"{LOCK_SECONDS}s",
+        "idle_in_transaction_session_timeout": "10s",
+        # Plans are kept: one that was made while a table was small must not read all of it when it has grown.
+        "enable_seqscan": "off",
+        "jit": "off",
+        # A statement of one user takes one core at most, not three.
+        "max_parallel_workers_per_gather": "0",
+        "default_transaction_isolation": r"read\ committed",  # whatever the database or the role says
+    }
+    given = conninfo_to_dict(dsn.conninfo).get("options") or ""
+    settings = " ".join(f"-c {name}={value}" for name, value in options.items())
+    return arguments | {"prepare_threshold": 1, "options": f"{settings} {given}".strip()}
 
 
 def _unreadable(text: str) -> str:

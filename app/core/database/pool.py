@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
-from psycopg import errors
+from psycopg import AsyncConnection, errors
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from app import __version__
 from app.core.clock import stopwatch
 from app.core.database.connection import Connection, Statements, Transaction
-from app.core.database.dsn import Dsn
+from app.core.database.dsn import STATEMENT_SECONDS, Dsn, connection_arguments
 from app.core.database.hosts import Hosts, only_reads
 from app.core.database.statement import RowT, Statement
+from app.core.database.timelines import ask
 from app.core.database.trouble import why
 from app.core.database.turns import Turns
 from app.core.errors import ServiceUnavailable
@@ -23,15 +24,11 @@ logger = get_logger(__name__)
 
 T = TypeVar("T")
 
-# A request waits at most this long for a connection, then for its statement, waiting for locks included. A server that
-# does not even report the timeout is cut off a second later.
+# A request waits at most this long for a connection, then for its statement. A server that does not even report that
+# its time is over is cut off a second later.
 POOL_WAIT_SECONDS = 2
-STATEMENT_SECONDS = 3
 LEAST_WAIT_SECONDS = 0.01  # for a connection that is free, after a long wait for a turn
-LOCK_SECONDS = 2
 ABORT_SECONDS = STATEMENT_SECONDS + 1
-CONNECT_SECONDS = 3
-CONNECT_SECONDS_PER_HOST = 2  # where there are several; psycopg (3.3.9) takes less for 2
 # Statements of one user that run at once in a process, and never more than half of its connections.
 STATEMENTS_PER_USER = 4
 SECONDS_PER_ROW = 0.0002  # what writing a row into an answer counts beside its statement: it holds the process up
@@ -92,6 +89,8 @@ class Database(Statements):
         )
         most = max(1, min(STATEMENTS_PER_USER, pool_max // 2))
         self._turns = Turns(most=most, seconds=POOL_WAIT_SECONDS)
+        self.on_write: Callable[[UUID], None] | None = None
+        """Is told of whom something was written, once that is committed."""
         self._dsn = dsn
         self._connect_error: psycopg.Error | None = None
         self._reconnecting: asyncio.Task[None] | None = None
@@ -146,6 +145,8 @@ class Database(Statements):
         try:
             rows = await self._repeat(run, asks_only=statement.only_reads, waited=waited)
             found = len(rows)
+            if found and statement.is_told and self.on_write:
+                self.on_write(user_id)
             return rows
         finally:
             self._turns.give(user_id, stopwatch() - began + found * SECONDS_PER_ROW)
@@ -156,11 +157,26 @@ class Database(Statements):
         What the server has rolled back is done again as a whole.
         """
 
-        async def run(connection: Connection) -> T:
+        async def run(connection: Connection) -> tuple[T, set[UUID]]:
+            transaction = Transaction(connection)
             async with connection.transaction():
-                return await work(Transaction(connection))
+                done = await work(transaction)
+            return done, transaction.written
 
-        return await self._repeat(run, asks_only=False)
+        done, written = await self._repeat(run, asks_only=False)
+        if self.on_write:
+            for user_id in written:
+                self.on_write(user_id)
+        return done
+
+    async def connect(self) -> AsyncConnection[Any]:
+        """Connect beside the pool, to the server that takes writes. Raises: psycopg.Error."""
+        conninfo = await self._hosts.conninfo() if self._hosts else self._dsn.conninfo
+        connection = await AsyncConnection.connect(conninfo, **connection_arguments(self._dsn))
+        if self._hosts and self._hosts.is_left_behind(await ask(connection)):
+            await connection.close()
+            raise psycopg.OperationalError("was left behind")
+        return connection
 
     async def _repeat(self, run: Callable[[Connection], Awaitable[T]], *, asks_only: bool, waited: float = 0.0) -> T:
         try:
@@ -252,32 +268,3 @@ class Database(Statements):
             await self.pool.putconn(connection)
 
 
-def connection_arguments(dsn: Dsn) -> dict[str, Any]:
-    """Return psycopg's arguments for a connection of the service."""
-    arguments: dict[str, Any] = {
-        "autocommit": True,
-        "connect_timeout": CONNECT_SECONDS_PER_HOST if dsn.fails_over else CONNECT_SECONDS,
-        "application_name": f"auth-tasks-api {__version__}",
-        "client_encoding": "UTF8",
-        "keepalives_idle": 30,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-    }
-    if dsn.behind_pooler:
-        # A transaction pooler changes the server connection at every statement and refuses start-up options.
-        return arguments | {"prepare_threshold": None}
-    options = {
-        "timezone": "UTC",
-        "statement_timeout": f"{STATEMENT_SECONDS}s",
-        "lock_timeout": f"{LOCK_SECONDS}s",
-        "idle_in_transaction_session_timeout": "10s",
-        # Plans are kept: one that was made while a table was small must not read all of it when it has grown.
-        "enable_seqscan": "off",
-        "jit": "off",
-        # A statement of one user takes one core at most, not three.
-        "max_parallel_workers_per_gather": "0",
-        "default_transaction_isolation": r"read\ committed",  # whatever the database or the role says
-    }
-    given = psycopg.conninfo.conninfo_to_dict(dsn.conninfo).get("options") or ""
-    settings = " ".join(f"-c {name}={value}" for name, value in options.items())
-    return arguments | {"prepare_threshold": 1, "options": f"{settings} {given}".strip()}

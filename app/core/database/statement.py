@@ -24,6 +24,8 @@ class Row(msgspec.Struct, gc=False):
 class Statement(Generic[RowT]):
     """A compiled statement and the type of its rows: a `Row`, or that of its only column, or with `fields` tuples.
 
+    A `quiet` one writes nothing that anybody waits for. `is_told` says of all others that write that somebody may.
+
     Raises: TypeError if the columns are not the row's fields. psycopg fills rows by position, so that a column in the
     wrong place would go unnoticed.
     """
@@ -31,7 +33,9 @@ class Statement(Generic[RowT]):
     types: list[int] | None = None
     """Of its parameters, once a server has said them."""
 
-    def __init__(self, clause: ReturnsRows, row: type[RowT], *, fields: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, clause: ReturnsRows, row: type[RowT], *, fields: Sequence[str] | None = None, quiet: bool = False
+    ) -> None:
         columns = clause.exported_columns.keys()
         if fields is None:
             fields = row.__struct_fields__ if issubclass(row, Row) else columns[:1]
@@ -48,6 +52,7 @@ class Statement(Generic[RowT]):
         self.numbered = _PARAMETER.sub(lambda found: numbers[found[1]], sql).replace("%%", "%").encode()
         """The same as PostgreSQL itself writes it, with its parameters in their order."""
         self.only_reads = not re.search(rb"\b(INSERT|UPDATE|DELETE)\b", self.sql)
+        self.is_told = not (self.only_reads or quiet)
         self.row = row
         self._make: Callable[[Iterable[Any]], Iterable[RowT]] = iter
         if not issubclass(row, tuple):

@@ -22,6 +22,7 @@ class Draining:
 
     def __init__(self, seconds: float) -> None:
         self.begun = False
+        self.on_begin: list[Callable[[], None]] = []
         self._seconds = seconds
 
     @contextmanager
@@ -53,6 +54,9 @@ class Draining:
                 signal.signal(number, handler)
 
     def _begin(self, stop: Callable[[int, FrameType | None], Any], number: int) -> None:
+        if not self.begun:
+            for tell in self.on_begin:
+                tell()
         if self.begun or not self._seconds:
             self.begun = True
             stop(signal.SIGTERM, None)

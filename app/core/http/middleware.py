@@ -90,7 +90,7 @@ class RequestContext:
         try:
             await self.app(asked, receive, send_with_headers)
         finally:
-            seconds, status = stopwatch() - started_at, asked["answered"]
+            seconds, status = (asked.get("streams_since") or stopwatch()) - started_at, asked["answered"]
             route = getattr(asked.get("route"), "path", None)  # the template: a raw path may hold anything
             _log(scope["method"], asked, route, status, seconds, record)
             if self.observe:
@@ -102,11 +102,13 @@ def _as_routed(scope: Scope) -> Scope:
 
     What `uvicorn --root-path` puts before a path is gone: what clients see there, `ROOT_PATH` says.
     """
-    method = "GET" if scope["method"] == "HEAD" else scope["method"]
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     if path.startswith("/api/"):
         path = path.removesuffix("/")
-    return {**scope, "method": method, "root_path": "", "path": path}
+    asked = {**scope, "root_path": "", "path": path}
+    if scope["method"] == "HEAD":
+        asked |= {"method": "GET", "is_head": True}
+    return asked
 
 
 def standard_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:

@@ -1,0 +1,115 @@
+"""Hints: of whom something was written, said to every process after it was committed. One that is lost does no harm."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import NamedTuple
+from uuid import UUID
+
+from app.core.database.pool import Database
+from app.core.database.sql import plain
+from app.core.database.statement import Statement
+from app.core.errors import ServiceUnavailable
+from app.core.logging import get_logger
+
+logger = get_logger("app.live")
+
+CHANNEL = "tasks"
+GATHER_SECONDS = 0.05
+MOST_USERS = 200  # of 36 characters and a comma: PostgreSQL takes 8,000 bytes
+EVERYBODY = "*"
+PROBE = "?"
+NOBODY = "-"
+"""Who sends a hint and has no streams: an operator's command."""
+
+# A notification is a transaction of its own, under a lock of the whole server: so it does not wait for the disk.
+NOTIFY = Statement(
+    plain(
+        "SELECT set_config('synchronous_commit', 'off', true) AS set, "
+        f"pg_notify('{CHANNEL}', CAST(:payload AS text)) AS sent",
+        set=str,
+        sent=str,
+    ),
+    tuple,
+    fields=("set", "sent"),
+)
+
+Count = Callable[[str], None]
+"""Counts a hint by what became of it: `sent`, `failed`, `heard` or `unheard`."""
+
+
+class Hint(NamedTuple):
+    """A hint as it was heard."""
+
+    sender: str
+    user_ids: list[str]
+
+    @property
+    def is_probe(self) -> bool:
+        """Return whether it asks only to be heard."""
+        return self.user_ids == [PROBE]
+
+    @property
+    def is_for_everybody(self) -> bool:
+        """Return whether every stream is to look."""
+        return self.user_ids == [EVERYBODY]
+
+
+def write_hint(sender: str, user_ids: Iterable[object]) -> str:
+    """Return a hint as it is sent."""
+    return f"{sender} {','.join(map(str, user_ids))}"
+
+
+def read_hint(payload: str) -> Hint:
+    """Return what was sent. Whatever a stranger sends on the channel names no user."""
+    sender, _, names = payload.partition(" ")
+    return Hint(sender, names.split(","))
+
+
+class Hints:
+    """Gathers users for a moment, and sends them by one small statement."""
+
+    def __init__(self, server: Database, count: Count) -> None:
+        self.sender = secrets.token_hex(6)
+        self._server = server
+        self._count = count
+        self._waiting: dict[UUID, None] = {}
+        self._any = asyncio.Event()
+        self._has_failed = False
+
+    def add(self, user_id: UUID) -> None:
+        """Have it sent that something of this user was written."""
+        self._waiting[user_id] = None
+        self._any.set()
+
+    async def run(self) -> None:
+        """Send what is added."""
+        while True:
+            await self._any.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            await self.send_waiting()
+
+    async def send_waiting(self) -> None:
+        """Send what was gathered: so many users that they fit, the others the next time."""
+        some = list(self._waiting)[:MOST_USERS]
+        for user_id in some:
+            del self._waiting[user_id]
+        if not self._waiting:
+            self._any.clear()
+        if some:
+            with suppress(ServiceUnavailable):
+                await self.send(some)
+
+    async def send(self, what: Iterable[object]) -> None:
+        """Send a hint. Raises: ServiceUnavailable."""
+        try:
+            await self._server.fetch_all(NOTIFY, payload=write_hint(self.sender, what))
+        except ServiceUnavailable:
+            self._count("failed")
+            if not self._has_failed:
+                logger.warning("hints_failed")
+            self._has_failed = True
+            raise
+        self._count("sent")
+        self._has_failed = False

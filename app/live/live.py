@@ -1,0 +1,118 @@
+"""What the service needs of this room: it starts and stops with it, is told of writes, and answers with streams."""
+
+import asyncio
+from contextlib import suppress
+from contextvars import Context
+from functools import partial
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.auth.auth import Auth
+from app.auth.dependencies import get_auth, get_bearer_token
+from app.auth.user_database import UserDatabase
+from app.core.config import Settings
+from app.core.cursors import InvalidCursor
+from app.core.database.pool import Database
+from app.core.errors import Stopping
+from app.core.http.draining import Draining
+from app.core.rate_limits.attempt import Attempt
+from app.live.hints import Count, Hints
+from app.live.hub import Hub
+from app.live.listener import Listener
+from app.live.stream import GOING_AWAY, HEADERS, MEDIA_TYPE, EventStream
+from app.tasks.changes import read_changes
+
+LAST_EVENT = "Last-Event-ID"
+LONGEST_CURSOR = 1000
+
+
+class Live:
+    """The streams of a process, the hints that wake them, and the connection on which it hears those of others."""
+
+    def __init__(self, settings: Settings, database: Database, draining: Draining, count: Count) -> None:
+        self._database, self._draining = database, draining
+        dsn = settings.listen_dsn
+        self._direct = Database(dsn, pool_min=0, pool_max=1) if dsn else None
+        server = self._direct or database
+        self._hub = Hub(settings.live_streams)
+        self._hints = Hints(server, count)
+        self._listener = Listener(server, self._hub, self._hints, count)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def streams(self) -> int:
+        """Return how many there are."""
+        return self._hub.count
+
+    async def start(self) -> None:
+        """Begin to be told of writes."""
+        if self._direct:
+            await self._direct.open()
+        # In a context of their own: what they do is part of no request.
+        self._tasks = [
+            asyncio.create_task(work, context=Context()) for work in (self._hints.run(), self._listener.run())
+        ]
+        self._database.on_write = self._wrote
+        self._draining.on_begin.append(partial(self._hub.stop_all, GOING_AWAY))
+
+    async def stop(self) -> None:
+        """End every stream, and say what was not said yet."""
+        self._database.on_write = None
+        self._hub.stop_all(GOING_AWAY)
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self._hints.send_waiting()
+        if self._direct:
+            await self._direct.close()
+
+    def _wrote(self, user_id: UUID) -> None:
+        self._hints.add(user_id)
+        if self._hub.count:
+            self._hub.wake([str(user_id)])
+
+    async def follow(self, db: UserDatabase, request: Request, since: str | None) -> Response:
+        """Answer with what has changed since then and what changes from now on, until the access token ends.
+
+        Raises: Stopping, TooManyStreams, TooManyRequests, InvalidToken, InvalidCursor, SyncExpired.
+        """
+        if self._draining.begun:
+            raise Stopping
+        auth = await get_auth(request)
+        begin, field = _where_to_begin(request, since)
+        waiter = self._hub.add(db.principal)
+        try:
+            async with _attempt(auth, db).counted():
+                found = await self._hub.read(partial(read_changes, db, begin, field=field))
+            seconds = await _seconds_left(auth, request)
+        except BaseException:
+            self._hub.remove(waiter)
+            raise
+        if request.scope.get("is_head"):
+            self._hub.remove(waiter)
+            return Response(headers=HEADERS, media_type=MEDIA_TYPE)
+        return EventStream(self._hub, waiter, db, begin, found, seconds=seconds)
+
+
+def _where_to_begin(request: Request, since: str | None) -> tuple[str | None, str]:
+    """Return the cursor, and the name by which it was sent: a client that comes back has a later one in the header."""
+    last = request.headers.get(LAST_EVENT)
+    if not last:
+        return since, "since"
+    if len(last) > LONGEST_CURSOR:
+        raise InvalidCursor(LAST_EVENT)
+    return last, LAST_EVENT
+
+
+def _attempt(auth: Auth, db: UserDatabase) -> Attempt:
+    limit = auth.settings.rate_limit_live_session
+    return Attempt(auth.limiter, "live-session", str(db.principal.session_id), limit)
+
+
+async def _seconds_left(auth: Auth, request: Request) -> float:
+    """Return for how long the access token is good."""
+    token, now = await get_bearer_token(request), auth.clock()
+    return auth.tokens.read(token or "", "access", now).expires_at - now.timestamp()
