@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,11 +62,28 @@ def run_with_pool(settings: Settings, work: Callable[[Database], Coroutine[Any, 
         database = Database(settings.dsn, pool_min=1, pool_max=1)
         await database.open()
         try:
-            return await work(database)
+            async with _telling(settings, database):
+                return await work(database)
         finally:
             await database.close()
 
     return asyncio.run(run())
+
+
+def wake_every_stream(settings: Settings) -> None:
+    """Let every stream of changes look whether its session lives."""
+    if settings.live_streams:
+        from app.live.operators import tell_everybody  # a room that may be switched off
+
+        run_with_pool(settings, lambda database: tell_everybody(settings, database))
+
+
+def _telling(settings: Settings, database: Database) -> AbstractAsyncContextManager[None]:
+    if not settings.live_streams:
+        return nullcontext()
+    from app.live.operators import telling
+
+    return telling(settings, database)
 
 
 def migrate(settings: Settings, *, beside_older: bool) -> None:
@@ -140,5 +157,6 @@ def restore(settings: Settings, file: Path) -> None:
             run_without_timeouts(ready.dsn, FORGET_CHANGES)
             if was_distributed:  # pg_restore has made ordinary tables of them
                 distribution.distribute(ready.dsn)
+        wake_every_stream(ready)
         record("database_restored")
         echo("Restored. Everybody signs in again.")

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator
 from uuid import uuid4
 
+import psycopg
+
 from app.accounts.repository import INSERT_USER
 from app.auth.active_session import caller
 from app.auth.passwords import PasswordHasher
@@ -13,6 +15,7 @@ from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
 from app.core.database.connection import Transaction
 from app.core.database.pool import Database, DatabaseUnavailable
+from app.core.database.trouble import why
 from app.core.errors import ApiError
 from app.core.rate_limits.limits import make_limiter
 from app.operations.doctor import Finding
@@ -29,7 +32,7 @@ class _Undone(Exception):
 
 
 def try_out(settings: Settings) -> Iterator[Finding]:
-    """Yield what was found of the hashes, the counters and the writes."""
+    """Yield what was found of the hashes, the counters, the writes and the streams."""
     yield from asyncio.run(_try_out(settings))
 
 
@@ -37,7 +40,8 @@ async def _try_out(settings: Settings) -> list[Finding]:
     database = Database(settings.dsn, pool_min=1, pool_max=1)
     await database.open()
     try:
-        return [await _hash(settings), await _count(settings, database), await _write(database)]
+        found = [await _hash(settings), await _count(settings, database), await _write(database)]
+        return [*found, await _live(settings, database)]
     finally:
         await database.close()
 
@@ -82,6 +86,26 @@ async def _write(database: Database) -> Finding:
     except DatabaseUnavailable as error:
         return Finding("fail", "writes", f"the database {error.reason}")
     raise AssertionError
+
+
+async def _live(settings: Settings, database: Database) -> Finding:
+    if not settings.live_streams:
+        return Finding("ok", "live", "is off: clients ask now and then")
+    from app.live.operators import are_heard  # a room that may be switched off
+
+    try:
+        is_heard = await are_heard(settings, database)
+    except psycopg.Error as error:
+        reason = why(error, settings.listen_dsn or settings.dsn).replace("DATABASE_URL", "DATABASE_LISTEN_URL")
+        return Finding("warn", "live", f"nobody can listen: the database {reason}")
+    if is_heard is None:
+        return Finding(
+            "warn", "live", "hints cannot be said: let the role of DATABASE_URL EXECUTE pg_notify(text, text)"
+        )
+    if not is_heard:
+        remedy = "name a direct way past the pooler in DATABASE_LISTEN_URL"
+        return Finding("warn", "live", f"hints are not heard, so that streams look every 5 s: {remedy}")
+    return Finding("ok", "live", "what happens is told at once")
 
 
 async def _sign_up_and_add(transaction: Transaction) -> None:

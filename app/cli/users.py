@@ -11,7 +11,7 @@ from app.accounts import admin as accounts_admin
 from app.accounts.repository import END_EVERY_SESSION
 from app.auth.tokens import RESET_SECONDS, make_codec
 from app.belongings import BELONGINGS
-from app.cli.database import reachable_database, run_with_pool
+from app.cli.database import reachable_database, run_with_pool, wake_every_stream
 from app.cli.serve import echo
 from app.cli.trail import record
 from app.core.clock import system_clock
@@ -94,6 +94,7 @@ def _sign_everybody_out(settings: Settings) -> None:
         if failed:
             raise OperatorError(f"Signed out {count:,} accounts, not those of {'; '.join(failed)}. Do it again later.")
         run_without_timeouts(ready.dsn, END_EPOCH)
+        wake_every_stream(ready)
         echo(f"Done: signed out {count:,} accounts.")
 
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 from uuid import UUID
 
+import psycopg
+
+from app.core.config import Settings
 from app.core.database.pool import Database
 from app.core.database.sql import plain
 from app.core.database.statement import Statement
@@ -20,8 +23,6 @@ GATHER_SECONDS = 0.05
 MOST_USERS = 200  # of 36 characters and a comma: PostgreSQL takes 8,000 bytes
 EVERYBODY = "*"
 PROBE = "?"
-NOBODY = "-"
-"""Who sends a hint and has no streams: an operator's command."""
 
 # A notification is a transaction of its own, under a lock of the whole server: so it does not wait for the disk.
 NOTIFY = Statement(
@@ -37,6 +38,20 @@ NOTIFY = Statement(
 
 Count = Callable[[str], None]
 """Counts a hint by what became of it: `sent`, `failed`, `heard` or `unheard`."""
+
+
+@asynccontextmanager
+async def listening_server(settings: Settings, database: Database) -> AsyncIterator[Database]:
+    """Yield the database where hints are said and heard: past a pooler, where a way past it is set."""
+    if settings.listen_dsn is None:
+        yield database
+        return
+    direct = Database(settings.listen_dsn, pool_min=0, pool_max=1)
+    await direct.open()
+    try:
+        yield direct
+    finally:
+        await direct.close()
 
 
 class Hint(NamedTuple):
@@ -91,25 +106,23 @@ class Hints:
             await self.send_waiting()
 
     async def send_waiting(self) -> None:
-        """Send what was gathered: so many users that they fit, the others the next time."""
-        some = list(self._waiting)[:MOST_USERS]
-        for user_id in some:
-            del self._waiting[user_id]
-        if not self._waiting:
-            self._any.clear()
-        if some:
-            with suppress(ServiceUnavailable):
-                await self.send(some)
+        """Send what was gathered, so many users at a time as fit. What cannot be sent is forgotten."""
+        self._any.clear()
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        for first in range(0, len(waiting), MOST_USERS):
+            await self.send(waiting[first : first + MOST_USERS])
 
-    async def send(self, what: Iterable[object]) -> None:
-        """Send a hint. Raises: ServiceUnavailable."""
+    async def send(self, what: Iterable[object]) -> bool:
+        """Send a hint, and return whether that was possible."""
         try:
             await self._server.fetch_all(NOTIFY, payload=write_hint(self.sender, what))
-        except ServiceUnavailable:
+        except (ServiceUnavailable, psycopg.Error) as error:
             self._count("failed")
             if not self._has_failed:
-                logger.warning("hints_failed")
+                logger.warning("hints_failed", extra={"error": type(error).__name__})
             self._has_failed = True
-            raise
+            return False
         self._count("sent")
         self._has_failed = False
+        return True

@@ -48,7 +48,8 @@ class Hub:
 
     def __init__(self, most: int) -> None:
         self.count = 0
-        self.hears = True  # until it is found out
+        self.hears: bool | None = None
+        """Whether hints come through; None until it is found out."""
         self.wanted = asyncio.Event()
         """Whether there are streams."""
         self._most = most
@@ -98,7 +99,7 @@ class Hub:
 
     def next_beat(self) -> float:
         """Return in how many seconds a stream is to look without a hint."""
-        beat = BEAT_SECONDS if self.hears else DEAF_BEAT_SECONDS
+        beat = DEAF_BEAT_SECONDS if self.hears is False else BEAT_SECONDS
         return between(EARLIEST * beat, beat)
 
     async def read(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -1,14 +1,14 @@
 """The connection on which a process hears hints, held while it has streams."""
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, sql
 
+from app.core.database.dsn import Dsn
 from app.core.database.pool import Database
-from app.core.errors import ServiceUnavailable
+from app.core.database.trouble import why
 from app.core.logging import get_logger
 from app.live.hints import CHANNEL, PROBE, Count, Hints, read_hint
 from app.live.hub import Hub
@@ -30,10 +30,10 @@ class Listener:
     then, by the way that all hints take.
     """
 
-    def __init__(self, server: Database, hub: Hub, hints: Hints, count: Count) -> None:
-        self._server, self._hub, self._hints, self._count = server, hub, hints, count
+    def __init__(self, server: Database, dsn: Dsn, hub: Hub, hints: Hints, count: Count) -> None:
+        self._server, self._dsn, self._hub, self._hints, self._count = server, dsn, hub, hints, count
         self._heard = asyncio.Event()
-        self._is_told = False
+        self._said = ""
 
     async def run(self) -> None:
         """Listen whenever there are streams."""
@@ -42,9 +42,21 @@ class Listener:
             try:
                 await self._listen()
             except (psycopg.Error, OSError) as error:
-                self._hub.hears = False
-                logger.warning("listening_ended", extra={"error": type(error).__name__})
+                self._be_deaf()
+                self._warn("cannot_listen", f"The database {why(error, self._dsn)}.")
                 await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _be_deaf(self) -> None:
+        """Let all streams look more often, from now on."""
+        if self._hub.hears is not False:
+            self._hub.hears = False
+            self._hub.wake_all()
+
+    def _warn(self, event: str, reason: str) -> None:
+        """Log that streams look more often now; once, until something is heard again."""
+        if self._said != event:
+            logger.warning(event, extra={"reason": reason})
+        self._said = event
 
     async def _listen(self) -> None:
         """Hear hints until there have been no streams for a while. Raises: psycopg.Error, OSError."""
@@ -103,12 +115,11 @@ class Listener:
         was_heard = False
         while True:
             self._heard.clear()
-            with suppress(ServiceUnavailable):
-                await self._hints.send([PROBE])
+            if await self._hints.send([PROBE]):
                 await self._expect_to_hear()
                 if was_heard and not self._hub.hears:
                     raise psycopg.OperationalError("hears nothing any more")
-                was_heard = self._hub.hears
+                was_heard = self._hub.hears is True
             await asyncio.sleep(PROBE_SECONDS)
 
     async def _expect_to_hear(self) -> None:
@@ -116,11 +127,8 @@ class Listener:
             async with asyncio.timeout(HEARD_SECONDS):
                 await self._heard.wait()
         except TimeoutError:
-            self._hub.hears = False
             self._count("unheard")
-            if not self._is_told:
-                remedy = "name a direct way to the database in DATABASE_LISTEN_URL; until then streams look every 5 s"
-                logger.warning("hints_unheard", extra={"remedy": remedy})
-            self._is_told = True
+            self._be_deaf()
+            self._warn("hints_unheard", "DATABASE_LISTEN_URL must name a way past the pooler. Streams look every 5 s.")
         else:
-            self._hub.hears, self._is_told = True, False
+            self._hub.hears, self._said = True, ""

@@ -1,7 +1,7 @@
 """What the service needs of this room: it starts and stops with it, is told of writes, and answers with streams."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from contextvars import Context
 from functools import partial
 from uuid import UUID
@@ -18,7 +18,7 @@ from app.core.database.pool import Database
 from app.core.errors import Stopping
 from app.core.http.draining import Draining
 from app.core.rate_limits.attempt import Attempt
-from app.live.hints import Count, Hints
+from app.live.hints import Count, Hints, listening_server
 from app.live.hub import Hub
 from app.live.listener import Listener
 from app.live.stream import GOING_AWAY, HEADERS, MEDIA_TYPE, EventStream
@@ -32,14 +32,9 @@ class Live:
     """The streams of a process, the hints that wake them, and the connection on which it hears those of others."""
 
     def __init__(self, settings: Settings, database: Database, draining: Draining, count: Count) -> None:
-        self._database, self._draining = database, draining
-        dsn = settings.listen_dsn
-        self._direct = Database(dsn, pool_min=0, pool_max=1) if dsn else None
-        server = self._direct or database
+        self._settings, self._database, self._draining, self._count = settings, database, draining, count
         self._hub = Hub(settings.live_streams)
-        self._hints = Hints(server, count)
-        self._listener = Listener(server, self._hub, self._hints, count)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._running = AsyncExitStack()
 
     @property
     def streams(self) -> int:
@@ -48,12 +43,14 @@ class Live:
 
     async def start(self) -> None:
         """Begin to be told of writes."""
-        if self._direct:
-            await self._direct.open()
-        # In a context of their own: what they do is part of no request.
-        self._tasks = [
-            asyncio.create_task(work, context=Context()) for work in (self._hints.run(), self._listener.run())
-        ]
+        server = await self._running.enter_async_context(listening_server(self._settings, self._database))
+        self._hints = Hints(server, self._count)
+        self._running.push_async_callback(self._hints.send_waiting)
+        dsn = self._settings.listen_dsn or self._settings.dsn
+        listener = Listener(server, dsn, self._hub, self._hints, self._count)
+        for work in (self._hints.run(), listener.run()):
+            # In a context of its own: what it does is part of no request.
+            self._running.push_async_callback(_cancel, asyncio.create_task(work, context=Context()))
         self._database.on_write = self._wrote
         self._draining.on_begin.append(partial(self._hub.stop_all, GOING_AWAY))
 
@@ -61,13 +58,7 @@ class Live:
         """End every stream, and say what was not said yet."""
         self._database.on_write = None
         self._hub.stop_all(GOING_AWAY)
-        for task in self._tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        await self._hints.send_waiting()
-        if self._direct:
-            await self._direct.close()
+        await self._running.aclose()
 
     def _wrote(self, user_id: UUID) -> None:
         self._hints.add(user_id)
@@ -95,6 +86,12 @@ class Live:
             self._hub.remove(waiter)
             return Response(headers=HEADERS, media_type=MEDIA_TYPE)
         return EventStream(self._hub, waiter, db, begin, found, seconds=seconds)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _where_to_begin(request: Request, since: str | None) -> tuple[str | None, str]:

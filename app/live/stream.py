@@ -104,8 +104,8 @@ class EventStream(Response):
             if not is_said and now >= beat_at:
                 await self._write(BEAT)
                 is_said = True
-            if is_said:
-                beat_at = loop.time() + self._hub.next_beat()
+            next_beat = loop.time() + self._hub.next_beat()
+            beat_at = next_beat if is_said else min(beat_at, next_beat)
             found = None
             await self._rest(look_at or beat_at)
 

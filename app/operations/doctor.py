@@ -184,7 +184,7 @@ def _changes(connection: psycopg.Connection) -> Finding:
 
 def _connections(connection: psycopg.Connection, settings: Settings) -> Finding:
     (most,) = _ask(connection, "SELECT current_setting('max_connections')")
-    wanted = settings.workers * settings.database_pool_max
+    wanted = settings.workers * (settings.database_pool_max + bool(settings.live_streams))
     how = f"{wanted} of the database's {most} at most"
     if wanted > int(most) * 0.9:
         return Finding("warn", "connections", f"{how}: lower DATABASE_POOL_MAX or WORKERS, or use a pooler")

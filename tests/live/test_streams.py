@@ -13,8 +13,6 @@ import httpx
 import psycopg
 import pytest
 
-from app.accounts import admin
-from app.belongings import BELONGINGS
 from app.core.clock import stopwatch
 from app.core.errors import ServiceUnavailable
 from app.core.logging import JsonFormatter
@@ -224,44 +222,6 @@ async def test_a_stream_ends_with_its_access_token(start: Start) -> None:
     async with following(ada) as stream:
         assert await stream.end() == "TOKEN_EXPIRED"
     assert 0.5 < stopwatch() - began < 3
-
-
-ENDINGS: dict[str, Callable[[Person, Person, httpx.AsyncClient], Awaitable[Any]]] = {
-    "signout": lambda ada, other, client: ada.send("POST", "/api/auth/signout"),
-    "everywhere": lambda ada, other, client: other.send("POST", "/api/auth/signout", json={"everywhere": True}),
-    "others": lambda ada, other, client: other.send("POST", "/api/auth/signout", json={"others": True}),
-    "one of the list": lambda ada, other, client: other.send("DELETE", f"/api/auth/sessions/{ada.session_id}"),
-    "a new password": lambda ada, other, client: other.send(
-        "POST", "/api/auth/password", json={"current_password": PASSWORD, "new_password": PASSWORD[::-1]}
-    ),
-    "deletion": lambda ada, other, client: other.send(
-        "POST", "/api/auth/me/delete", json={"current_password": PASSWORD}
-    ),
-    "reuse": lambda ada, other, client: reuse(ada),
-    "deactivation": lambda ada, other, client: admin.deactivate(app_of(client).state.database, ada.email),
-    "operator": lambda ada, other, client: admin.sign_out(app_of(client).state.database, ada.email),
-    "operator's deletion": lambda ada, other, client: admin.delete(
-        app_of(client).state.database, ada.email, belongings=BELONGINGS
-    ),
-}
-
-
-async def reuse(person: Person) -> None:
-    first = person.refresh_token
-    person.keep(await person.refresh())
-    assert (await person.refresh(first)).status_code == 401
-
-
-@pytest.mark.parametrize("ending", ENDINGS)
-async def test_whatever_ends_a_session_ends_its_streams(
-    ada: Person, follower: Person, client: httpx.AsyncClient, ending: str
-) -> None:
-    """Whoever is signed out sees nothing more from that moment. Source: FR-013."""
-    other = await ada.sign_in()
-    async with following(follower) as stream:
-        await stream.read()
-        await ENDINGS[ending](ada, other, client)
-        assert await stream.end(2) == "INVALID_TOKEN"
 
 
 async def test_a_refresh_does_not_wake_streams(ada: Person, follower: Person, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,19 +27,8 @@ def test_a_healthy_service_is_called_so(
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
     commands.main(["doctor"])
     lines = capsys.readouterr().out.splitlines()
-    whats = [
-        "settings",
-        "tokens",
-        "database",
-        "version",
-        "migration",
-        "processes",
-        "clock",
-        "durability",
-        "nodes",
-        "changes",
-    ]
-    whats += ["connections", "hashing", "limits", "writes"]
+    whats = ["settings", "tokens", "database", "version", "migration", "processes", "clock", "durability", "nodes"]
+    whats += ["changes", "connections", "hashing", "limits", "writes", "live"]
     assert [line.split()[1] for line in lines] == whats
     assert not any(line.startswith("fail") for line in lines)
 
