@@ -11,10 +11,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from app.accounts import admin
+from app.auth.principal import Principal
 from app.belongings import BELONGINGS
 from app.cli import users
 from app.cli.trial import try_out
-from app.auth.principal import Principal
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
 from app.live import hints, hub, listener

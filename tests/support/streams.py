@@ -171,3 +171,34 @@ class _Body(httpx.AsyncByteStream):
         """Leave, as a client does, and wait until the service has seen it."""
         self._left.set()
         await asyncio.wait_for(self._running, 10)
+
+
+class RawStream:
+    """A stream by a bare connection, of which there can be many; `said` is all that has come."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.said = b""
+
+    @classmethod
+    async def open(cls, url: str, access_token: str, *, version: str = "1.1", since: str = "") -> "RawStream":
+        """Ask for a stream."""
+        where = httpx.URL(url)
+        made = cls(*await asyncio.open_connection(where.host, where.port))
+        target = f"{CHANGES}?since={since}" if since else CHANGES
+        head = f"GET {target} HTTP/{version}\r\nHost: x\r\nAccept: text/event-stream\r\n"
+        made.writer.write(f"{head}Authorization: Bearer {access_token}\r\n\r\n".encode())
+        return made
+
+    async def until(self, text: bytes, seconds: float = 20) -> None:
+        """Read until this has come."""
+        async with asyncio.timeout(seconds):
+            while text not in self.said:
+                more = await self.reader.read(65536)
+                assert more, self.said
+                self.said += more
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(OSError):
+            await self.writer.wait_closed()
