@@ -235,6 +235,10 @@ WHERE rate_limit_counters.key >= %(first)s
   AND rate_limit_counters.expires_at <= %(now)s::TIMESTAMP WITH TIME ZONE
 RETURNING rate_limit_counters.count;
 
+-- app/live/hints.py NOTIFY
+SELECT set_config('synchronous_commit', 'off', true) AS set,
+    CAST(pg_notify('tasks', CAST(%(payload)s AS text)) AS text) AS sent;
+
 -- app/sessions/denylist.py END_SESSION
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
 SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_state.user_id AS user_id,

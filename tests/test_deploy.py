@@ -28,7 +28,7 @@ from tests.support.server import running
 from tests.support.settings import ROOT, SECRET, SETTING_NAMES, environment_of, make_settings
 
 DEPLOY = ROOT / "deploy"
-NAME = re.compile(r"\b(http_\w+|auth_\w+|database_\w+|hash_\w+|process_\w+|build_info)\b")
+NAME = re.compile(r"\b(http_\w+|auth_\w+|database_\w+|hash_\w+|live_\w+|process_\w+|build_info)\b")
 NEEDS_PROMETHEUS = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="there is no promtool: it comes with Prometheus"
 )

@@ -28,7 +28,7 @@ PROBE = "?"
 NOTIFY = Statement(
     plain(
         "SELECT set_config('synchronous_commit', 'off', true) AS set, "
-        f"pg_notify('{CHANNEL}', CAST(:payload AS text)) AS sent",
+        f"CAST(pg_notify('{CHANNEL}', CAST(:payload AS text)) AS text) AS sent",
         set=str,
         sent=str,
     ),

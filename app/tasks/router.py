@@ -45,6 +45,15 @@ _PAGING = {
     "Link": _header('With `limit`: the next page, if there is one, as `rel="next"`.'),
 }
 
+# Only documented: reading it would take time of each request for the answer that ends. Of the stream the text alone is
+# documented: with its media type beside JSON, generators make clients that know the stream and not the answer.
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": 1000},
+    "description": "Of a stream: the `id` of the last event, in the place of `since`.",
+}
 _LIST = error_responses(*BEARER_ERRORS, ValidationFailed) | {200: {"headers": _PAGING}}
 _CHANGES = error_responses(*BEARER_ERRORS, ValidationFailed, SyncExpired, TooManyRequests, LiveIsOff)
 _CREATE = error_responses(*BEARER_ERRORS, *BODY_ERRORS, TooManyTasks) | {
@@ -93,13 +102,23 @@ async def create_task(
     return _task_response(task, status, {"Location": public_path(request, f"/api/tasks/{task.id}")})
 
 
-@router.get("/changes", summary="List what has changed", response_model=TaskChanges, responses=_CHANGES)
+@router.get(
+    "/changes",
+    summary="List what has changed",
+    response_model=TaskChanges,
+    responses=_CHANGES,
+    openapi_extra={"parameters": [_LAST_EVENT_ID]},
+)
 async def list_changes(db: UserDb, request: Request, since: Since = None) -> Response:
     """Returns your tasks that have changed since an earlier answer, and the ids of those that were deleted.
 
     Keep a copy by ids: put `tasks` into it, except where the copy has a higher `version`, remove `deleted`, then keep
     `next` and send it as `since` the next time. A task may come twice, and none is left out. On 410 ask without
     `since`, and put the answer in the place of the copy.
+
+    With `Accept: text/event-stream` the answer goes on with what happens, until the access token expires: events with
+    `tasks` and `deleted` as `data` and with `next` as `id`, to which you come back by `since` or `Last-Event-ID`.
+    `event: end` says why it closes. This page would wait for the end: read it with `curl -N`, or with `fetch`.
     """
     if wants_events(request):
         return await follow(request)(db, request, since)
