@@ -27,13 +27,11 @@ PROBE = "?"
 # A notification is a transaction of its own, under a lock of the whole server: so it does not wait for the disk.
 NOTIFY = Statement(
     plain(
-        "SELECT set_config('synchronous_commit', 'off', true) AS set, "
+        "SELECT set_config('synchronous_commit', 'off', true) || "
         f"CAST(pg_notify('{CHANNEL}', CAST(:payload AS text)) AS text) AS sent",
-        set=str,
         sent=str,
     ),
-    tuple,
-    fields=("set", "sent"),
+    str,
 )
 
 Count = Callable[[str], None]

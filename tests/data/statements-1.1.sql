@@ -236,8 +236,7 @@ WHERE rate_limit_counters.key >= %(first)s
 RETURNING rate_limit_counters.count;
 
 -- app/live/hints.py NOTIFY
-SELECT set_config('synchronous_commit', 'off', true) AS set,
-    CAST(pg_notify('tasks', CAST(%(payload)s AS text)) AS text) AS sent;
+SELECT set_config('synchronous_commit', 'off', true) || CAST(pg_notify('tasks', CAST(%(payload)s AS text)) AS text) AS sent;
 
 -- app/sessions/denylist.py END_SESSION
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)

@@ -185,6 +185,7 @@ HERE = {
         "sessions/denylist.py SELECT_USER_IDS",
         "status/health.py SELECT_IS_OURS",
         "status/health.py SELECT_REVISION",
+        "live/hints.py NOTIFY",
     )
 }
 # Each node has a copy of what is changed.
@@ -221,6 +222,7 @@ async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided
     special["INSERT_USERS"] = {"user_ids": arrivals, "emails": [f"{each}@b.co" for each in arrivals]}
     special["INSERT_USERS"] |= {"names": [None] * 20, "hashes": ["x"] * 20, "created": [system_clock()] * 20}
     special["SELECT_TAKEN"] = {"emails": [ada.email]}
+    special["NOTIFY"] = {"payload": "x y"}
     special |= {"SELECT_USERS": {"after": ""}, "DELETE_USER": {"user_id": bob.user["id"]}}
     special |= {"BEGIN": {"session_id": uuid4()}, "INSERT": {"task_id": uuid4()}, "INSERT_AGAIN": {"task_id": uuid4()}}
     as_before = [
