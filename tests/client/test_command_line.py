@@ -23,7 +23,7 @@ from tests.support.server import Server
 Run = Callable[..., tuple[int, str, str]]
 COMMANDS = (
     *("signup", "signin", "sessions", "passwd", "delete", "signout", "list", "add", "edit", "done", "undo", "rm"),
-    *("sync", "conflicts", "keep"),
+    *("sync", "watch", "conflicts", "keep"),
 )
 NOBODY = "http://127.0.0.1:1"  # a port that is never given to anybody who asks for any
 HOSTILE = "a\x1b[2Jb\nc\rd\x07e\x7ff\x9bg\u202eh\u2028i\ud800j\U000e0001k"

@@ -4,6 +4,7 @@ from auth_tasks_client.api import Session, TasksClient
 from auth_tasks_client.auth import TokenAuth
 from auth_tasks_client.changes import Change, Conflict, Task
 from auth_tasks_client.errors import ApiError, OtherServer, SignedOut
+from auth_tasks_client.live import Told
 from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
 from auth_tasks_client.store import StoredTokens, TokenStore, default_store
 from auth_tasks_client.sync import OtherAccount, Synchronised
@@ -24,5 +25,6 @@ __all__ = [
     "TasksClient",
     "TokenAuth",
     "TokenStore",
+    "Told",
     "default_store",
 ]

@@ -6,26 +6,27 @@ reached, did not answer or does not work at the moment; 5 the command was carrie
 """
 
 import argparse
-import json
 import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 
-from auth_tasks_client.api import Session, TasksClient
+from auth_tasks_client.api import TasksClient
 from auth_tasks_client.arguments import make_parser
 from auth_tasks_client.auth import NOT_SENT
-from auth_tasks_client.changes import FIELDS, Conflict, Task
+from auth_tasks_client.changes import FIELDS, Task
 from auth_tasks_client.errors import ApiError, OtherServer, SignedOut
+from auth_tasks_client.live import Told
 from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
 from auth_tasks_client.offline import OfflineTasks, copy_path
 from auth_tasks_client.origins import can_be_called, is_readable_on_the_way, origin_of
+from auth_tasks_client.showing import show, show_told
 from auth_tasks_client.store import default_store
-from auth_tasks_client.sync import OtherAccount, check_origin
+from auth_tasks_client.sync import OtherAccount, Synchronised, check_origin
 from auth_tasks_client.terminal import OutputLost, WrongUse, ask_password, checked, print_lines, read_password
 
 DONE, ERROR, WRONG_USE, SIGNED_OUT, UNREACHABLE, OUTPUT_LOST = range(6)
@@ -41,6 +42,7 @@ AFTER_LOSS = {
     "delete": "Whether the account was deleted is not known. Try again: if nobody can sign in, it was.",
     "sessions": "It is safe to try again.",
     "sync": "It is safe to try again.",
+    "watch": "It is safe to try again.",
 }
 AFTER_LOST_CHANGE = "Whether the change was made is not known. Look with `list`, then try again."
 
@@ -59,6 +61,8 @@ def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
         client.check_server()
     if arguments.command in ("signup", "signin", "signout", "passwd", "sessions", "delete"):
         return _run_for_account(arguments, client)
+    if arguments.command == "watch":
+        _print_all(client.watch(), arguments)
     with _copy(client, make=arguments.command == "sync") as copy:
         if copy:
             check_origin(copy, origin_of(client.url))
@@ -126,6 +130,20 @@ def _run_for_copy(arguments: argparse.Namespace, client: TasksClient, copy: Loca
         copy.settle(arguments.number, mine=arguments.mine)
         return "Done. The next `sync` sends it." if arguments.mine else "Done."
     done = client.sync(copy)
+    if arguments.follow:
+        print_lines(show(_of_sync(done, arguments), as_json=arguments.json))
+        _print_all(client.follow(copy), arguments)
+    return _of_sync(done, arguments)
+
+
+def _print_all(told: Iterator[Told], arguments: argparse.Namespace) -> NoReturn:
+    """Print what happens, as it happens."""
+    for each in told:
+        print_lines(show_told(each, as_json=arguments.json))
+    raise AssertionError
+
+
+def _of_sync(done: Synchronised, arguments: argparse.Namespace) -> Any:
     if arguments.json:
         return asdict(done)
     waiting = f"{done.refused} not taken: see `conflicts`." if done.refused else "Nothing waits."
@@ -201,34 +219,6 @@ def _only(kind: str, rows: list[dict[str, Any]], beginning: str) -> str:
     if len(ids) != 1:
         raise Unclear(f"{len(ids)} {kind}s have an id that begins with {beginning}." if ids else f"No such {kind}.")
     return ids[0]
-
-
-def show(result: Any, *, as_json: bool) -> list[str]:
-    """Return the lines that show a result to a script or to a person."""
-    if as_json:
-        result = {"message": result} if isinstance(result, str) else result
-        return [json.dumps(result, ensure_ascii=False, default=asdict)]
-    if isinstance(result, str):
-        return [result]
-    rows = result if isinstance(result, list) else [result]
-    return [_row(row) for row in rows] or ["No tasks."]
-
-
-def _row(row: Any) -> str:
-    if isinstance(row, Conflict):
-        return f"{row.number}  {row.kind:<6}  {row.task.get('title', row.task['id'])}: {row.reason}"
-    return _session(row) if "device" in row else _line(row)
-
-
-def _session(session: Session) -> str:
-    mark = "*" if session["current"] else " "
-    return f"{mark} {session['id'][:8]}  {session['last_used_at'][:16]}Z  {session['device'] or 'unknown device'}"
-
-
-def _line(task: Task) -> str:
-    mark = {"completed": "x", "in_progress": "~"}.get(task["status"], " ")
-    waits = "  (not sent)" if task.get("pending") else ""
-    return f"[{mark}] {task['id'][:8]}  {task['priority']:<6}  {task['title']}{waits}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,14 +1,18 @@
 """The operations as a program calls them."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
 import httpx
 
+from auth_tasks_client import live
 from auth_tasks_client.auth import TIMEOUT_SECONDS, TokenAuth, stored, until_answered
 from auth_tasks_client.changes import Task
 from auth_tasks_client.errors import accepted, code_of
+from auth_tasks_client.live import Told
 from auth_tasks_client.local_copy import LocalCopy
 from auth_tasks_client.origins import origin_of
 from auth_tasks_client.store import TokenStore
@@ -134,6 +138,17 @@ class TasksClient:
         user_id = self._send("GET", "/api/auth/me").json()["id"]
         return synchronise(copy, user_id, origin, self._send)
 
+    def follow(self, copy: LocalCopy) -> Iterator[Told]:
+        """Keep a local copy by streams for ever, and yield what happens once the copy has it; send what waits in it.
+
+        A line that is cut, or a server that restarts, is waited for. Raises also: OtherAccount.
+        """
+        return live.follow(copy, self._stream, lambda: self.sync(copy))
+
+    def watch(self) -> Iterator[Told]:
+        """Yield what happens from now on, for ever."""
+        return live.watch(self._stream, lambda: str(self._send("GET", "/api/tasks/changes").json()["next"]))
+
     def check_server(self) -> None:
         """Raise OtherServer if the stored session is one of another server."""
         if tokens := self.store.read():
@@ -142,6 +157,9 @@ class TasksClient:
     def _task(self, method: str, path: str, **options: Any) -> Task:
         task: Task = self._send(method, path, **options).json()
         return task
+
+    def _stream(self, cursor: str | None) -> AbstractContextManager[httpx.Response]:
+        return self._http.stream("GET", "/api/tasks/changes", auth=self._auth, **live.stream_options(cursor))
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         return accepted(self._http.request(method, path, auth=self._auth, **options))

@@ -99,7 +99,9 @@ def _describe_tasks(commands: Commands) -> None:
 
 
 def _describe_copy(commands: Commands) -> None:
-    _add(commands, "sync", "keep a copy of the tasks on this device, and work offline", "")
+    sync = _add(commands, "sync", "keep a copy of the tasks on this device, and work offline", "--follow")
+    sync.add_argument("--follow", action="store_true", help="go on for ever, and show what happens as it happens")
+    _add(commands, "watch", "show what happens from now on, as it happens", "")
     _add(commands, "conflicts", "show the changes that the server did not take", "")
     keep = _add(commands, "keep", "end a conflict", "1 --mine")
     keep.add_argument("number", type=int, help="as `conflicts` shows it")

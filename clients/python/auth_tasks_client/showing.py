@@ -1,0 +1,44 @@
+"""What came of a command, as lines for people or for scripts."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from auth_tasks_client.api import Session
+from auth_tasks_client.changes import Conflict, Task
+from auth_tasks_client.live import Told
+
+
+def show(result: Any, *, as_json: bool) -> list[str]:
+    """Return the lines that show a result to a script or to a person."""
+    if as_json:
+        result = {"message": result} if isinstance(result, str) else result
+        return [json.dumps(result, ensure_ascii=False, default=asdict)]
+    if isinstance(result, str):
+        return [result]
+    rows = result if isinstance(result, list) else [result]
+    return [_row(row) for row in rows] or ["No tasks."]
+
+
+def _row(row: Any) -> str:
+    if isinstance(row, Conflict):
+        return f"{row.number}  {row.kind:<6}  {row.task.get('title', row.task['id'])}: {row.reason}"
+    return _session(row) if "device" in row else _line(row)
+
+
+def _session(session: Session) -> str:
+    mark = "*" if session["current"] else " "
+    return f"{mark} {session['id'][:8]}  {session['last_used_at'][:16]}Z  {session['device'] or 'unknown device'}"
+
+
+def _line(task: Task) -> str:
+    mark = {"completed": "x", "in_progress": "~"}.get(task["status"], " ")
+    waits = "  (not sent)" if task.get("pending") else ""
+    return f"[{mark}] {task['id'][:8]}  {task['priority']:<6}  {task['title']}{waits}"
+
+
+def show_told(told: Told, *, as_json: bool) -> list[str]:
+    """Return the lines that show what has happened."""
+    if as_json:
+        return [json.dumps(told._asdict(), ensure_ascii=False)]
+    return [*(_line(task) for task in told.tasks), *(f"    {task_id[:8]}  deleted" for task_id in told.deleted)]
