@@ -15,11 +15,13 @@ import httpx
 from app.core.database.dsn import parse_database_url
 from app.operations.embedded_postgres.server import EmbeddedPostgres
 from app.operations.migrations import upgrade
+from tests.bench import live
 from tests.bench.data import PASSWORD, People, Request, access_token, make_tokens, refresh_requests, seed
 from tests.bench.servers import Target, Window, load, three_servers
 from tests.support.settings import SECRET
 
 # Tokens that nobody has used yet, for one window: more than the fastest can use up.
+LIVE = "live"  # streams, which only this service has
 REFRESHES_A_SECOND = {"this service": 6000, "usual": 2000, "limit": 14000}
 
 
@@ -114,7 +116,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="of each window")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only", default="", help="part of a kind of work's name")
+    parser.add_argument("--only", default="", help=f"part of a kind of work's name, or {LIVE}")
     options = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("wrk is needed to load the servers: apt-get install wrk, or your system's package of that name.")
@@ -125,7 +127,11 @@ def main() -> None:
         url = postgres.start()
         upgrade(parse_database_url(url))
         postmaster = int((postgres.data_dir / "postmaster.pid").read_text().split()[0])
-        bench = Bench(folder, Target("PostgreSQL", url, postmaster), seed(url, 12), options.seconds)
+        database, people = Target("PostgreSQL", url, postmaster), seed(url, 12)
+        if options.only == LIVE:
+            live.measure(folder, database, people, rounds=options.rounds, seconds=options.seconds)
+            return
+        bench = Bench(folder, database, people, options.seconds)
         with three_servers(folder, url, secret=SECRET, workers=options.workers) as targets:
             print(
                 f"{options.workers} workers, {os.cpu_count()} cores, {options.rounds} rounds of {options.seconds} s\n"

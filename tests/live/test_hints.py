@@ -206,7 +206,7 @@ async def test_a_line_that_breaks_is_made_anew_and_everybody_looks(
         ).fetchall()
         assert ended
         task = await ada.add_task()
-        assert (await stream.read(5)).data["tasks"] == [task]
+        assert (await stream.read(3)).data["tasks"] == [task]
 
 
 async def test_the_connection_goes_a_while_after_the_last_stream(

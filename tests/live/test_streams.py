@@ -8,20 +8,22 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
+from uuid import UUID
 
 import httpx
 import psycopg
 import pytest
 
+from app.accounts import repository
 from app.core.clock import stopwatch
 from app.core.errors import ServiceUnavailable
 from app.core.logging import JsonFormatter
 from app.live import hub, stream
 from app.tasks.changes import read_changes
 from tests.support.copies import CHANGES, Copy
-from tests.support.people import PASSWORD, Person
-from tests.support.server import Service, app_of
-from tests.support.settings import SECRET, environment_of
+from tests.support.people import Person
+from tests.support.server import Service, app_of, running
+from tests.support.settings import SECRET, environment_of, make_settings
 from tests.support.streams import following, opening, streaming_client_of
 from tests.support.waiting import until
 
@@ -131,15 +133,24 @@ async def test_what_commits_late_is_told_once_it_has(
         assert {*(await stream.read()).titles} >= {"Late", "After"}
 
 
-async def test_a_transaction_is_told_when_it_is_committed(ada: Person, follower: Person) -> None:
-    """A stream is woken after the commit: before it there is nothing to see, and the next look would be the beat's."""
-    async with following(follower) as stream:
-        await stream.read()
-        answer = await ada.send(
-            "POST", "/api/auth/password", json={"current_password": PASSWORD, "new_password": PASSWORD[::-1]}
-        )
-        assert answer.status_code == 200, answer.text
-        assert await stream.end(5) == "INVALID_TOKEN"
+async def test_a_transaction_is_told_when_it_is_committed(own_database_url: str) -> None:
+    """A stream is woken after the commit, however long that takes: before it there is nothing to see."""
+    slow = (
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END'; "
+        "CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON user_state DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION wait()"
+    )
+    async with running(make_settings(own_database_url)) as client, streaming_client_of(app_of(client)) as streaming:
+        ada = await Person.sign_up(client)
+        with psycopg.connect(own_database_url) as admin:
+            admin.execute(slow)
+        ada.client = streaming
+        async with following(ada) as stream:
+            await stream.read()
+            end = repository.END_SESSIONS_OF
+            user_id = UUID(ada.user["id"])
+            await app_of(client).state.database.transact(lambda work: work.fetch_one(end, user_id=user_id))
+            assert await stream.end(2) == "INVALID_TOKEN"
 
 
 async def test_what_is_wrong_is_said_in_json_before_the_stream(
