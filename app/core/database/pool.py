@@ -266,5 +266,3 @@ class Database(Statements):
                 return connection
             await connection.close()
             await self.pool.putconn(connection)
-
-
