@@ -66,7 +66,6 @@ class BoundedProtocol(HttpToolsProtocol):
     body_seconds = 30.0
     write_seconds = 30.0  # for the 48 KiB between the write buffer's marks, or for the rest at the end
     linger_seconds = 2.0
-    beyond_seconds = 1.0  # for the head of a request beyond the limit
     idle_seconds = 1.0  # before a connection may have to make room for another
     again_seconds = 0.001  # above 0, or uvloop would run it before it reads the socket
 
@@ -90,18 +89,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._network = network_of(self.client[0]) if self.client else ""
         self._last_used = self.loop.time()
         self._read_by = self._last_used + self.head_seconds
-        if self.max_connections is not None and len(self.connections) > self.max_connections:
-            self._come_beyond(len(self.connections) - self.max_connections)
         self._set_timer()
+        if self._too_many() > BEYOND or (self._too_many() > 0 and not self._make_room()):
+            self._stay_beyond()
 
-    def _come_beyond(self, count: int) -> None:
-        """Take somebody's place, or wait for a head and answer nothing but a probe."""
-        if count <= BEYOND and self._make_room():
-            return
+    def _too_many(self) -> int:
+        """Return how many connections there are beyond the limit, below 0 if there is room."""
+        return -1 if self.max_connections is None else len(self.connections) - self.max_connections
+
+    def _stay_beyond(self) -> None:
+        """Be there to be asked by a probe."""
         self._beyond = _BEYOND.setdefault(self.server_state, {})
         self._beyond[self] = None
-        self._read_by = self._last_used + self.beyond_seconds
-        if count > BEYOND:
+        if len(self._beyond) > BEYOND:
             self._end_one_beyond(self._beyond)
 
     def _end_one_beyond(self, beyond: "Iterable[BoundedProtocol]") -> None:
@@ -190,7 +190,7 @@ class BoundedProtocol(HttpToolsProtocol):
         path = self.url.partition(b"?")[0]
         if len(path) > MAX_PATH_BYTES:
             raise HeadTooLarge
-        if self._beyond is not None and path not in PROBES:
+        if self._beyond is not None and path not in PROBES and self._too_many() > 0:
             raise ServiceUnavailable
         if len(self.pipeline) >= MAX_WAITING:
             raise TooManyWaiting

@@ -500,6 +500,12 @@ class TestConnections:
             links[0].sendall(b"\r\n")
             assert statuses(read_one(links[0])) == [200]
             check_refusal(ask(patient, HEAD), 503, "SERVICE_UNAVAILABLE")  # half a head, and no more of it
+            late = stack.enter_context(connect(patient))
+            for link in links:
+                link.close()
+            assert httpx.get(f"{patient.url}/health/live").status_code == 200  # so it has seen that before
+            late.sendall(b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n")  # there is room meanwhile
+            assert statuses(read_to_the_end(late)) == [200]
         patient.wait_until("/docs", seconds=2)
 
     def test_a_flood_does_not_turn_probes_away(self, patient: Server) -> None:
