@@ -551,14 +551,14 @@ GUARDS = [
             "if False:",
         ),
         (
-            "BoundedProtocol.connection_made",
+            "LimitedProtocol.connection_made",
             "if self._too_many() > BEYOND or (self._too_many() > 0 and not self._make_room()):",
             "if False:",
         ),
-        ("BoundedProtocol.connection_made", "and not self._make_room()", ""),
-        ("BoundedProtocol._stay_beyond", "self._end_one_beyond(self._beyond)", "self.transport.abort()"),
+        ("LimitedProtocol.connection_made", "and not self._make_room()", ""),
+        ("LimitedProtocol._stay_beyond", "self._end_one_beyond(self._beyond)", "self.transport.abort()"),
         (
-            "BoundedProtocol._is_idle",
+            "LimitedProtocol._is_idle",
             "is_new = self.loop.time() < self._last_used + self.idle_seconds",
             "is_new = False",
         ),
@@ -780,7 +780,7 @@ GUARDS = [
     ),
     *_guards(
         "tests/core/http/test_server.py::TestConnections::test_idle_ones_of_the_address_that_has_most_make_room",
-        ("BoundedProtocol._make_room", "(-count[one._network], one._last_used)", "one._last_used"),
+        ("LimitedProtocol._make_room", "(-count[one._network], one._last_used)", "one._last_used"),
     ),
     *_guards(
         "tests/core/http/test_draining.py",

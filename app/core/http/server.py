@@ -1,24 +1,21 @@
 """uvicorn's HTTP/1.1 with bounds on what a client can make it hold: a head's size, its time, how many there are."""
 
 from asyncio import TimerHandle, Transport
-from collections import Counter
 from collections.abc import Iterable
 from http import HTTPStatus
 from math import inf
 from typing import Any
 from uuid import uuid4
-from weakref import WeakKeyDictionary
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.responses import JSONResponse
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from app.core.errors import ApiError, ServiceUnavailable
 from app.core.http.chunks import without_chunks
-from app.core.http.client_address import network_of
+from app.core.http.connection_limit import PROBES, LimitedProtocol
 from app.core.http.middleware import standard_headers
 from app.core.http.problems import problem_details
 from app.core.logging import get_logger
@@ -29,10 +26,6 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100  # as Apache; each takes 160 bytes more than it is long
 MAX_PATH_BYTES = 8 * 1024  # as nginx; 60 KB of percent codes take 9 ms to read
 MAX_WAITING = 8  # requests behind the one that is answered; each takes 2.3 KB, however short it is
-BEYOND = 16  # connections more than there may be, of which one may be a probe's; `cli/serve.py` reserves descriptors
-PROBES = frozenset((b"/health", b"/health/live", b"/health/ready", b"/metrics"))
-# By server the connections beyond the limit, oldest first.
-_BEYOND: WeakKeyDictionary[ServerState, dict["BoundedProtocol", None]] = WeakKeyDictionary()
 
 
 class HeadTooLarge(ApiError):
@@ -55,83 +48,39 @@ class RequestTimeout(ApiError):
     message = "The request did not arrive in time."
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(LimitedProtocol):
     """One connection. Its one timer rings every ten seconds and looks for a deadline that has passed.
 
-    That is one timer a connection, not one a request. For `uvicorn --http` or `http=`; the bound on connections is
-    uvicorn's `limit_concurrency`.
+    That is one timer a connection, not one a request. For `uvicorn --http` or `http=`.
     """
 
     head_seconds = 10.0  # from the connection or the first byte; the timer rings as often, so the next two are longer
     body_seconds = 30.0
     write_seconds = 30.0  # for the 48 KiB between the write buffer's marks, or for the rest at the end
     linger_seconds = 2.0
-    idle_seconds = 1.0  # before a connection may have to make room for another
     again_seconds = 0.001  # above 0, or uvloop would run it before it reads the socket
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # uvicorn counts a connection once its head has come, and its 503 has neither our shape nor Retry-After.
-        self.max_connections, self.limit_concurrency = self.limit_concurrency, None
         self.headers = []  # uvicorn's None would not let them be counted before the first
         self._pending_bytes = 0  # received outside a body: in a head, in trailers, in a chunk's extension
         self._in_body = False
         self._read_by = self._write_by = inf
-        self._refused = False
         self._is_late = False
-        self._last_used = 0.0
-        self._network = ""
-        self._beyond: dict[BoundedProtocol, None] | None = None
         self._timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
-        self._network = network_of(self.client[0]) if self.client else ""
-        self._last_used = self.loop.time()
         self._read_by = self._last_used + self.head_seconds
         self._set_timer()
-        if self._too_many() > BEYOND or (self._too_many() > 0 and not self._make_room()):
-            self._stay_beyond()
-
-    def _too_many(self) -> int:
-        """Return how many connections there are beyond the limit, below 0 if there is room."""
-        return -1 if self.max_connections is None else len(self.connections) - self.max_connections
-
-    def _stay_beyond(self) -> None:
-        """Be there to be asked by a probe."""
-        self._beyond = _BEYOND.setdefault(self.server_state, {})
-        self._beyond[self] = None
-        if len(self._beyond) > BEYOND:
-            self._end_one_beyond(self._beyond)
-
-    def _end_one_beyond(self, beyond: "Iterable[BoundedProtocol]") -> None:
-        """Abort the oldest that is not being answered: a probe sends its request at once, others may say nothing."""
-        oldest = next(one for one in beyond if not (one._is_answering() or one.transport.is_closing()))
-        if not oldest._refused:
-            self._count_refused(ServiceUnavailable.code)
-        oldest.transport.abort()
-
-    def _make_room(self) -> bool:
-        """Close the longest idle connection of the address that has most, and return whether there is one."""
-        connections = [one for one in self.connections if isinstance(one, BoundedProtocol)]
-        count = Counter(one._network for one in connections)
-        idle = [one for one in connections if one._is_idle()]
-        if not idle:
-            return False
-        min(idle, key=lambda one: (-count[one._network], one._last_used)).transport.close()
-        return True
 
     def _is_idle(self) -> bool:
-        has_asked = self._is_answering() or self._in_body or self._pending_bytes or self._refused
-        is_new = self.loop.time() < self._last_used + self.idle_seconds
-        return not (has_asked or is_new or self.transport.is_closing())
+        return super()._is_idle() and not (self._in_body or self._pending_bytes)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self._timer:
             self._timer.cancel()
-        if self._beyond is not None:
-            self._beyond.pop(self, None)
 
     def data_received(self, data: bytes) -> None:
         if self._read_by == inf:  # the first byte of another request
@@ -273,9 +222,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._read_by = inf
             self.transport.close()
 
-    def _is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
     def _refuse(self, error: ApiError) -> None:
         """Send an error without reading the request to its end, and close. An answer under way takes its place."""
         if self._refused:
@@ -311,11 +257,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
         else:  # TLS ends for both sides at once
             self.transport.close()
-
-    def _count_refused(self, code: str) -> None:
-        """Count what no middleware sees."""
-        if metrics := getattr(getattr(self.app, "state", None), "metrics", None):
-            metrics.count_refused(code)
 
 
 def _make_parser(protocol: BoundedProtocol) -> HttpRequestParser:
