@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 
-from app.core.http.server import BEYOND
+from app.core.http.connection_limit import BEYOND
 from tests.support.people import PASSWORD, new_email
 from tests.support.raw_http import connect, read_one, read_to_the_end, statuses
 from tests.support.server import Server, serving
