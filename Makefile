@@ -59,8 +59,9 @@ check: $(VENV)/dev ## Check formatting, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev ## Measure against the usual way and against the limit, side by side (needs wrk)
-	$(BIN)/python -m tests.bench.compare $(BENCH)
+bench: $(VENV)/dev ## Measure against the usual way and against the limit (needs wrk); PLOT=get.svg draws 1 to 1,000 clients
+	$(if $(PLOT),$(BIN)/python -m pip install --quiet matplotlib)
+	$(BIN)/python -m tests.bench.compare $(if $(PLOT),--plot $(PLOT)) $(BENCH)
 
 profile: $(VENV)/dev ## Show where the time of a request goes
 	@$(BIN)/python -m tests.bench.profile 2>/dev/null

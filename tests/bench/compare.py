@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import httpx
 
@@ -16,7 +17,7 @@ from app.core.database.dsn import parse_database_url
 from app.operations.embedded_postgres.server import EmbeddedPostgres
 from app.operations.migrations import upgrade
 from tests.bench import live
-from tests.bench.data import PASSWORD, People, Request, access_token, make_tokens, refresh_requests, seed
+from tests.bench.data import PASSWORD, People, Person, Request, access_token, make_tokens, refresh_requests, seed
 from tests.bench.servers import Target, Window, load, three_servers
 from tests.support.settings import SECRET
 
@@ -42,6 +43,7 @@ class Bench:
             "list of 20": (16, lambda _: [Request("GET", "/api/tasks", token) for token in few]),
             "list of 1,000": (4, lambda _: [Request("GET", "/api/tasks", many)]),
             "create": (16, lambda _: [Request("POST", "/api/tasks", token, '{"title": "Buy milk"}') for token in few]),
+            "mix": (16, self.mix),
             "refresh": (8, self.refresh),
             "refresh with a key": (8, partial(self.refresh, keys=True)),
             "get one, 100 connections": (100, self.get_one),
@@ -51,6 +53,20 @@ class Bench:
     def get_one(self, target: Target) -> list[Request]:
         return [Request("GET", f"/api/tasks/{self.owner[token].task_ids[7]}", token) for token in self.few]
 
+    def mix(self, target: Target) -> list[Request]:
+        """Return what a client does that shows a page, one of its tasks, changes that one, and who is signed in."""
+        return [
+            request
+            for token in self.few
+            for task in [f"/api/tasks/{self.owner[token].task_ids[7]}"]
+            for request in (
+                Request("GET", "/api/auth/me", token),
+                Request("GET", "/api/tasks?limit=10", token),
+                Request("GET", task, token),
+                Request("PATCH", task, token, '{"title": "Water the plants"}'),
+            )
+        ]
+
     def refresh(self, target: Target, *, keys: bool = False) -> list[Request]:
         count = int(REFRESHES_A_SECOND[target.name] * (self.seconds + 1))
         return refresh_requests(self.tokens, self.people.few, count, keys=keys)
@@ -59,24 +75,30 @@ class Bench:
         bodies = [f'{{"email": "{person.email}", "password": "{PASSWORD}"}}' for person in self.people.few]
         return [Request("POST", "/api/auth/signin", "", body) for body in bodies]
 
-    def window(self, target: Target, work: str) -> Window:
-        """Load one server with one kind of work. Raises: AssertionError for a wrong answer in the sample."""
-        connections, make = self.work[work]
+    def window(self, target: Target, work: str, *, connections: int = 0) -> Window:
+        """Load one server with one kind of work, by as many connections as that has unless they are given.
+
+        Raises: AssertionError for a wrong answer in the sample.
+        """
+        usual, make = self.work[work]
+        connections = connections or usual
         requests = make(target)
         self.check(target, work, requests)
         file = self.folder / "requests"
-        file.write_text("".join("\t".join(request) + "\n" for request in requests[3:] or requests))
+        file.write_text("".join("\t".join(request) + "\n" for request in requests[4:] or requests))
         return load(target, self.database, file, connections=connections, seconds=self.seconds)
 
     def check(self, target: Target, work: str, requests: list[Request]) -> None:
         """Hold a sample of the answers against what was stored."""
-        for method, path, token, body, key in requests[:3]:
+        for method, path, token, body, key in requests[:4]:
             headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
             headers |= {"Idempotency-Key": key} if key else {}
             answer = httpx.request(method, target.url + path, headers=headers, content=body or None, timeout=30)
             assert answer.is_success, (target.name, work, answer.status_code, answer.text)
             found = answer.json()
-            if work.startswith("get"):
+            if work == "mix":
+                self.check_one_of_mix(method, path, found, self.owner[token])
+            elif work.startswith("get"):
                 assert found["id"] == path.rpartition("/")[2]
                 assert found["user_id"] == str(self.owner[token].id)
             elif work.startswith("list"):
@@ -86,6 +108,15 @@ class Bench:
                 assert (found["title"], found["user_id"]) == ("Buy milk", str(self.owner[token].id))
             else:
                 assert found["access_token"] != found["refresh_token"]
+
+    def check_one_of_mix(self, method: str, path: str, found: Any, owner: Person) -> None:
+        if path == "/api/auth/me":
+            assert (found["id"], found["email"]) == (str(owner.id), owner.email)
+        elif "limit" in path:
+            assert [task["id"] for task in found] == [str(i) for i in reversed(owner.task_ids)][:10]
+        else:
+            assert (found["id"], found["user_id"]) == (path.rpartition("/")[2], str(owner.id))
+            assert method == "GET" or found["title"] == "Water the plants"
 
 
 COLUMNS = ("x usual", "of limit", "less CPU", "req/s", "CPU/1k", "PG CPU/1k", "p50 ms", "p99 ms", "errors")
@@ -117,6 +148,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=3, help="of each window")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", default="", help=f"part of a kind of work's name, or {LIVE}")
+    parser.add_argument(
+        "--plot", type=Path, help="draw get one over 1 to 1,000 connections into this file, and no more"
+    )
     options = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("wrk is needed to load the servers: apt-get install wrk, or your system's package of that name.")
@@ -136,10 +170,15 @@ def main() -> None:
             print(
                 f"{options.workers} workers, {os.cpu_count()} cores, {options.rounds} rounds of {options.seconds} s\n"
             )
+            if options.plot:
+                from tests.bench.plot import draw  # matplotlib is installed for it alone
+
+                draw(bench, targets, options.rounds, options.plot)
+                return
             for work in (name for name in bench.work if options.only in name):
                 print(table(work, measure(bench, targets, work, options.rounds)), flush=True)
             for target in targets:
-                print(f"memory of {target.name}: {target.memory_mb()} MB")
+                print(f"memory of {target.name}: {target.memory_mb()} MB (PSS)")
     finally:
         postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)

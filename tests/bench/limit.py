@@ -31,6 +31,12 @@ CREATE = (
     "INSERT INTO tasks (id, user_id, title, description, status, priority, version, created_at, updated_at) "
     f"VALUES (%s, %s, %s, NULL, 'pending', 'medium', 1, %s, %s) RETURNING {FIELDS}"
 ).encode()
+PAGE = LIST + b" LIMIT %s"
+PATCH = (
+    "UPDATE tasks SET title = %s, updated_at = %s, version = version + 1 WHERE id = %s AND user_id = %s "
+    f"RETURNING {FIELDS}"
+).encode()
+ME = b"SELECT id, email, name, created_at FROM users WHERE id = %s"
 USE = (
     b"INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
     b"VALUES (%s, %s, %s, 'used', now(), to_timestamp(%s)) ON CONFLICT DO NOTHING RETURNING id"
@@ -74,7 +80,7 @@ async def fetch(sql: bytes, *values: Any) -> list[dict[str, Any]]:
 
 async def answer(scope: Any, receive: Any) -> tuple[int, bytes]:
     method, path = scope["method"], scope["path"]
-    body = orjson.loads((await receive())["body"]) if method == "POST" else {}
+    body = orjson.loads((await receive())["body"]) if method in ("POST", "PATCH") else {}
     if path == "/api/auth/refresh":
         claims = verify(body["refresh_token"].encode())
         used = await fetch(USE, claims["jti"], claims["jti"], claims["sub"], claims["exp"])
@@ -89,8 +95,14 @@ async def answer(scope: Any, receive: Any) -> tuple[int, bytes]:
         now = datetime.now(UTC)
         return 201, orjson.dumps((await fetch(CREATE, uuid4(), user_id, body["title"], now, now))[0])
     if path == "/api/tasks":
-        return 200, orjson.dumps(await fetch(LIST, user_id))
-    rows = await fetch(GET, UUID(path[11:]), user_id)
+        limit = scope["query_string"].removeprefix(b"limit=")
+        return 200, orjson.dumps(await (fetch(PAGE, user_id, int(limit)) if limit else fetch(LIST, user_id)))
+    if path == "/api/auth/me":
+        return 200, orjson.dumps((await fetch(ME, user_id))[0])
+    if method == "PATCH":
+        rows = await fetch(PATCH, body["title"], datetime.now(UTC), UUID(path[11:]), user_id)
+    else:
+        rows = await fetch(GET, UUID(path[11:]), user_id)
     return (200, orjson.dumps(rows[0])) if rows else (404, b"{}")
 
 

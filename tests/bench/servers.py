@@ -32,9 +32,11 @@ class Target:
         return sum(sum(map(int, _stat(pid)[11:13])) for pid in self.processes()) / ticks
 
     def memory_mb(self) -> list[int]:
-        """Return the resident memory of each worker."""
-        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.processes()]
-        return [count * os.sysconf("SC_PAGE_SIZE") // 2**20 for count in pages]
+        """Return the memory of each process, of which it counts what it shares by its part."""
+        return [
+            sum(int(line.split()[1]) for line in _rollup(pid) if line.startswith("Pss:")) // 1024
+            for pid in self.processes()
+        ]
 
     def processes(self) -> list[int]:
         """Return the process and its descendants."""
@@ -43,6 +45,10 @@ class Target:
         for pid in found:
             found += [child for child, parent in parents.items() if parent == pid]
         return found
+
+
+def _rollup(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
 
 
 def _lives(path: Path) -> bool:
@@ -61,7 +67,14 @@ def three_servers(folder: Path, database_url: str, *, secret: str, workers: int)
     """Run this service with everything on, the usual way, and the limit."""
     environment = {"DATABASE_URL": database_url, "BETTER_AUTH_SECRET": secret, "PASSWORD_HASH_COST": "12"}
     limits = {f"RATE_LIMIT_{name}": MANY for name in ("SIGNIN_ACCOUNT", "SIGNIN_ADDRESS", "REFRESH_SESSION")}
-    ours = {**environment, **limits, "RATE_LIMITS": "on", "ENVIRONMENT": "staging", "WORKERS": str(workers)}
+    ours = {
+        **environment,
+        **limits,
+        "RATE_LIMITS": "on",
+        "ENVIRONMENT": "staging",
+        "WORKERS": str(workers),
+        "MAX_CONNECTIONS": "2000",
+    }
     with ExitStack() as stack:
         server = stack.enter_context(serving(folder, wait=True, **ours))
         others = [stack.enter_context(_uvicorn(folder, name, workers, environment)) for name in ("usual", "limit")]
@@ -125,10 +138,11 @@ class Window:
 
 def load(target: Target, database: Target, requests: Path, *, connections: int, seconds: int) -> Window:
     """Send the requests of a file, over and over, from another process. Raises: CalledProcessError."""
+    threads = min(2, connections)
     before, database_before = target.cpu_seconds(), database.cpu_seconds()
     command = [
         "wrk",
-        "-t2",
+        f"-t{threads}",
         f"-c{connections}",
         f"-d{seconds}s",
         "--timeout",
@@ -137,7 +151,7 @@ def load(target: Target, database: Target, requests: Path, *, connections: int, 
         str(ROOT / "tests/bench/load.lua"),
     ]
     done = subprocess.run(
-        [*command, target.url, "--", str(requests), "2"],
+        [*command, target.url, "--", str(requests), str(threads)],
         capture_output=True,
         text=True,
         check=True,

@@ -38,6 +38,13 @@ class User(SQLModel, table=True):
     updated_at: datetime = Field(default_factory=now, sa_column=Column(DateTime(timezone=True)))
 
 
+class UserRead(SQLModel):
+    id: UUID
+    email: str
+    name: str | None
+    created_at: datetime
+
+
 class TaskCreate(SQLModel):
     title: str = Field(min_length=1, max_length=200)
     description: str | None = Field(default=None, max_length=2000)
@@ -56,6 +63,13 @@ class Task(TaskCreate, table=True):
     @property
     def completed(self) -> bool:
         return self.status == "completed"
+
+
+class TaskUpdate(SQLModel):
+    title: str | None = Field(default=None, min_length=1, max_length=200)
+    description: str | None = Field(default=None, max_length=2000)
+    status: str | None = None
+    priority: str | None = None
 
 
 class TaskRead(TaskCreate):
@@ -162,9 +176,15 @@ def refresh(body: RefreshBody, session: SessionDep) -> TokenPair:
     return make_tokens(user)
 
 
+@app.get("/api/auth/me", response_model=UserRead)
+def read_me(user: CurrentUser) -> Any:
+    return user
+
+
 @app.get("/api/tasks", response_model=list[TaskRead])
-def list_tasks(session: SessionDep, user: CurrentUser) -> Any:
-    return session.exec(select(Task).where(Task.user_id == user.id).order_by(col(Task.created_at).desc())).all()
+def list_tasks(session: SessionDep, user: CurrentUser, limit: int | None = None, offset: int = 0) -> Any:
+    tasks = select(Task).where(Task.user_id == user.id).order_by(col(Task.created_at).desc())
+    return session.exec(tasks.offset(offset).limit(limit)).all()
 
 
 @app.get("/api/tasks/{task_id}", response_model=TaskRead)
@@ -172,6 +192,16 @@ def get_task(task_id: UUID, session: SessionDep, user: CurrentUser) -> Any:
     task = session.get(Task, task_id)
     if not task or task.user_id != user.id:
         raise HTTPException(404, "Task not found")
+    return task
+
+
+@app.patch("/api/tasks/{task_id}", response_model=TaskRead)
+def update_task(task_id: UUID, body: TaskUpdate, session: SessionDep, user: CurrentUser) -> Any:
+    task = get_task(task_id, session, user)
+    task.sqlmodel_update(body.model_dump(exclude_unset=True) | {"updated_at": now(), "version": task.version + 1})
+    session.add(task)
+    session.commit()
+    session.refresh(task)
     return task
 
 
