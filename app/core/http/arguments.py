@@ -106,8 +106,9 @@ class _Function:
         values: dict[str, Any] = {self._request_name: request} if self._request_name else {}
         errors: list[Any] = []
         scope = request.scope
-        if self._path:
-            errors += _take(values, *request_params_to_args(self._path, scope["path_params"]))
+        for field in self._path:  # always there, once, and as text: FastAPI's function would look whether it is so
+            values[field.name], wrong = field.validate(scope["path_params"][field.alias], loc=("path", field.alias))
+            errors += wrong
         if self._query and scope["query_string"]:
             errors += _take(values, *request_params_to_args(self._query, request.query_params))
         elif self._query:
