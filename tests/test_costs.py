@@ -111,6 +111,8 @@ async def test_a_forged_token_takes_no_round_trip(app: FastAPI, executed: Counte
 
 
 MORE_CALLS = 1.05
+CALLS = {"get one": 450, "list of 20": 450, "create": 535, "me": 410}
+"""What was reached with Python 3.11, and a little: later ones count fewer."""
 
 
 @pytest.mark.slow
@@ -132,6 +134,7 @@ def test_no_request_takes_many_more_function_calls_than_before(postgres_url: str
     assert now
     for name in now:
         print(f"{name}: {now[name]:.0f} function calls; in {base[:9]} {before.get(name, 0):.0f}")
+    assert not (beyond := {name: calls for name, calls in now.items() if calls > CALLS[name]}), f"{beyond}"
     dearer = [name for name in now.keys() & before.keys() if now[name] > MORE_CALLS * before[name]]
     assert not dearer, f"{dearer} take more than 5 % more function calls: `make profile` shows where"
 
@@ -184,24 +187,24 @@ def grown(postgres_url: str) -> Iterator[str]:
 PAGES = {
     "who is calling": 11,
     "get": 12,
-    "create": 30,
-    "change": 40,
-    "toggle": 40,
-    "delete": 30,
-    "create again": 40,
+    "create": 26,
+    "change": 33,
+    "toggle": 33,
+    "delete": 24,
+    "create again": 32,
     "changes": 140,  # all of the user's hundred tasks
     "deletions": 10,
-    "first page": 50,
-    "page by cursor": 50,
+    "first page": 44,
+    "page by cursor": 44,
     "sign-in": 5,
-    "refresh": 45,
-    "sign-out": 30,
-    "session begun": 20,
-    "list sessions": 30,
-    "end a session": 30,
-    "end the others": 50,
-    "end the least used": 50,
-    "count tasks": 20,
+    "refresh": 22,
+    "sign-out": 20,
+    "session begun": 14,
+    "list sessions": 20,
+    "end a session": 14,
+    "end the others": 34,
+    "end the least used": 16,
+    "count tasks": 15,
     "limit": 10,
 }
 
