@@ -20,8 +20,7 @@ from psycopg import sql
 
 from app.cli.doctor import report
 from app.core.clock import stopwatch, system_clock
-from app.core.database.dsn import Dsn, parse_database_url
-from app.core.database.pool import STATEMENT_SECONDS
+from app.core.database.dsn import STATEMENT_SECONDS, Dsn, parse_database_url
 from app.operations.distribution import COPIED, DISTRIBUTED, NotDistributable, distribute
 from app.operations.migrations import alembic_config, upgrade
 from app.operations.older_processes import OlderProcesses
