@@ -178,7 +178,7 @@ async def test_a_client_that_takes_json_gets_it(ada: Person) -> None:
 
 async def test_head_is_answered_and_ends(follower: Person) -> None:
     """Who asks for the head alone holds no stream."""
-    async with opening(follower, method="HEAD") as answer:
+    async with asyncio.timeout(5), opening(follower, method="HEAD") as answer:
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
         assert await answer.aread() == b""
     assert live_of(follower).streams == 0
