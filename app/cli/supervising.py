@@ -24,8 +24,19 @@ logger = get_logger("app")
 LAST_PORT = 65535
 FORKS = sys.platform.startswith("linux")
 """Elsewhere workers import everything themselves: the libraries of macOS do not work after a fork, Windows has none."""
+UNACKNOWLEDGED_SECONDS = 30  # as long as `core/http/server.py` waits for a client that does not read
 FORKING = threading.Lock()
 """Held by each thread of the supervisor for what a fork must not copy half done: a lock that is held, an open file."""
+
+
+def give_up_the_dead(listener: Any) -> None:
+    """Let the system end connections whose client has gone without a word, as a phone does that changes its network.
+
+    Otherwise each of its streams would be kept for a quarter of an hour. Accepted connections have the option of their
+    listener; Linux alone has it.
+    """
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
+        listener.setsockopt(socket.IPPROTO_TCP, option, UNACKNOWLEDGED_SECONDS * 1000)
 
 
 class _Server(uvicorn.Server):
@@ -37,6 +48,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for server in self.servers:
+            for listener in server.sockets:
+                give_up_the_dead(listener)
         if self.started:
             self._tell()
 
@@ -71,6 +85,7 @@ class _Workers(Multiprocess):
 
     def __init__(self, config: uvicorn.Config, tell: Callable[[], None]) -> None:
         super().__init__(config, [config.bind_socket()])
+        give_up_the_dead(self.sockets[0])
         self._tell: Callable[[], None] | None = tell
 
     def _started(self) -> Process:

@@ -45,9 +45,12 @@ def distant(ada: Person, elsewhere: httpx.AsyncClient) -> Person:
 
 async def is_listening(person: Person) -> None:
     """Wait until a process has found out that it hears itself."""
+    await until(lambda: live_of(person)._hub.hears)
+
+
+def live_of(person: Person) -> Any:
     transport: Any = person.client._transport
-    live = transport.app.state.live
-    await until(lambda: live._hub.hears)
+    return transport.app.state.live
 
 
 async def test_a_stream_at_another_process_is_told_at_once(ada: Person, distant: Person) -> None:
@@ -195,9 +198,11 @@ async def test_a_process_that_hears_nothing_looks_more_often_and_says_so_once(
 
 
 async def test_a_line_that_breaks_is_made_anew_and_everybody_looks(
-    ada: Person, distant: Person, connection: psycopg.Connection
+    ada: Person, distant: Person, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is said while a process cannot hear is found when it listens again."""
+    monkeypatch.setattr(listener, "RECONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(hub, "DEAF_BEAT_SECONDS", 20)
     async with following(distant) as stream:
         await stream.read()
         await is_listening(distant)
@@ -205,8 +210,9 @@ async def test_a_line_that_breaks_is_made_anew_and_everybody_looks(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN \"tasks\"'"
         ).fetchall()
         assert ended
+        await until(lambda: live_of(distant)._hub.hears is False)
         task = await ada.add_task()
-        assert (await stream.read(3)).data["tasks"] == [task]
+        assert (await stream.read(4)).data["tasks"] == [task]
 
 
 async def test_the_connection_goes_a_while_after_the_last_stream(

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import sys
 from collections import Counter
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -17,9 +18,9 @@ from tests.frontends.tls import behind_tls
 from tests.machines.pooler import needs_pgbouncer, pooled
 from tests.machines.proxies import PROGRAMS, proxy_before
 from tests.machines.standby import replicated
-from tests.support.copies import Copy
+from tests.support.copies import CHANGES, Copy
 from tests.support.databases import bring_to_head, make_url
-from tests.support.people import Person
+from tests.support.people import PASSWORD, Person
 from tests.support.rounds import PERCENT
 from tests.support.server import app_of, running, serving
 from tests.support.settings import make_settings
@@ -133,6 +134,45 @@ async def test_a_client_that_does_not_read_is_cut(own_database_url: str, tmp_pat
             await ada.add_task()
             await are_streams(0)
             await silent.close()
+
+
+DEAD = """
+import socket, sys
+from app.core.http.server import BoundedProtocol
+made = BoundedProtocol.connection_made
+def connection_made(self, transport):
+    made(self, transport)
+    link = transport.get_extra_info("socket")
+    print("patience", link.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), file=sys.stderr, flush=True)
+BoundedProtocol.connection_made = connection_made
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no such option")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_client_that_is_gone_without_a_word_holds_no_stream(
+    own_database_url: str, tmp_path: Path, workers: str
+) -> None:
+    """A phone that changes its network again and again has not five dead streams: each ends with its next beat."""
+    with serving(tmp_path, wait=True, first=DEAD, DATABASE_URL=own_database_url, WORKERS=workers) as server:
+        assert set(re.findall(r"patience (\d+)", server.log.read_text())) == {"30000"}
+
+
+def test_ctrl_c_does_not_wait_for_streams(own_database_url: str, tmp_path: Path) -> None:
+    """A developer whose page is open stops the server at once."""
+    with serving(tmp_path, wait=True, DATABASE_URL=own_database_url, DRAIN_SECONDS="60") as server:
+        with httpx.Client(base_url=server.url) as client:
+            body = {"email": "ada@example.test", "password": PASSWORD}
+            token = client.post("/api/auth/signup", json=body).json()["access_token"]
+            headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+            with client.stream("GET", CHANGES, headers=headers) as answer:
+                lines = answer.iter_lines()
+                assert next(lines) == "retry: 2000"
+                server.process.send_signal(signal.SIGINT)
+                assert 'data: {"code":"GOING_AWAY"}' in list(lines)
+        began = stopwatch()
+        assert server.process.wait(8) in (0, 130, -signal.SIGINT)
+        assert stopwatch() - began < 5
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(500, marks=pytest.mark.nightly)])

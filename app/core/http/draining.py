@@ -14,7 +14,7 @@ from app.core.logging import get_logger
 logger = get_logger("app")
 
 STOPS = [signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""Signals that stop the service; a terminal that is closed sends the second."""
+"""Signals that stop the service; a terminal that is closed sends the second. Ctrl-C stops it without a wait."""
 
 
 class Draining:
@@ -23,6 +23,7 @@ class Draining:
     def __init__(self, seconds: float) -> None:
         self.begun = False
         self.on_begin: list[Callable[[], None]] = []
+        """What is done first of all."""
         self._seconds = seconds
 
     @contextmanager
@@ -43,7 +44,7 @@ class Draining:
         def begin(number: int, frame: FrameType | None) -> None:
             loop.call_soon_threadsafe(partial(self._begin, stop, number))
 
-        kept = {number: signal.getsignal(number) for number in STOPS}
+        kept = {number: signal.getsignal(number) for number in (*STOPS, signal.SIGINT)}
         for number, handler in kept.items():
             if handler is not signal.SIG_IGN:  # as nohup sets it
                 signal.signal(number, begin)
@@ -57,9 +58,9 @@ class Draining:
         if not self.begun:
             for tell in self.on_begin:
                 tell()
-        if self.begun or not self._seconds:
+        if self.begun or not self._seconds or number == signal.SIGINT:
             self.begun = True
-            stop(signal.SIGTERM, None)
+            stop(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM, None)
             return
         self.begun = True
         logger.info("draining", extra={"signal": signal.Signals(number).name, "seconds": self._seconds})
