@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import NamedTuple
 from uuid import UUID
 
@@ -89,6 +90,7 @@ class Hints:
         self._count = count
         self._waiting: dict[UUID, None] = {}
         self._any = asyncio.Event()
+        self._is_stopping = False
         self._has_failed = False
 
     def add(self, user_id: UUID) -> None:
@@ -96,14 +98,25 @@ class Hints:
         self._waiting[user_id] = None
         self._any.set()
 
-    async def run(self) -> None:
-        """Send what is added."""
-        while True:
-            await self._any.wait()
-            await asyncio.sleep(GATHER_SECONDS)
-            await self.send_waiting()
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send what is added in this block, the last of it at its end. What is being sent then is not cut off."""
+        sending = asyncio.create_task(self._run(), context=Context())  # what it does is part of no request
+        try:
+            yield
+        finally:
+            self._is_stopping = True
+            self._any.set()
+            await sending
 
-    async def send_waiting(self) -> None:
+    async def _run(self) -> None:
+        while not self._is_stopping:
+            await self._any.wait()
+            if not self._is_stopping:
+                await asyncio.sleep(GATHER_SECONDS)
+            await self._send_waiting()
+
+    async def _send_waiting(self) -> None:
         """Send what was gathered, so many users at a time as fit. What cannot be sent is forgotten."""
         self._any.clear()
         waiting = list(self._waiting)

@@ -115,7 +115,8 @@ class Listener:
         was_heard = False
         while True:
             self._heard.clear()
-            if await self._hints.send([PROBE]):
+            # Not cut off in a statement, which would take its end for an error of the database.
+            if await asyncio.shield(self._hints.send([PROBE])):
                 await self._expect_to_hear()
                 if was_heard and not self._hub.hears:
                     raise psycopg.OperationalError("hears nothing any more")

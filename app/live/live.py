@@ -1,7 +1,7 @@
 """What the service needs of this room: it starts and stops with it, is told of writes, and answers with streams."""
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from contextvars import Context
 from functools import partial
 from uuid import UUID
@@ -26,6 +26,7 @@ from app.tasks.changes import read_changes
 
 LAST_EVENT = "Last-Event-ID"
 LONGEST_CURSOR = 1000
+CANCEL_SECONDS = 0.5
 
 
 class Live:
@@ -45,12 +46,11 @@ class Live:
         """Begin to be told of writes."""
         server = await self._running.enter_async_context(listening_server(self._settings, self._database))
         self._hints = Hints(server, self._count)
-        self._running.push_async_callback(self._hints.send_waiting)
+        await self._running.enter_async_context(self._hints.running())
         dsn = self._settings.listen_dsn or self._settings.dsn
         listener = Listener(server, dsn, self._hub, self._hints, self._count)
-        for work in (self._hints.run(), listener.run()):
-            # In a context of its own: what it does is part of no request.
-            self._running.push_async_callback(_cancel, asyncio.create_task(work, context=Context()))
+        listening = asyncio.create_task(listener.run(), context=Context())  # what it does is part of no request
+        self._running.push_async_callback(_cancel, listening)
         self._database.on_write = self._wrote
         self._draining.on_begin.append(partial(self._hub.stop_all, GOING_AWAY))
 
@@ -89,9 +89,10 @@ class Live:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    """End a task: one that goes on after errors may take an error of that moment for a reason to go on."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_SECONDS)
 
 
 def _where_to_begin(request: Request, since: str | None) -> tuple[str | None, str]:

@@ -1,8 +1,7 @@
 """What commands have to do with streams: they say of whom they write, and doctor asks whether that is heard."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from app.core.config import Settings
 from app.core.database.pool import Database
@@ -16,15 +15,8 @@ async def telling(settings: Settings, database: Database) -> AsyncIterator[None]
     async with listening_server(settings, database) as server:
         hints = Hints(server, lambda outcome: None)
         database.on_write = hints.add
-        sending = asyncio.create_task(hints.run())
-        try:
+        async with hints.running():
             yield
-        finally:
-            database.on_write = None
-            sending.cancel()
-            with suppress(asyncio.CancelledError):
-                await sending
-            await hints.send_waiting()
 
 
 async def tell_everybody(settings: Settings, database: Database) -> None:

@@ -18,7 +18,7 @@ from app.cli.trial import try_out
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
 from app.core.database.pool import DatabaseUnavailable
-from app.live import hints, hub, listener
+from app.live import hints, hub, listener, live
 from app.live.hints import read_hint, write_hint
 from app.operations.doctor import examine
 from tests.support.people import NOBODY, PASSWORD, Person
@@ -272,3 +272,18 @@ def test_doctor_says_whether_it_is_heard(database_url: str, monkeypatch: pytest.
 def test_a_message_holds_as_many_users_as_postgresql_takes() -> None:
     """PostgreSQL refuses a message of 8,000 bytes."""
     assert len(write_hint("x" * 12, [NOBODY] * hints.MOST_USERS)) < 8000
+
+
+async def test_a_stop_ends_what_goes_on_after_errors() -> None:
+    """A process stops though its database goes away in the same moment."""
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()  # as after an error that came at once with the cancellation
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(live._cancel(task), 5)
+    assert task.cancelled()
