@@ -786,7 +786,7 @@ GUARDS = [
         "tests/core/http/test_draining.py",
         ("show_readiness", "if request.app.state.draining.begun:", "if False:"),
         ("RequestContext.__call__.send_with_headers", "if self.draining.begun:", "if False:"),
-        ("Draining._begin", "if self.begun or not self._seconds:", "if not self._seconds:"),
+        ("Draining._begin", "if self.begun or not self._seconds or", "if not self._seconds or"),
     ),
     *_guards(
         "tests/live/test_streams.py",
