@@ -149,7 +149,7 @@ BoundedProtocol.connection_made = connection_made
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no such option")
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.nightly), "2"])
 def test_a_client_that_is_gone_without_a_word_holds_no_stream(
     own_database_url: str, tmp_path: Path, workers: str
 ) -> None:

@@ -27,7 +27,7 @@ from tests.support.streams import follow
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
-ROUNDS = 1000 if PERCENT >= 100 else 40
+ROUNDS = 1000 if PERCENT >= 100 else 25
 KILLS = rounds(30, least=3)
 COPIES = 6
 IDS = 8
