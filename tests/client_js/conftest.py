@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.frontends.conftest import ARGUMENTS, CHROMIUM
+from tests.support.pages import serving_folder
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 from tests.support.settings import ROOT
@@ -59,6 +60,7 @@ def build(folder: Path) -> None:
     project.run("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
     shutil.copytree(PACKAGE, installed, ignore=shutil.ignore_patterns("node_modules", "dist", "*.py"))
     project.run("npx", "tsc", "-p", str(installed))
+    project.run("npx", "esbuild", "page/react.jsx", "--bundle", "--jsx=automatic", "--outfile=page/react.js")
     (folder / "built").touch()
 
 
@@ -66,6 +68,21 @@ def build(folder: Path) -> None:
 def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("server"), DATABASE_URL=database_url) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def origin(project: Project) -> Iterator[str]:
+    """The pages of `page/`, at the host name of a service that is of the same site."""
+    with serving_folder(project.folder) as port:
+        yield f"http://localhost:{port}"
+
+
+@pytest.fixture(scope="module")
+def api(database_url: str, origin: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service for these pages."""
+    folder = tmp_path_factory.mktemp("api")
+    with serving(folder, DATABASE_URL=database_url, FRONTEND_URL=origin) as started:
+        yield started.url.replace("127.0.0.1", "localhost")
 
 
 @pytest.fixture(scope="module")

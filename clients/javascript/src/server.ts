@@ -69,7 +69,7 @@ export function serverSession({ url, secret, cookies, secure = true, ...options 
   return {
     client,
     get user() {
-      return client.session.user;
+      return item ? (JSON.parse(item).user ?? null) : null;
     },
     async refresh() {
       const token = item && JSON.parse(item).access_token;

@@ -206,9 +206,12 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
       }
     });
 
-  const updateUser = async (user: UserRead) => {
-    if (kept?.user?.id === user.id) await write({ ...kept, user });
-  };
+  const updateUser = (user: UserRead) =>
+    exclusive(async () => {
+      const now = await read();
+      const isNew = now?.user?.id === user.id && JSON.stringify(now.user) !== JSON.stringify(user);
+      if (isNew) await write({ ...now, user });
+    });
 
   const ready = read().then(() => {});
   // Another tab has written, or everything was removed.

@@ -1,0 +1,68 @@
+"""React's hooks of the JavaScript client, in a real browser and in strict mode."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Route, expect
+
+from tests.support.pages import LONGEST_WAIT_MS
+from tests.support.people import PASSWORD, new_email
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_list_in_strict_mode(browser: Browser, origin: str, api: str) -> None:
+    """What is done is seen at once, and taken back if it is refused; whoever signs in or out is seen everywhere."""
+    context = browser.new_context()
+    context.set_default_timeout(LONGEST_WAIT_MS)
+    page, other = context.new_page(), context.new_page()
+    errors: list[str] = []
+    page.on("console", lambda it: errors.append(it.text) if it.type == "error" and "status of" not in it.text else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for tab in (page, other):
+        tab.goto(f"{origin}/page/react.html?api={api}")
+    expect(page.locator("#state")).to_have_text("signed-out null")
+    assert page.evaluate("() => states[0]") == "loading"
+    email = new_email()
+    page.evaluate("(account) => void client.auth.signUp(account)", {"email": email, "password": PASSWORD})
+    for tab in (page, other):
+        expect(tab.locator("#user")).to_have_text(email)
+
+    items = page.locator("li")
+    page.fill("input:not([type])", "Water the plants")
+    page.click("#add")
+    expect(items).to_have_attribute("data-pending", "false")
+    page.locator("[type=checkbox]").check()
+    for _ in range(3):  # each is sent for the version that the one before has made
+        page.locator("[type=checkbox]").click()
+    expect(items).to_have_attribute("data-pending", "false")
+    expect(page.locator("[type=checkbox]")).not_to_be_checked()
+    expect(page.locator("#said")).to_have_text("")
+
+    waiting: list[Route] = []
+    page.route(re.compile("/api/tasks"), lambda route: waiting.append(route))
+    page.fill("input:not([type])", "x" * 201)
+    page.click("#add")
+    expect(items).to_have_count(2)
+    expect(items.first).to_have_attribute("data-pending", "true")
+    waiting.pop().continue_()
+    page.unroute(re.compile("/api/tasks"))
+    expect(items).to_have_count(1)
+    expect(page.locator("#said")).to_have_text(re.compile("200"))
+
+    task = page.evaluate("async () => (await client.request('GET', '/api/tasks'))[0]")
+    other.evaluate("(id) => client.tasks.update(id, { title: 'Water all plants' })", task["id"])
+    page.locator("li button").click()  # of a version that is gone: taken back, and read anew
+    expect(items).to_have_text([re.compile("Water all plants")])
+
+    page.evaluate("() => useCopy()")
+    expect(items).to_have_count(0)
+    page.fill("input:not([type])", "In the copy")
+    page.click("#add")
+    expect(items).to_have_attribute("data-pending", "true")
+    other.evaluate("() => void client.auth.signOut()")
+    for tab in (page, other):
+        expect(tab.locator("#state")).to_have_text("signed-out user")
+        expect(tab.locator("li")).to_have_count(0)
+    assert errors == []
+    context.close()
