@@ -1,4 +1,4 @@
-"""The JavaScript client in a real browser: tabs, pages that are killed, a copied browser, and one stream for all tabs."""
+"""The JavaScript client in a real browser: tabs, pages that are killed, a copied browser, one stream for all tabs."""
 
 import random
 import re

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +46,28 @@ def test_each_entry_has_a_source_map(project: Project) -> None:
     for entry in ENTRIES:
         source = json.loads((dist / f"{entry}.js.map").read_text())["sources"]
         assert [(dist / path).resolve().is_file() for path in source] == [True]
+
+
+STRICT = ["--strict", "--noEmit", "--jsx", "react-jsx", "--lib", "esnext,dom,dom.iterable", "--target", "es2022"]
+STRICT += ["--noUncheckedIndexedAccess", "--exactOptionalPropertyTypes", "--types", "react"]
+MISTAKES = {
+    'sort: "priority"': 'sort: "colour"',
+    "device: ": "devise: ",
+    "change.reason.toUpperCase()": "change.reason.points",
+    '"mine"': '"ours"',
+    '{ title: "New" }': "{}",
+}
+
+
+@pytest.mark.slow
+def test_programs_in_strict_typescript(project: Project) -> None:
+    """A page, a copy and a component with its server compile, and what is wrong in them does not."""
+    programs = [f"strict/{name}" for name in ("page.ts", "train.ts", "list.tsx")]
+    sources = {name: (project.folder / name).read_text() for name in programs}
+    files = []
+    for number, (right, wrong) in enumerate(MISTAKES.items()):
+        [name] = [name for name, source in sources.items() if right in source]
+        files.append(f"strict/wrong{number}{Path(name).suffix}")
+        (project.folder / files[-1]).write_text(sources[name].replace(right, wrong))
+    said = project.run("npx", "tsc", *STRICT, "--module", "nodenext", *programs, *files, fails=True)
+    assert {line.partition("(")[0] for line in said.splitlines() if "error TS" in line} == set(files)
