@@ -15,6 +15,7 @@ Json = dict[str, Any]
 HEADER = "// Written by write_types.py from the service's OpenAPI document: `make openapi`.\n"
 OF_THE_SESSION = {"refresh_tokens", "issue_token"}
 """Operations that the client does by itself, or that are for OAuth libraries."""
+ENDS = {"delete_me"}
 PROBLEM = "#/components/schemas/Problem"
 WORDS = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 
@@ -29,7 +30,9 @@ def written(document: Json) -> str:
     parts = [HEADER, *(_interface(name, schemas[name]) for name in named)]
     parts.append("\n/** The operations of accounts and sessions. */\nexport interface Auth {\n")
     parts += [_method(operation) for operation in auth]
-    parts.append("}\n\n/** Method and path; `+` begins a session, `*` needs one. */\nexport const AUTH = {\n")
+    parts.append(
+        "}\n\n/** Method and path; `+` begins a session, `*` needs one, `-` ends it. */\nexport const AUTH = {\n"
+    )
     parts += [_row(operation, schemas) for operation in auth]
     parts.append("} satisfies Record<keyof Auth, string>;\n")
     return "".join(parts)
@@ -121,6 +124,7 @@ def _row(operation: Json, schemas: Json) -> str:
     body = _body(operation) or {}
     properties = schemas[_type(body)]["properties"] if "$ref" in body else {}
     marks = ("+" if "cookie" in properties else "") + ("*" if {"Bearer": []} in operation.get("security", []) else "")
+    marks += "-" if operation["operationId"] in ENDS else ""
     return f'  {_name(operation)}: "{" ".join([operation["method"], path, marks]).strip()}",\n'
 
 

@@ -179,11 +179,13 @@ def kit_running() -> Iterator[str]:
     """The service of the kit, which has streams."""
     command = [sys.executable, str(ROOT / "clients" / "kit" / "kit.py")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as kit:
-        assert kit.stdout
-        found = re.search(r"http://[\d.]+:\d+", kit.stdout.readline())
-        assert found
-        yield found[0].replace("127.0.0.1", "localhost")
-        kit.kill()
+        try:
+            assert kit.stdout
+            found = re.search(r"http://[\d.]+:\d+", kit.stdout.readline())
+            assert found
+            yield found[0].replace("127.0.0.1", "localhost")
+        finally:
+            kit.kill()
 
 
 def serve_page(context: BrowserContext, folder: Path) -> None:
@@ -196,12 +198,18 @@ def serve_page(context: BrowserContext, folder: Path) -> None:
     context.route(re.compile(r"/(page|node_modules)/"), fulfil)
 
 
-def titles_in(page: Page, expected: list[str]) -> None:
+UNTIL = """async ([condition, given]) => {
+    const holds = eval(condition);
+    for (const end = Date.now() + 30_000; Date.now() < end; await new Promise((later) => setTimeout(later, 20)))
+        if (await holds(given)) return;
+    throw new Error(`not within 30 s: ${condition}`);
+}"""
+TITLES = "async (titles) => (await copy.list()).map(({ title }) => title).sort().join() === titles"
+
+
+def titles_in(page: Page, *expected: str) -> None:
     """Wait until the copy of a page has these titles."""
-    page.wait_for_function(
-        "async (titles) => JSON.stringify((await copy.list()).map((it) => it.title).sort()) === JSON.stringify(titles)",
-        arg=sorted(expected),
-    )
+    page.evaluate(UNTIL, [TITLES, ",".join(sorted(expected))])
 
 
 def test_one_tab_holds_the_stream_and_the_next_takes_over(project: Project, context: BrowserContext) -> None:
@@ -218,18 +226,18 @@ def test_one_tab_holds_the_stream_and_the_next_takes_over(project: Project, cont
         tabs[0].wait_for_function("() => window.state === 'live'")
         phone.post("/api/tasks", json={"title": "From the telephone"})
         for tab in tabs:
-            titles_in(tab, ["From the telephone"])
+            titles_in(tab, "From the telephone")
         assert len(streams) == 1
         tabs[1].evaluate("() => copy.create({ title: 'From a tab' })")
         for tab in tabs:
-            titles_in(tab, ["From the telephone", "From a tab"])
+            titles_in(tab, "From the telephone", "From a tab")
         tabs[0].close()
         tabs[1].wait_for_function("() => window.state === 'live'")
         context.set_offline(True)
         tabs[1].evaluate("() => copy.create({ title: 'On a train' })")
         tabs[1].close()
         context.set_offline(False)
-        tabs[2].wait_for_function("async () => !(await copy.changes()).length && window.state === 'live'")
+        tabs[2].evaluate(UNTIL, ["async () => !(await copy.changes()).length && window.state === 'live'", None])
         found = [task["title"] for task in phone.get("/api/tasks").json()]
         assert sorted(found) == ["From a tab", "From the telephone", "On a train"]
 

@@ -182,7 +182,7 @@ export interface Auth {
   deleteMe(body: DeleteBody): Promise<Detail>;
 }
 
-/** Method and path; `+` begins a session, `*` needs one. */
+/** Method and path; `+` begins a session, `*` needs one, `-` ends it. */
 export const AUTH = {
   signUp: "POST signup +",
   signIn: "POST signin +",
@@ -193,5 +193,5 @@ export const AUTH = {
   showMe: "GET me *",
   changeMe: "PATCH me *",
   changePassword: "POST password +*",
-  deleteMe: "POST me/delete *",
+  deleteMe: "POST me/delete *-",
 } satisfies Record<keyof Auth, string>;

@@ -13,10 +13,9 @@ export class ApiError extends Error {
   /** Whether an attempt before this one had no answer: the service may have done then what it refuses now. */
   declare wasLost: boolean;
 
-  constructor(message: string, status: number, code: string | null, more: Partial<ApiError> = {}) {
+  constructor(message: string, fields: Pick<ApiError, "status" | "code"> & Partial<ApiError>) {
     super(message);
-    const none = { errors: [], requestId: null, retryAfter: null, wasLost: false };
-    Object.assign(this, none, { name: "ApiError", status, code }, more);
+    Object.assign(this, { name: "ApiError", errors: [], wasLost: false }, fields);
   }
 }
 

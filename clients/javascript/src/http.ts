@@ -71,7 +71,9 @@ export function createSend(url: string, fetcher: typeof fetch, timeout: number, 
 }
 
 const refusal = ({ status, statusText, headers }: Response, content: any) =>
-  new ApiError(content?.detail ?? statusText, status, content?.code ?? null, {
+  new ApiError(content?.detail ?? statusText, {
+    status,
+    code: content?.code ?? null,
     errors: content?.errors ?? [],
     requestId: headers.get("X-Request-ID"),
     retryAfter: Number(headers.get("Retry-After")) || null,

@@ -75,7 +75,9 @@ export function createClient(url: string, options: ClientOptions = {}): Client {
   const send: Client["send"] = (method, path, { as, ...options } = {}) =>
     withToken((token) => plain(method, path, options, token), as);
 
-  function operation(name: keyof Auth, row: string) {
+  const request: Client["request"] = async (...sent) => (await send(...sent)).content;
+
+  function operation(row: string) {
     const [method, path, marks = ""] = row.split(" ") as [string, string, string?];
     return async (...sent: any[]) => {
       const full = "/api/auth/" + path.replace("{}", () => encodeURIComponent(sent.shift()));
@@ -83,13 +85,13 @@ export function createClient(url: string, options: ClientOptions = {}): Client {
       const isOurs = marks.includes("*");
       if (marks.includes("+")) return isOurs ? withToken((token) => begin(full, body, token)) : begin(full, body);
       const { content } = await (isOurs ? send : plain)(method, full, { body });
-      if (name === "deleteMe") await forget("user");
+      if (marks.includes("-")) await forget("user");
       if (content?.email && content.id) await updateUser(content);
       return content;
     };
   }
   const auth = {} as Record<string, unknown>;
-  for (const [name, row] of Object.entries(AUTH)) auth[name] = operation(name as keyof Auth, row);
+  for (const [name, row] of Object.entries(AUTH)) auth[name] = operation(row);
   auth["signOut"] = signOut;
 
   const taskPath = (id: string) => `/api/tasks/${encodeURIComponent(id)}`;
@@ -102,16 +104,12 @@ export function createClient(url: string, options: ClientOptions = {}): Client {
         query = /\?([^>]*)>; *rel="?next/.exec(headers.get("Link") ?? "")?.[1];
       } while (query);
     },
-    async create(body, key = randomKey()) {
-      return (await send("POST", "/api/tasks", { body, headers: { "Idempotency-Key": key } })).content;
-    },
-    async get(id) {
-      return (await send("GET", taskPath(id))).content;
-    },
+    create: (body, key = randomKey()) => request("POST", "/api/tasks", { body, headers: { "Idempotency-Key": key } }),
+    get: (id) => request("GET", taskPath(id)),
     async update(which, body) {
       const [id, headers] = target(which);
       try {
-        return (await send("PATCH", taskPath(id), { body, headers, again: true })).content;
+        return await request("PATCH", taskPath(id), { body, headers, again: true });
       } catch (error) {
         // The answer to an attempt before was lost: what has changed the task may be that.
         const now = wasLost(error, "TASK_CHANGED") && ((await tasks.get(id)) as any);
@@ -128,7 +126,6 @@ export function createClient(url: string, options: ClientOptions = {}): Client {
       }
     },
   };
-  const request: Client["request"] = async (...sent) => (await send(...sent)).content;
   return { url: base, auth: auth as unknown as Auth, session, tasks, request, send };
 }
 

@@ -215,7 +215,7 @@ export async function openCopy(client: Client): Promise<Copy> {
       const merged = await write(it, task.version);
       if (merged) return made(it, merged);
     }
-    throw new ApiError("The task is being changed elsewhere at this moment.", 412, null);
+    throw new ApiError("The task is being changed elsewhere at this moment.", { status: 412, code: null });
   }
 
   const known = () => transact("readonly", (stores) => asked<string | undefined>(stores("known").get("cursor")));
@@ -277,7 +277,7 @@ export async function openCopy(client: Client): Promise<Copy> {
         if (signal.aborted) return;
         onState("waiting");
         const retryAfter = error instanceof ApiError ? error.retryAfter : null;
-        canWake = retryAfter === null;
+        canWake = !retryAfter;
         pause = retryAfter ? retryAfter * 1000 : Math.min(1000 * 2 ** failures++, LONGEST_PAUSE);
         if (client.session.user?.id !== userId) pause = FOR_EVER; // until somebody signs in
       }

@@ -38,16 +38,19 @@ export interface Session {
 interface Kept {
   id?: string; // of this sign-in: another one when somebody else signs in
   user?: UserRead;
-  access_token?: string;
-  refresh_token?: string;
+  access_token?: string | undefined;
+  refresh_token?: string | undefined;
   key?: string;
   reason?: Reason; // why it is over
-  device?: string; // its last refresh token, worthless but for saying at sign-in that this device is known
+  device?: string | undefined; // its last refresh token, worthless but for saying at sign-in that this device is known
 }
 type Pair = TokenRead & { user?: UserRead };
 
 /** What a token says, unverified. */
 export const claimsOf = (token: string) => JSON.parse(atob(token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/")));
+
+const isExpired = (code: string, { refresh_token }: Kept) =>
+  code !== "INVALID_TOKEN" || (!!refresh_token && claimsOf(refresh_token).exp * 1000 < Date.now());
 
 function inMemory(): Store {
   let item: string | null = null;
@@ -76,9 +79,11 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
     kept = item;
     const isSame = JSON.stringify(before) === JSON.stringify(item);
     if (isSame || (!before?.user && !item?.user)) return item;
-    const state = !item?.user ? "signed-out" : before?.user && before.id === item.id ? "refreshed" : "signed-in";
-    const change = { state, reason: item?.user ? null : (item?.reason ?? "user") } as SessionChange;
-    for (const listener of [...listeners]) listener(change);
+    const change = item?.user
+      ? { state: before?.user && before.id === item.id ? "refreshed" : "signed-in", reason: null }
+      : { state: "signed-out", reason: item?.reason ?? "user" };
+    // By promises, so that a listener that fails stops nobody.
+    for (const listener of listeners) void Promise.resolve(change as SessionChange).then(listener);
     return item;
   }
 
@@ -98,31 +103,27 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
 
   async function keep({ id = randomKey(), user }: Kept, pair: Pair, key: string) {
     const { access_token, refresh_token } = pair;
-    const item = { id, user: pair.user ?? user!, ...(!store.refreshKey && { key }) };
     if (hasCookie) inTab = { id, token: access_token };
-    await write(hasCookie ? item : { ...item, access_token, refresh_token: refresh_token! });
+    await write({ id, user: pair.user ?? user!, key, refresh_token, ...(!hasCookie && { access_token }) });
   }
 
-  const forget = (reason: Reason) => {
-    const device = kept?.refresh_token ?? kept?.device;
-    return write({ reason, ...(device && { device }) });
-  };
+  const device = () => kept?.refresh_token ?? kept?.device;
+  const forget = (reason: Reason) => write({ reason, device: device() });
 
+  const locks = globalThis.navigator?.locks;
+  const lock: Store["lock"] =
+    store.lock?.bind(store) ?? (locks && ((work) => locks.request(name, work) as ReturnType<typeof work>));
   let last: Promise<unknown> = Promise.resolve();
   /** Does the work when no other work of this session is done; `alone` says whether that holds for other tabs, too. */
   function exclusive<T>(work: (alone: boolean) => Promise<T>): Promise<T> {
-    const locks = globalThis.navigator?.locks;
-    const next = () =>
-      store.lock ? store.lock(() => work(true)) : locks ? (locks.request(name, () => work(true)) as Promise<T>) : work(false);
+    const next = () => (lock ? lock(() => work(true)) : work(false));
     const done = last.then(next, next);
     last = done.catch(() => {});
     return done;
   }
 
-  const sendSignOut = (body: object, token?: string) => {
-    const refresh_token = kept?.refresh_token;
-    return send("POST", "/api/auth/signout", { body: { ...(refresh_token && { refresh_token }), ...body } }, token);
-  };
+  const sendSignOut = (which: object, token?: string) =>
+    send("POST", "/api/auth/signout", { body: { refresh_token: kept?.refresh_token, ...which } }, token);
 
   const refresh = (stale: string | undefined) => exclusive((alone) => exchange(stale, alone));
 
@@ -134,31 +135,25 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
       // What is sent stays until it is answered: this tab may not see yet what another has stored.
       if (hasCookie) await write(sent);
       const isNewest = async () => hasCookie || (await read())?.refresh_token === sent.refresh_token;
-      const key = store.refreshKey ? await store.refreshKey(sent.refresh_token!) : sent.key;
+      const key = (await store.refreshKey?.(sent.refresh_token!)) ?? sent.key!;
       try {
-        const body = hasCookie ? { cookie: true } : { refresh_token: sent.refresh_token };
-        const options = { body, headers: key ? { "Idempotency-Key": key } : {} };
-        const { content } = await send("POST", "/api/auth/refresh", options);
+        const body = { cookie: hasCookie, refresh_token: sent.refresh_token };
+        const { content } = await send("POST", "/api/auth/refresh", { body, headers: { "Idempotency-Key": key } });
         // Each pair has a key of its own: of two who have a copy of the same one, who refreshes second is found.
         // Without a lock all tabs that asked for a pair at once must go on with one key, which is that of the pair before.
-        if (await isNewest()) await keep(sent, content, alone || !key ? randomKey() : key);
+        if (await isNewest()) await keep(sent, content, alone ? randomKey() : key);
         return;
       } catch (error) {
         if (!isUnauthorized(error)) throw error;
         if (!(await isNewest())) return;
         const isGone = error.code === "NOT_AUTHENTICATED"; // there is no cookie: the session is over
-        why ??= error.code === "REFRESH_TOKEN_REUSED" ? "reused" : isOver(error.code, sent) ? "expired" : "elsewhere";
+        why ??= error.code === "REFRESH_TOKEN_REUSED" ? "reused" : isExpired(error.code, sent) ? "expired" : "elsewhere";
         if (hasCookie && !isGone && tries < 20) continue; // another tab may have had a newer one meanwhile
         // A thief who runs ahead of this pair has nothing then. Where keys are derived nobody can.
         if (!isGone && !store.refreshKey) await sendSignOut({}).catch(() => {});
         return forget(why);
       }
     }
-  }
-
-  function isOver(code: string, { refresh_token }: Kept) {
-    if (code !== "INVALID_TOKEN") return true;
-    return !!refresh_token && claimsOf(refresh_token).exp * 1000 < Date.now();
   }
 
   /** Does the work with an access token, again with a new one when that has expired. */
@@ -182,8 +177,8 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
   const begin = (path: string, body: object = {}, token?: string) =>
     exclusive(async () => {
       const before = await read();
-      const device = path.endsWith("/signin") && (before?.refresh_token ?? before?.device);
-      const more = hasCookie ? { cookie: true } : device ? { refresh_token: device } : {};
+      const last = path.endsWith("/signin") ? device() : undefined; // others who guess cannot lock this device out
+      const more = { cookie: hasCookie, refresh_token: last };
       const { content } = await send("POST", path, { body: { ...more, ...body } }, token);
       // Under a token it is the same session, which has a new pair.
       await keep(token && before?.user ? before : {}, content, randomKey());
