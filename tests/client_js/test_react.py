@@ -21,6 +21,7 @@ def test_a_list_in_strict_mode(browser: Browser, origin: str, api: str) -> None:
     page.on("pageerror", lambda error: errors.append(str(error)))
     for tab in (page, other):
         tab.goto(f"{origin}/page/react.html?api={api}")
+    page.bring_to_front()  # where nothing is throttled
     expect(page.locator("#state")).to_have_text("signed-out null")
     assert page.evaluate("() => states[0]") == "loading"
     email = new_email()
