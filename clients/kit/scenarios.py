@@ -430,7 +430,7 @@ def streams(stage: Stage) -> list[Request]:
     "An event without an `id` is no position: cut behind it, it asks from the `id` before.",
     "When the stream ends with TOKEN_EXPIRED it refreshes and goes on.",
     "When the stream ends with GOING_AWAY it waits as long as `retry` says.",
-    "What is done meanwhile is sent at once.",
+    "What is done meanwhile is sent, at the next beat at the latest.",
 )
 def following(stage: Stage) -> Steps:
     yield from stage.begin()

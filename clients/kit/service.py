@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 Json = dict[str, Any]
-BEAT_SECONDS = 16.0
+BEAT_SECONDS = 1.0  # the service's own come every 16 to 20 s
 EVERYTHING = -1
 
 

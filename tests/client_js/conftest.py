@@ -34,9 +34,9 @@ class Project:
         assert fails is (done.returncode != 0), done.stdout + done.stderr
         return done.stdout + done.stderr if fails else done.stdout
 
-    def node(self, program: str, scenario: str, server: Server) -> str:
+    def node(self, program: str, scenario: str, server: Server, *more: str) -> str:
         """Run one scenario of a program against a server, with an address and a password of its own."""
-        return self.run("node", f"programs/{program}", scenario, server.url, new_email(), PASSWORD)
+        return self.run("node", f"programs/{program}", scenario, server.url, new_email(), PASSWORD, *more)
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,12 @@
 import pytest
 
 from tests.client_js.conftest import Project
+from tests.support.rounds import rounds
 from tests.support.server import Server
 
 pytestmark = pytest.mark.slow
+
+CUTS = rounds(200, least=20)
 
 
 @pytest.mark.parametrize(
@@ -20,4 +23,4 @@ def test_the_core(project: Project, server: Server, scenario: str) -> None:
 @pytest.mark.parametrize("locks", ["locks", "no locks"])
 def test_lost_answers_sign_nobody_out(project: Project, server: Server, locks: str) -> None:
     """Answers cut at any byte, twenty tabs at once, a late answer: the session goes on. Source: FR-051."""
-    print(project.node("lost.mjs", locks, server))
+    print(project.node("lost.mjs", locks, server, str(CUTS)))

@@ -14,6 +14,21 @@ export interface FieldError {
   code: string;
 }
 
+/** A public key of Ed25519. */
+export interface KeyRead {
+  kty: "OKP";
+  crv: "Ed25519";
+  x: string;
+  kid: string;
+  use: "sig";
+  alg: "EdDSA";
+}
+
+/** The keys by which access tokens are verified; the `kid` of a token's header says which. */
+export interface KeySetRead {
+  keys: KeyRead[];
+}
+
 export interface NameBody {
   name: string | null;
 }
@@ -180,6 +195,8 @@ export interface Auth {
   changePassword(body: PasswordBody): Promise<TokenRead>;
   /** Delete my account. */
   deleteMe(body: DeleteBody): Promise<Detail>;
+  /** Show the public keys. */
+  listPublicKeys(): Promise<KeySetRead>;
 }
 
 /** Method and path; `+` begins a session, `*` needs one, `-` ends it. */
@@ -194,4 +211,5 @@ export const AUTH = {
   changeMe: "PATCH me *",
   changePassword: "POST password +*",
   deleteMe: "POST me/delete *-",
+  listPublicKeys: "GET jwks",
 } satisfies Record<keyof Auth, string>;

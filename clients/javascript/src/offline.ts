@@ -60,7 +60,7 @@ const DELETED = "The task has been deleted elsewhere.";
 const COME_AGAIN = [401, 408, 429];
 const TRIES = 10;
 const SILENCE = 45_000; // two beats and a half
-const LONGEST_PAUSE = 30_000;
+const LONGEST_PAUSE = 15; // seconds, and as much again by chance
 const FOR_EVER = 2 ** 31 - 1;
 
 const now = () => new Date().toISOString().replace("Z", "000Z"); // as the service writes it
@@ -278,7 +278,8 @@ export async function openCopy(client: Client): Promise<Copy> {
         onState("waiting");
         const retryAfter = error instanceof ApiError ? error.retryAfter : null;
         canWake = !retryAfter;
-        pause = retryAfter ? retryAfter * 1000 : Math.min(1000 * 2 ** failures++, LONGEST_PAUSE);
+        // By chance, so that not everybody comes back at once.
+        pause = (retryAfter ?? Math.min(2 ** failures++, LONGEST_PAUSE) * (1 + Math.random())) * 1000;
         if (client.session.user?.id !== userId) pause = FOR_EVER; // until somebody signs in
       }
       if (!(wasWoken && canWake)) await rest(pause, signal, canWake);
@@ -313,10 +314,7 @@ export async function openCopy(client: Client): Promise<Copy> {
     try {
       const since = query((await known())!);
       const options = { headers: { Accept: "text/event-stream" }, signal: stop.signal, stream: true, as: userId! };
-      const answer = await unless(
-        ["LIVE_IS_OFF", "LIVE_UNAVAILABLE"],
-        client.send("GET", `/api/tasks/changes${since}`, options),
-      );
+      const answer = await unless(["LIVE_IS_OFF"], client.send("GET", `/api/tasks/changes${since}`, options));
       if (!answer?.body || answer.content) {
         // The service has no stream, or does not know of any.
         onState("polling");

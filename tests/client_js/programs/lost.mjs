@@ -4,7 +4,7 @@ import net from "node:net";
 import { createClient } from "auth-tasks-client";
 import { browserStorage, email, password, run, setLocks, url } from "./support.mjs";
 
-const STEP = Number(process.env.STEP ?? 45);
+const STEP = Math.floor(1800 / Number(process.argv[6]));
 const { hostname, port } = new URL(url);
 
 async function tabs({ locks }) {
