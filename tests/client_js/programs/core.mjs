@@ -58,7 +58,8 @@ await run({
       handle: ({ path }, answer) =>
         path.startsWith("/api/tasks") && left-- > 0 && json(answer, left % 2 ? 429 : 503, { code: "LATER" }, { "Retry-After": "1" }),
     });
-    const client = createClient(proxy.url, { session: browserStorage() });
+    const session = browserStorage();
+    const client = createClient(proxy.url, { session });
     await client.auth.signUp({ email, password });
     for (const times of [1, 2]) {
       left = times;
@@ -68,8 +69,7 @@ await run({
       else assert.equal((await sent).title, "Later");
       assert(Date.now() - begun >= 1000);
     }
-    const impatient = createClient(proxy.url, { session: browserStorage(), timeout: 500 });
-    await impatient.auth.signIn({ email, password });
+    const impatient = createClient(proxy.url, { session, timeout: 500 });
     left = 1;
     assert.equal((await refused(impatient.tasks.create({ title: "Not so much later" }))).retryAfter, 1);
   },
@@ -93,8 +93,9 @@ await run({
 
   async silent() {
     const silent = await between({ handle: ({ path }) => path.startsWith("/api/tasks") });
-    const client = createClient(silent.url, { session: browserStorage(), timeout: 200 });
-    await client.auth.signUp({ email, password });
+    const session = browserStorage();
+    await createClient(silent.url, { session }).auth.signUp({ email, password });
+    const client = createClient(silent.url, { session, timeout: 200 });
     assert(!((await refused(client.tasks.get("1"))) instanceof ApiError));
     assert.equal(silent.seen.filter(({ method }) => method === "GET").length, 3);
   },
