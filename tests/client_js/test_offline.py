@@ -10,7 +10,8 @@ from tests.support.settings import ROOT
 
 pytestmark = pytest.mark.slow
 
-SCENARIOS = ["a copy", "in order", "conflicts", "settle", "lost answers", "later", "refused", "cursor", "accounts"]
+SCENARIOS = ["a copy", "in order", "conflicts", "settle", "lost answers", "later"]
+SCENARIOS += ["no locks", "refused", "cursor", "accounts"]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

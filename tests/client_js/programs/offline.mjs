@@ -183,6 +183,24 @@ await run({
     }
   },
 
+  async "no locks"() {
+    // Two tabs that cannot lock send the same changes at once: each is done once, and none is a conflict.
+    setLocks(false);
+    const { client, copy } = await opened();
+    const other = await openCopy(client);
+    for (let round = 0; round < 5; round++) {
+      const { id } = await copy.create({ title: `Task ${round}` });
+      for (const title of ["One", "Two", "Three"]) await copy.edit(id, { title });
+      await other.edit(id, { completed: true });
+      await other.remove((await other.create({ title: "Gone" })).id);
+      await Promise.all([copy.sync(), other.sync(), copy.sync(), other.sync()]);
+      await copy.sync();
+      await assertSettled(client, copy);
+      assert.deepEqual(await other.list(), await copy.list());
+      assert.deepEqual([(await copy.list()).length, (await copy.get(id)).title], [round + 1, "Three"]);
+    }
+  },
+
   async refused() {
     const { client, copy } = await opened();
     await copy.create({ title: "x".repeat(201) });
