@@ -19,6 +19,7 @@ from app.core.database.trouble import why
 from app.core.logging import configure_logging, get_logger
 from app.core.operator_error import OperatorError
 from app.core.rate_limits.limits import make_limiter
+from app.mail.post import Post
 from app.operations.migrations import upgrade
 from app.operations.older_processes import OlderProcesses
 
@@ -36,10 +37,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     configure_logging(settings.log_level, settings.log_format)
     for warning in settings.warnings():
         logger.warning(warning)
+    post = app.state.post = Post() if settings.mail_url else None
     app.state.auth = auth = await asyncio.to_thread(_make_auth, app)
     await app.state.database.open()
     if app.state.live:
         await app.state.live.start()
+    if post:
+        from app.mail.start import start_post  # mail is off for many
+
+        start_post(post, auth, app.state.mail_texts, app.state.metrics.count_mail if app.state.metrics else None)
     background = [asyncio.create_task(_watch_metrics(app))]
     if settings.migrate_on_start == "on" and (reason := await _try_upgrade(settings)):
         # The service runs meanwhile, and is not ready.
@@ -59,6 +65,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await task
         if app.state.live:
             await app.state.live.stop()
+        if post:
+            await post.close()
         auth.passwords.close()
         await auth.limiter.close()
         await app.state.database.close()
@@ -76,6 +84,7 @@ def _make_auth(app: FastAPI) -> Auth:
         belongings=BELONGINGS,
         clock=app.state.clock,
         count_event=app.state.metrics.count_event if app.state.metrics else lambda event: None,
+        tell_owner=app.state.post.tell if app.state.post else lambda notice: None,
     )
 
 

@@ -18,6 +18,7 @@ from app.core.http.fixed_paths import keep_fixed_paths
 from app.core.http.middleware import install_middleware
 from app.core.http.problems import install_error_handlers
 from app.lifespan import lifespan
+from app.mail import router as mail
 from app.public_keys import router as public_keys
 from app.sessions import router as sessions
 from app.status import health
@@ -27,6 +28,7 @@ from app.tasks.limit import TaskLimit
 
 if TYPE_CHECKING:
     from app.live.live import Live
+    from app.mail.texts import Texts
     from app.status.prometheus import Metrics
 
 DESCRIPTION = """\
@@ -45,8 +47,8 @@ TAGS = [
 ]
 # In the order of the documentation.
 ROUTERS = (
-    *(tasks.router, accounts.public, accounts.oauth, sessions.public, accounts.revocation),
-    *(sessions.router, accounts.router, public_keys.router, health.router),
+    *(tasks.router, accounts.public, mail.public, accounts.oauth, sessions.public, accounts.revocation),
+    *(sessions.router, mail.router, accounts.router, public_keys.router, health.router),
 )
 
 
@@ -73,6 +75,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
         settings.dsn, pool_min=settings.database_pool_min, pool_max=settings.database_pool_max
     )
     app.state.task_limit = TaskLimit(settings.max_tasks_per_user)
+    app.state.mail_texts = _mail_texts(settings)
     for router in ROUTERS:
         # Not include_router: FastAPI 0.165 would match every request twice, and 405 would not know all methods.
         app.router.routes.extend(router.routes)
@@ -110,12 +113,21 @@ def _telemetry(settings: Settings) -> TelemetryConfig:
     return {"auto_configure": on, "tracing": on, "metrics": on, "logs": False, "operation_spans": False}
 
 
+def _mail_texts(settings: Settings) -> "Texts | None":
+    """Return the texts of mails, if there are any. Raises: SettingsError."""
+    if settings.mail_url is None:
+        return None
+    from app.mail.texts import load_texts  # mail is off for many
+
+    return load_texts(settings.mail_templates)
+
+
 def _metrics(app: FastAPI) -> "Metrics":
     from app.status.metrics import router
     from app.status.prometheus import Metrics  # an extra that many do without
 
     app.router.routes.extend(router.routes)
-    return Metrics(AUTH_EVENTS)
+    return Metrics(AUTH_EVENTS, sends_mail=app.state.settings.mail_url is not None)
 
 
 def _live(app: FastAPI) -> "Live":

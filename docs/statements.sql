@@ -16,7 +16,8 @@ FROM users
 WHERE users.email = ANY (%(emails)s::VARCHAR[]);
 
 -- app/accounts/moving_repository.py EXPORT_ACCOUNT
-SELECT users.id, users.email, users.name, users.created_at, users.updated_at, user_state.is_active
+SELECT users.id, users.email, users.name, users.created_at, users.updated_at, users.email_verified_at,
+    user_state.is_active
 FROM users, user_state
 WHERE users.id = %(user_id)s::UUID
   AND user_state.user_id = %(user_id)s::UUID;
@@ -92,6 +93,17 @@ SET password_hash=%(new_hash)s::VARCHAR, password_version=(%(password_version)s:
 WITH TIME ZONE
 WHERE users.id = %(user_id)s::UUID
   AND users.password_version = %(password_version)s::INTEGER
+RETURNING users.id;
+
+-- app/accounts/repository.py UPDATE_PASSWORD_BY_MAIL
+UPDATE users
+SET password_hash=%(new_hash)s::VARCHAR, password_version=(%(password_version)s::INTEGER + 1),
+    email_verified_at=%(now)s::TIMESTAMP
+WITH TIME ZONE, updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.id = %(user_id)s::UUID
+  AND users.password_version = %(password_version)s::INTEGER
+  AND users.email = %(email)s::VARCHAR
 RETURNING users.id;
 
 -- app/accounts/repository.py SELECT_EMAIL
@@ -237,6 +249,41 @@ RETURNING rate_limit_counters.count;
 
 -- app/live/hints.py NOTIFY
 SELECT set_config('synchronous_commit', 'off', true) || CAST(pg_notify('tasks', CAST(%(payload)s AS text)) AS text) AS sent;
+
+-- app/mail/repository.py SELECT_ADDRESS
+SELECT users.email, users.email_verified_at AS verified_at
+FROM users, user_state
+WHERE users.id = %(user_id)s::UUID
+  AND user_state.user_id = %(user_id)s::UUID
+  AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ));
+
+-- app/mail/repository.py VERIFY
+UPDATE users
+SET email_verified_at=coalesce(users.email_verified_at, %(now)s::TIMESTAMP WITH TIME ZONE),
+    updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.id = %(user_id)s::UUID
+  AND users.email = %(email)s::VARCHAR
+  AND users.password_version = %(password_version)s::INTEGER
+RETURNING users.email, users.email_verified_at AS verified_at;
+
+-- app/mail/repository.py CHANGE
+UPDATE users
+SET email=%(new_email)s::VARCHAR, email_verified_at=%(now)s::TIMESTAMP
+WITH TIME ZONE, updated_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE users.id = %(user_id)s::UUID
+  AND users.email = %(email)s::VARCHAR
+  AND users.password_version = %(password_version)s::INTEGER
+RETURNING users.email, users.email_verified_at AS verified_at;
 
 -- app/sessions/denylist.py END_SESSION
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)

@@ -66,6 +66,7 @@ def inside(*folders: str) -> set[str]:
             allowed(*ROUTED) | inside("app/core/", "app/contracts/"),
             "raise an ApiError and let the router answer",
         ),
+        (("smtplib",), {"app/mail/carrier.py"}, "let carrier.py hand it in"),
         (("httpx",), set(), "the service calls nobody: what speaks HTTP belongs to clients/"),
         (
             ("sqlalchemy",),
@@ -94,13 +95,14 @@ ROOMS = {
     "auth": "core",
     "sessions": "core auth",
     "accounts": "core auth sessions",
+    "mail": "core auth sessions accounts",
     "tasks": "core auth",
     "public_keys": "core auth",
     "live": "core auth tasks",
     "contracts": "core auth sessions accounts tasks",
     "operations": "core auth",
     "status": "core sessions operations",
-    "cli": "core auth sessions accounts tasks live operations",
+    "cli": "core auth sessions accounts mail tasks live operations",
 }
 """What each room knows, beside itself."""
 

@@ -28,7 +28,7 @@ from tests.support.server import running
 from tests.support.settings import ROOT, SECRET, SETTING_NAMES, environment_of, make_settings
 
 DEPLOY = ROOT / "deploy"
-NAME = re.compile(r"\b(http_\w+|auth_\w+|database_\w+|hash_\w+|live_\w+|process_\w+|build_info)\b")
+NAME = re.compile(r"\b(http_\w+|auth_\w+|database_\w+|hash_\w+|live_\w+|process_\w+|mails_\w+|build_info)\b")
 NEEDS_PROMETHEUS = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="there is no promtool: it comes with Prometheus"
 )
@@ -43,7 +43,8 @@ def queries() -> list[str]:
 
 def reported() -> set[str]:
     """Return the names that `/metrics` has once there was something to count."""
-    metrics = Metrics(AUTH_EVENTS)
+    metrics = Metrics(AUTH_EVENTS, sends_mail=True)
+    metrics.count_mail("failed")
     record = RequestRecord("-")
     record.code, record.hashing = "TOO_BUSY", 0.3
     metrics.count_request("GET", "/api/tasks", 200, 0.01, record)

@@ -78,6 +78,8 @@ def test_operation_ids_are_verbs() -> None:
         "end_session",
     }
     auth |= {"change_me", "change_password", "reset_password", "delete_me"}
+    auth |= {"mail_reset_link", "mail_verification_link"}
+    auth |= {"show_email", "change_email", "confirm_email", "verify_email"}
     service = {"show_about", "show_health", "show_liveness", "show_readiness"}
     assert names == tasks | auth | service
 
@@ -95,9 +97,10 @@ def test_the_page_reads_as_somebodys_life_with_the_service() -> None:
     assert [tag["name"] for tag in document_of()["tags"]] == ["tasks", "auth", "service"]
     auth = [it.described["operationId"] for it in operations(document_of()) if it.described["tags"] == ["auth"]]
     assert auth == [
-        *("sign_up", "sign_in", "reset_password", "issue_token", "refresh_tokens", "sign_out"),
+        *("sign_up", "sign_in", "reset_password", "mail_reset_link", "issue_token", "refresh_tokens", "sign_out"),
         "revoke_token",
-        *("list_sessions", "end_session", "show_me", "change_me", "change_password", "delete_me"),
+        *("list_sessions", "end_session", "show_email", "change_email", "confirm_email"),
+        *("mail_verification_link", "verify_email", "show_me", "change_me", "change_password", "delete_me"),
         "list_public_keys",
     ]
 
@@ -147,7 +150,7 @@ def test_what_is_public_says_so(document: dict[str, Any]) -> None:
     """A tool knows of every operation whether it needs a token: those that need none say it, and are these alone."""
     public = {op.described["operationId"] for op in operations(document) if op.described["security"] == []}
     service = {"show_about", "show_health", "show_liveness", "show_readiness"}
-    auth = {"sign_up", "sign_in", "issue_token", "refresh_tokens", "sign_out", "reset_password"}
+    auth = {"sign_up", "sign_in", "issue_token", "refresh_tokens", "sign_out", "reset_password", "mail_reset_link"}
     auth |= {"revoke_token", "list_public_keys"}
     assert public == service | auth | {name for name in ("login",) if "/api/auth/login" in document["paths"]}
 

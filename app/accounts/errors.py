@@ -43,8 +43,8 @@ class WrongPassword(ValidationFailed):
     code = "WRONG_PASSWORD"
     message = "The current password is wrong."
 
-    def __init__(self) -> None:
-        super().__init__([{"field": "current_password", "message": "is wrong", "code": "wrong_password"}])
+    def __init__(self, field: str = "current_password") -> None:
+        super().__init__([{"field": field, "message": "is wrong", "code": "wrong_password"}])
         self.detail = self.message
 
     @classmethod

@@ -24,6 +24,7 @@ class ExportedAccount(Row):
     name: str | None
     created_at: datetime
     updated_at: datetime
+    email_verified_at: datetime | None
     is_active: bool
 
 
@@ -51,7 +52,7 @@ SELECT_TAKEN = Statement(select(col(User.email), col(User.id)).where(col(User.em
 EXPORT_ACCOUNT = Statement(
     select(
         *(col(User.id), col(User.email), col(User.name), col(User.created_at), col(User.updated_at)),
-        col(UserState.is_active),
+        *(col(User.email_verified_at), col(UserState.is_active)),
     ).where(col(User.id) == user_id, col(UserState.user_id) == user_id),
     ExportedAccount,
 )

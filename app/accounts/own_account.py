@@ -10,6 +10,7 @@ from app.accounts.leaving import finish
 from app.auth.active_session import Credentials, UserRow
 from app.auth.auth import Auth
 from app.auth.errors import InvalidToken
+from app.auth.notices import OwnersNotice
 from app.auth.tokens import TokenPair
 from app.auth.user_database import UserDatabase
 from app.core.database.connection import Transaction
@@ -42,7 +43,7 @@ async def change_password(auth: Auth, db: UserDatabase, address: str, *, current
     credentials, principal = await db.get_credentials(), db.principal
     if auth.settings.common_passwords == "refuse" and is_common(new, credentials.email):
         raise CommonPassword("new_password")
-    await _check_password(auth, credentials, current, address)
+    await check_password(auth, credentials, current, address)
     new_hash = await auth.passwords.hash(new, client=address)
 
     async def change(transaction: Transaction) -> TokenPair:
@@ -55,6 +56,7 @@ async def change_password(auth: Auth, db: UserDatabase, address: str, *, current
 
     pair = await auth.database.transact(change)
     auth.record("password_changed", user_id=principal.user_id, session_id=principal.session_id)
+    auth.tell_owner(OwnersNotice("password_changed", principal.user_id, credentials.email))
     return pair
 
 
@@ -64,7 +66,7 @@ async def delete_account(auth: Auth, db: UserDatabase, address: str, *, current:
     It is closed at once. If the rest is interrupted, `prune` finishes it. Source: FR-055.
     """
     credentials, principal = await db.get_credentials(), db.principal
-    await _check_password(auth, credentials, current, address)
+    await check_password(auth, credentials, current, address)
     version = credentials.password_version
     if not await account_repository.leave(auth.database, principal, password_version=version):
         raise InvalidToken
@@ -75,9 +77,10 @@ async def delete_account(auth: Auth, db: UserDatabase, address: str, *, current:
 
 
 async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> None:
-    """Change the password by an operator's link. Raises: InvalidToken, TooManyRequests, CommonPassword.
+    """Change the password by an operator's link, or one by mail. Raises: InvalidToken, TooManyRequests, CommonPassword.
 
-    A hash is made whether the account is there or not, so that the time of an answer tells nothing. Source: FR-056.
+    One by mail proves the mailbox, and is good while the account has its address. A hash is made whether the account is
+    there or not, so that the time of an answer tells nothing. Source: FR-056.
     """
     now = auth.clock()
     claims = auth.tokens.read(token, "reset", now)
@@ -97,11 +100,15 @@ async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> N
 
     await auth.database.transact(change)
     auth.record("password_reset", user_id=claims.user_id)
+    if found:
+        auth.tell_owner(OwnersNotice("password_changed", claims.user_id, found.email))
     with suppress(ServiceUnavailable):  # the link is used
         await attempt.succeed()
 
 
-async def _check_password(auth: Auth, credentials: Credentials, password: str, address: str) -> None:
+async def check_password(
+    auth: Auth, credentials: Credentials, password: str, address: str, *, field: str = "current_password"
+) -> None:
     """Count before the hash, so that a stolen session cannot guess. Raises: TooManyRequests, WrongPassword."""
     attempt = _attempt(auth, OWN_PASSWORD, credentials.id)
     with auth.recording_limit("own_password_limited", credentials.id):
@@ -109,7 +116,7 @@ async def _check_password(auth: Auth, credentials: Credentials, password: str, a
             verified = await auth.passwords.verify(password, credentials.password_hash, client=address)
     if not verified.correct:
         auth.record("own_password_wrong", user_id=credentials.id, actor="unknown")
-        raise WrongPassword
+        raise WrongPassword(field)
     await attempt.succeed()
 
 

@@ -125,14 +125,20 @@ _state_columns = (col(UserState.user_id), col(UserState.is_active), col(UserStat
 _new_version = {"password_version": col(UserState.password_version) + constant(1)}
 CHANGE_STATE = _update_state(in_active_session, _is_as_read, **_new_version)
 RESET_STATE = _update_state(and_(is_of_version, col(UserState.is_active)), _is_as_read, **_new_version)
-# After that of who may, in the same transaction.
-UPDATE_PASSWORD = Statement(
-    update(User)
-    .where(_is_the_user, col(User.password_version) == _password_version)
-    .values(password_hash=_new_hash, password_version=_password_version + constant(1), updated_at=now)
-    .returning(col(User.id)),
-    UUID,
-)
+
+
+def _update_password(*conditions: ColumnElement[bool], **values: Any) -> Statement[UUID]:
+    """Return the UPDATE of a password, after that of who may in the same transaction."""
+    values |= {"password_hash": _new_hash, "password_version": _password_version + constant(1), "updated_at": now}
+    is_as_read = col(User.password_version) == _password_version
+    return Statement(
+        update(User).where(_is_the_user, is_as_read, *conditions).values(**values).returning(col(User.id)), UUID
+    )
+
+
+UPDATE_PASSWORD = _update_password()
+# By a link that was sent to this address, which is proven by that.
+UPDATE_PASSWORD_BY_MAIL = _update_password(_has_email, email_verified_at=now)
 SELECT_EMAIL = Statement(
     select(col(User.email), col(User.password_version)).where(_is_the_user, is_of_version, col(UserState.is_active)),
     Addressee,
@@ -200,23 +206,33 @@ async def change_password(
 ) -> int | None:
     """Change the password and end every session; return the new version of tokens, None if somebody was here before."""
     state = await transaction.fetch_one(CHANGE_STATE, **caller(principal), password_version=password_version)
-    is_written = state and await _update_password(transaction, state, password_version, new_hash, principal.now)
+    is_written = state and await _write_password(transaction, state, password_version, new_hash, principal.now)
     return state.token_version if state and is_written else None
 
 
 async def reset_password(
     transaction: Transaction, claims: Claims, *, password_version: int, new_hash: str, now: datetime
 ) -> bool:
-    """Change the password and end every session, unless the account is not active or of another version."""
+    """Change the password and end every session, unless the account is not active, of another version or address."""
     state = await transaction.fetch_one(RESET_STATE, **caller(claims), password_version=password_version)
-    return state is not None and await _update_password(transaction, state, password_version, new_hash, now)
+    return state is not None and await _write_password(
+        transaction, state, password_version, new_hash, now, by_mail_to=claims.email
+    )
 
 
-async def _update_password(
-    transaction: Transaction, state: State, password_version: int, new_hash: str, now: datetime
+async def _write_password(
+    transaction: Transaction,
+    state: State,
+    password_version: int,
+    new_hash: str,
+    now: datetime,
+    *,
+    by_mail_to: str | None = None,
 ) -> bool:
-    values = {"password_version": password_version, "new_hash": new_hash, "now": now}
-    return await transaction.fetch_value(UPDATE_PASSWORD, user_id=state.user_id, **values) is not None
+    values = {"user_id": state.user_id, "password_version": password_version, "new_hash": new_hash, "now": now}
+    if by_mail_to is None:
+        return await transaction.fetch_value(UPDATE_PASSWORD, **values) is not None
+    return await transaction.fetch_value(UPDATE_PASSWORD_BY_MAIL, **values, email=by_mail_to) is not None
 
 
 async def leave(database: Database, principal: Principal, *, password_version: int) -> bool:

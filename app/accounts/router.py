@@ -212,7 +212,7 @@ async def delete_me(body: DeleteBody, db: UserDb, auth: AuthDep, address: Client
     responses=error_responses(*BODY_ERRORS, InvalidToken, TooManyRequests),
 )
 async def reset_password(body: ResetBody, auth: AuthDep, address: ClientAddress) -> Response:
-    """Takes the token of a link that an operator has made, which is good for an hour and one use.
+    """Takes the token of a link by mail, or of one that an operator has made. It is good for an hour and one use.
 
     Every session ends, and nobody is signed in by it: sign in with the new password.
     """

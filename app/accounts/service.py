@@ -11,6 +11,7 @@ from app.accounts.errors import CommonPassword, EmailTaken, InvalidCredentials
 from app.accounts.repository import Account
 from app.auth.active_session import UserRow
 from app.auth.auth import Auth, read_expired_too
+from app.auth.notices import OwnersNotice
 from app.auth.tokens import Claims
 from app.core.database.pool import DatabaseUnavailable
 from app.core.errors import ServiceUnavailable, TooManyRequests
@@ -81,6 +82,8 @@ async def sign_in(
                 auth.database, account.id, old_hash=account.password_hash, new_hash=verified.new_hash
             )
     auth.record("signed_in", user_id=account.id, session_id=session.id, device=device)
+    if not before:
+        auth.tell_owner(OwnersNotice("signed_in", account.id, account.email, session.id, device))
     return session
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from app.auth.errors import InvalidToken
 from app.auth.events import AUTH_EVENTS, Actor, write_event
 from app.auth.fingerprints import Fingerprints
+from app.auth.notices import OwnersNotice
 from app.auth.passwords import PasswordHasher
 from app.auth.principal import Principal
 from app.auth.tokens import Claims, TokenCodec, TokenType
@@ -26,7 +27,7 @@ from app.core.rate_limits.limiter import RateLimiter
 class Auth:
     """What the operations work with; `count_event` counts an event in the metrics.
 
-    `belongings` delete what belongs to a user, some rows at a time.
+    `belongings` delete what belongs to a user, some rows at a time. `tell_owner` sends a notice, if there is mail.
     """
 
     database: Database
@@ -38,6 +39,7 @@ class Auth:
     belongings: Sequence[Statement[UUID]]
     clock: Clock
     count_event: Callable[[str], None]
+    tell_owner: Callable[[OwnersNotice], None]
 
     @property
     def lifetime(self) -> timedelta:

@@ -15,10 +15,16 @@ AUTH_EVENTS = (
 )
 """Those that are counted, by the names that the trail has for them."""
 
-Actor = Literal["user", "operator", "unknown"]
-"""Who did it: the owner, by a password or a token; an operator, by a command; or somebody who did not prove it."""
+Actor = Literal["user", "operator", "service", "unknown"]
+"""Who did it: the owner, by a password or a token; an operator, by a command; the service, by itself; or somebody who
+did not prove it."""
 
-_WARNINGS = frozenset({"sign_in_failed", "sign_in_locked", "own_password_wrong", "refresh_reuse_detected"})
+_WARNINGS = frozenset(
+    {
+        *("sign_in_failed", "sign_in_locked", "own_password_wrong", "refresh_reuse_detected"),
+        *("mail_delayed", "mail_failed"),
+    }
+)
 
 
 def write_event(

@@ -24,7 +24,8 @@ NAME_LENGTH = 100
 class User(SQLModel, table=True):
     """An account. `email` is stored in the one form that `emails.normalise_email` returns.
 
-    `password_version` counts the passwords that its owner has chosen.
+    `password_version` counts the passwords that its owner has chosen. `email_verified_at` is when they proved by a link
+    that mail to the address reaches them.
     """
 
     __tablename__ = "users"
@@ -34,6 +35,7 @@ class User(SQLModel, table=True):
     name: str | None = Field(sa_column=Column(String(NAME_LENGTH), nullable=True))
     password_hash: str = Field(sa_column=Column(String(255), nullable=False))
     password_version: int = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
+    email_verified_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
     created_at: datetime = Field(
         sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
     )

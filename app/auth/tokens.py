@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
@@ -17,18 +17,33 @@ from app.auth.keys import Algorithm, PublicKey, SecretKey, SigningKey
 from app.auth.principal import Principal
 from app.core.config import Settings
 
-TokenType = Literal["access", "refresh", "reset"]
+LinkType = Literal["reset", "verify", "change"]
+TokenType = Literal["access", "refresh"] | LinkType
 
 ISSUER = "auth-tasks-api"
 MAX_TOKEN_LENGTH = 2048
 CACHED_TOKENS = 4096  # access tokens, some 5 MB
 
-RESET_SECONDS = 3600
+RESET_SECONDS = CHANGE_SECONDS = 3600
+VERIFY_SECONDS = 86400
 
-_TYPES: dict[TokenType, str] = {"access": "at+jwt", "refresh": "rt+jwt", "reset": "pr+jwt"}
+_TYPES: dict[TokenType, str] = {
+    "access": "at+jwt",
+    "refresh": "rt+jwt",
+    "reset": "pr+jwt",
+    "verify": "ev+jwt",
+    "change": "ec+jwt",
+}
 # Who may take a token. Libraries that are told of none refuse a token that has one (RFC 7519 4.1.3), so that no other
 # service with the secret takes a reset token for an access token.
-_AUDIENCES: dict[TokenType, list[Any]] = {"access": [], "refresh": [["refresh"]], "reset": ["password-reset"]}
+_AUDIENCES: dict[TokenType, list[Any]] = {
+    "access": [],
+    "refresh": [["refresh"]],
+    "reset": ["password-reset"],
+    "verify": ["email-verification"],
+    "change": ["email-change"],
+}
+_LINKS = frozenset(get_args(LinkType))
 # Those that refresh tokens of 1.0 do not have.
 _NEW_CLAIMS = {"aud", "seq", "auth_time"}
 # base64url without padding; the signature's last character carries two spare bits, or four, which must be zero.
@@ -55,6 +70,10 @@ class Claims:
     """A refresh token's place in its session, from 1; None in one that 1.0 has issued, and in other tokens."""
     authenticated_at: int
     """When somebody last proved who they are in this session, by a password; in a token of 1.0 when it was issued."""
+    email: str | None = None
+    """The address that a link was sent to; None in an operator's link, and in other tokens."""
+    replaces: bytes | None = None
+    """The fingerprint of the address that a link to a new one replaces."""
 
 
 class TokenPair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -91,6 +110,8 @@ class TokenCodec:
             "access": access_seconds,
             "refresh": refresh_seconds,
             "reset": RESET_SECONDS,
+            "verify": VERIFY_SECONDS,
+            "change": CHANGE_SECONDS,
         }
         self._session_seconds = session_seconds
         # A valid token begins with one of these exact texts, each of one key and algorithm, so that no header that a
@@ -135,11 +156,23 @@ class TokenCodec:
         """Return when a session ends in any case; None if that is never."""
         return None if self._session_seconds is None else authenticated_at + self._session_seconds
 
-    def issue_reset(self, user_id: UUID, version: int, now: datetime) -> str:
-        """Sign a token for a new password. It belongs to no session, and names itself in the place of one."""
+    def issue_reset(self, user_id: UUID, version: int, now: datetime, *, email: str | None = None) -> str:
+        """Sign the token of a link for a new password, which proves the mailbox of this address if one is given."""
+        return self._issue_link("reset", user_id, version, now, {"email": email} if email else {})
+
+    def issue_verification(self, user_id: UUID, version: int, now: datetime, *, email: str) -> str:
+        """Sign the token of a link that proves an address."""
+        return self._issue_link("verify", user_id, version, now, {"email": email})
+
+    def issue_change(self, user_id: UUID, version: int, now: datetime, *, email: str, replaces: bytes) -> str:
+        """Sign the token of a link to a new address. Of the old one it has a fingerprint: it is sent to the new one."""
+        return self._issue_link("change", user_id, version, now, {"email": email, "replaces": replaces.hex()})
+
+    def _issue_link(self, kind: LinkType, user_id: UUID, version: int, now: datetime, named: dict[str, str]) -> str:
+        """Sign a token that belongs to no session, and names itself in the place of one."""
         token_id = uuid4()
-        about = {"sub": str(user_id), "user_id": str(user_id), "sid": str(token_id), "ver": version}
-        return self._sign("reset", token_id, int(now.timestamp()), about)
+        about = {"sub": str(user_id), "user_id": str(user_id), "sid": str(token_id), "ver": version, **named}
+        return self._sign(kind, token_id, int(now.timestamp()), about)
 
     def _sign(
         self, kind: TokenType, token_id: UUID, issued_at: int, about: dict[str, Any], *, ends_at: int | None = None
@@ -203,7 +236,8 @@ class TokenCodec:
         user_id, session_id, token_id = (_uuid(said[name]) for name in ("sub", "sid", "jti"))
         valid_from = max(issued_at, not_before)
         times = (issued_at, expires_at, valid_from)
-        return Claims(kind, user_id, session_id, token_id, version, *times, number, authenticated_at)
+        named = _named_by_link(said) if kind in _LINKS else ()
+        return Claims(kind, user_id, session_id, token_id, version, *times, number, authenticated_at, *named)
 
 
 def make_codec(settings: Settings) -> TokenCodec:
@@ -228,7 +262,19 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _from_json = json.JSONDecoder(object_pairs_hook=_unique).decode
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode  # a long address in Unicode must fit
+
+
+def _named_by_link(said: dict[str, Any]) -> tuple[str | None, bytes | None]:
+    """Return the address that a link was sent to, and the fingerprint of that which it replaces."""
+    match said:
+        case {"type": "reset"} if "email" not in said:
+            return None, None
+        case {"type": "reset" | "verify", "email": str(email)}:
+            return email, None
+        case {"type": "change", "email": str(email), "replaces": str(replaces)} if replaces:
+            return email, bytes.fromhex(replaces)
+    raise InvalidToken
 
 
 def _uuid(text: Any) -> UUID:

@@ -106,6 +106,10 @@ def make_parser() -> argparse.ArgumentParser:
             action.add_argument("email")
         if name == "history":
             action.add_argument("files", nargs="+", type=Path, help="Log files, .gz too; - is standard input.")
+    mail = commands.add_parser("mail", help="Find out whether mails arrive.")
+    test = mail.add_subparsers(required=True).add_parser("test", help="Send a mail to an address.")
+    test.set_defaults(run="app.cli.mail:send_test")
+    test.add_argument("address")
     return parser
 
 

@@ -1,68 +1,39 @@
 """Settings: read once, checked at start, every mistake named at once and no value printed."""
 
-import re
 from functools import cached_property
 from importlib.util import find_spec
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.core.database.dsn import Dsn, parse_database_url
 from app.core.exposure import exposures
+from app.core.mail_settings import ALL_NOTICES, MailFrom, MailNotices, MailUrl, ServiceName
 from app.core.operator_error import OperatorError
-from app.core.origins import canonical_origin
 from app.core.secret_files import SecretFiles, credentials
+from app.core.setting_types import (
+    LOOPBACK,
+    Limit,
+    LimitSetting,
+    Networks,
+    Origins,
+    RootPath,
+    split,
+)
 from app.core.settings_file import reading_settings
-
-Network = IPv4Network | IPv6Network
 
 _EXAMPLE_WORDS = ("changeme", "change-me", "example", "your-secret", "secret-key", "password", "replace")
 # A row of the denylist outlasts every token that this allows. After raising it, existing rows would end too soon.
 MAX_REFRESH_TOKEN_DAYS = 366
 # Where the tools of frontends serve a page in development. `users reset` prints links to the first.
 LOCAL_PAGES = tuple(f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 3001, 5173, 8080))
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 class SettingsError(OperatorError):
     """The service cannot start with these settings; the message names every bad one and prints no value."""
-
-
-class Limit(NamedTuple):
-    """At most `amount` events in `window_seconds`."""
-
-    amount: int
-    window_seconds: int
-
-
-def _split(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))
-
-
-def _root_path(value: str) -> str:
-    segments = [segment for segment in value.strip().split("/") if segment]
-    if not all(re.fullmatch(r"[\w.~-]+", segment, re.ASCII) and segment.strip(".") for segment in segments):
-        raise ValueError("must be the path that a proxy strips, such as /tasks: without a host, of letters and digits")
-    return "".join(f"/{segment}" for segment in segments)
-
-
-def _limit(value: Any) -> Any:
-    """Read `10/15minutes` or `600/minute`, the notation of the `limits` package."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*([1-9]\d*)\s*/\s*([1-9]\d*)?\s*(second|minute|hour|day)s?\s*", value)
-    if not match:
-        raise ValueError("must look like 10/15minutes or 600/minute")
-    return Limit(int(match[1]), int(match[2] or 1) * _SECONDS[match[3]])
 
 
 def weakness(secret: str) -> str | None:
@@ -72,16 +43,6 @@ def weakness(secret: str) -> str | None:
     if any(word in secret.lower() for word in _EXAMPLE_WORDS):
         return "looks like an example"
     return None
-
-
-Origins = Annotated[
-    tuple[Annotated[str, AfterValidator(canonical_origin)], ...],
-    NoDecode,
-    BeforeValidator(_split),
-    AfterValidator(_unique),
-]
-Networks = Annotated[tuple[Annotated[Network, BeforeValidator(ip_network)], ...], NoDecode, BeforeValidator(_split)]
-LimitSetting = Annotated[Limit, NoDecode, BeforeValidator(_limit)]
 
 
 class Settings(BaseSettings):
@@ -101,7 +62,8 @@ class Settings(BaseSettings):
     better_auth_secret: SecretStr
     better_auth_secret_previous: SecretStr | None = None
     access_token_algorithm: Literal["HS256", "EdDSA"] = "HS256"
-    frontend_url: Origins = LOCAL_PAGES  # none in production
+    mail_url: MailUrl = None
+    frontend_url: Origins = LOCAL_PAGES  # none in production, and none with mail
     access_token_expire_minutes: float = Field(default=15, gt=0, le=24 * 60, allow_inf_nan=False)
     refresh_token_expire_days: float = Field(default=7, gt=0, le=MAX_REFRESH_TOKEN_DAYS, allow_inf_nan=False)
 
@@ -136,9 +98,16 @@ class Settings(BaseSettings):
     max_tasks_per_user: int = Field(default=10_000, ge=0, le=2**31 - 1)
     max_sessions_per_user: int = Field(default=100, ge=0, le=2**31 - 1)
     trusted_proxies: Networks = ()
-    root_path: Annotated[str, AfterValidator(_root_path)] = ""
+    root_path: RootPath = ""
 
-    api_contracts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    mail_from: MailFrom = None
+    service_name: ServiceName = None
+    mail_templates: Path | None = None
+    mail_notices: MailNotices = ALL_NOTICES
+    rate_limit_mail_client: LimitSetting = Limit(20, 3600)
+    rate_limit_mail_account: LimitSetting = Limit(3, 3600)
+
+    api_contracts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = ()
     docs_enabled: bool = True
     metrics_enabled: bool = False
     opentelemetry: Literal["on", "off"] = "off"
@@ -208,12 +177,18 @@ class Settings(BaseSettings):
     @field_validator("frontend_url", mode="before")
     @classmethod
     def _no_local_pages(cls, value: Any, info: ValidationInfo) -> Any:
-        """Leave the default out in production."""
-        return () if value is LOCAL_PAGES and info.data.get("environment") == "production" else value
+        """Leave the default out in production. With mail there is none: links would go to somebody's own machine."""
+        if value is not LOCAL_PAGES:
+            return value
+        if info.data.get("mail_url"):
+            raise ValueError("must be set with MAIL_URL: mails link to its first page")
+        return () if info.data.get("environment") == "production" else value
 
     @field_validator("frontend_url")
     @classmethod
     def _frontend_url(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("mail_url") and not any(origin.startswith("http") for origin in value):
+            raise ValueError("must have a page's origin with MAIL_URL: an app's own scheme opens in no browser")
         if info.data.get("environment") == "production":
             hosts = [urlsplit(origin).hostname or "" for origin in value if origin.startswith("http:")]
             if not all(host in LOOPBACK or host.endswith(".localhost") for host in hosts):

@@ -12,8 +12,8 @@ from app.auth.auth import Auth
 from app.auth.errors import InvalidToken
 from app.auth.principal import Principal
 from app.auth.tokens import Claims, TokenPair, successor_id
-from app.core.config import Limit
 from app.core.errors import TooManyRequests
+from app.core.setting_types import Limit
 from app.sessions import denylist, lifetimes, rotation_repository
 from app.sessions.errors import RefreshTokenReused, SessionExpired, SupersededToken
 from app.sessions.rotation_repository import USE_LENGTH, SessionState, Use

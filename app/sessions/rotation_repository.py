@@ -12,11 +12,11 @@ from app.auth.active_session import caller, in_active_session, is_active, own_id
 from app.auth.models import DeniedToken, UserState
 from app.auth.principal import Principal
 from app.auth.tokens import Claims
-from app.core.config import Limit
 from app.core.database.connection import Statements
 from app.core.database.pool import Database
 from app.core.database.sql import constant, insert_from, now, null, parameter
 from app.core.database.statement import Row, Statement
+from app.core.setting_types import Limit
 from app.sessions.denylist import EXPIRES_AT, KEY, outliving
 
 USE_LENGTH = 8

@@ -23,7 +23,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class Metrics:
     """Counts in this process. Labels are templates and constants: never a raw path, an e-mail or a token."""
 
-    def __init__(self, events: tuple[str, ...]) -> None:
+    def __init__(self, events: tuple[str, ...], *, sends_mail: bool = False) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter("http_requests", "Requests answered.", ["method", "route", "status"], registry=registry)
         self.durations = Histogram(
@@ -36,6 +36,10 @@ class Metrics:
         self.events = Counter("auth_events", "What happened to sessions.", ["event"], registry=registry)
         for event in events:
             self.events.labels(event)  # from 0, so that the first one is an increase
+        if sends_mail:
+            self.mails = Counter("mails", "Mails, by what has become of them.", ["outcome"], registry=registry)
+            for outcome in ("sent", "withheld", "delayed", "failed"):
+                self.mails.labels(outcome)
         self.denylist_rows = Gauge(
             "auth_denylist_rows", "Rows of the denylist.", multiprocess_mode="mostrecent", registry=registry
         )
@@ -95,6 +99,10 @@ class Metrics:
     def count_hint(self, outcome: str) -> None:
         """Count a hint to streams by what became of it."""
         self.hints.labels(outcome).inc()
+
+    def count_mail(self, outcome: str) -> None:
+        """Count what has become of a mail."""
+        self.mails.labels(outcome).inc()
 
     async def watch(self, app: Starlette) -> NoReturn:
         """Look once a second: a scrape reaches one worker, but reports on all of them."""

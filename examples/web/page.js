@@ -4,6 +4,11 @@ const find = (id) => document.getElementById(id);
 const api = createApi(document.querySelector("meta[name=api]").content, "cookie");
 const PAGE_SIZE = 50;
 
+// What forward.js has sent on from a link. The token goes out of the address bar, and so out of the history, at once.
+const [, linkKind, linkToken] = location.hash.match(/^#(reset|verify|email)-token=(.+)$/) ?? [];
+let link = linkKind && { kind: linkKind, token: linkToken };
+if (link) history.replaceState(null, "", location.pathname);
+
 /** Does what a person asked for and shows what they are told: the API's own sentence if it refuses. */
 async function tell(work) {
   find("said").textContent = "";
@@ -16,8 +21,10 @@ async function tell(work) {
 }
 
 function show() {
-  find("account").hidden = api.isSignedIn();
-  find("signed-in").hidden = !api.isSignedIn();
+  const isReset = link?.kind === "reset";
+  find("reset").hidden = !isReset;
+  find("account").hidden = isReset || api.isSignedIn();
+  find("signed-in").hidden = isReset || !api.isSignedIn();
   if (!api.isSignedIn()) find("tasks").replaceChildren();
 }
 
@@ -84,7 +91,33 @@ async function loadTasks() {
 
 async function load() {
   find("tasks").replaceChildren();
-  if (api.isSignedIn()) await loadTasks();
+  if (!api.isSignedIn()) return link && link.kind !== "reset" ? "Sign in, and the link is used." : "";
+  await loadTasks();
+  const said = await followLink();
+  await loadAddress();
+  return said;
+}
+
+/** Shows the address, and whether it is proven; nothing where the service sends no mail. */
+async function loadAddress() {
+  try {
+    const { email, verified_at } = await api.call("GET", "/api/auth/email");
+    find("address").textContent = `Now: ${email}${verified_at ? "" : ", not proven"}`;
+    find("unproven").hidden = verified_at !== null;
+    find("move").hidden = false;
+  } catch (refusal) {
+    if (refusal.status !== 501) throw refusal;
+  }
+}
+
+/** Uses the link of a mail, once somebody is signed in: it takes the mailbox and the session. */
+async function followLink() {
+  if (!link || link.kind === "reset") return;
+  const { kind, token } = link;
+  link = null;
+  const path = kind === "verify" ? "/api/auth/email/verify" : "/api/auth/email/confirm";
+  const { email } = await api.call("POST", path, { token });
+  return `Thank you: ${email} is your address.`;
 }
 
 async function loadSessions() {
@@ -119,9 +152,24 @@ onSubmit("account", async (account, pressed) => {
   const device = `A web page on ${navigator.userAgentData?.platform ?? navigator.platform}`;
   const { user } = await api[pressed || "signIn"]({ ...account, device });
   show();
-  await load();
-  return `Hello ${user.name ?? user.email}`;
+  return (await load()) || `Hello ${user.name ?? user.email}`;
 });
+onSubmit("reset", async ({ new_password }) => {
+  const { detail } = await api.call("POST", "/api/auth/reset", { token: link.token, new_password });
+  link = null;
+  return detail;
+});
+onSubmit("move", async ({ new_email, current_password }) => {
+  const { detail } = await api.call("POST", "/api/auth/email", { email: new_email, proof: { current_password } });
+  return detail;
+});
+find("forgot").onclick = () =>
+  tell(async () => {
+    const field = find("account").email;
+    if (!field.reportValidity()) return;
+    return (await api.call("POST", "/api/auth/reset/mail", { email: field.value })).detail;
+  });
+find("prove").onclick = () => tell(async () => (await api.call("POST", "/api/auth/email/verify/mail")).detail);
 onSubmit("new", async (task) => {
   find("tasks").prepend(taskItem(await api.call("POST", "/api/tasks", task)));
 });

@@ -1,17 +1,26 @@
 """Signing in tells nobody which accounts there are: not by its words, not by its time."""
 
+import socket
 import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from app.auth.tokens import make_codec
 from app.core.clock import stopwatch, system_clock
+from tests.support.mail import Says, listening, mail_settings
 from tests.support.people import Person, new_email
-from tests.support.server import serving
+from tests.support.server import free_port, serving
 from tests.support.settings import make_settings
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -110,3 +119,92 @@ async def test_1000_pairs_of_resets_cannot_be_told_apart(http: httpx.AsyncClient
             break
     print(f"rank AUC of 1,000 interleaved pairs of resets at cost 4: {[round(f, 3) for f in figures]}")
     assert abs(figures[-1] - 0.5) <= 0.04
+
+
+@contextmanager
+def mailing(database_url: str, folder: Path, *, takes: bool, **settings: str) -> Iterator[str]:
+    """Run the service with a mail server that takes all mails, or that never says a word, and yield its URL."""
+    with ExitStack() as stack:
+        if takes:
+            port = free_port()
+            sink = ["-W", "ignore", "-m", "aiosmtpd", "-n", "-c", "aiosmtpd.handlers.Sink", "-l", f"127.0.0.1:{port}"]
+            process = stack.enter_context(subprocess.Popen([sys.executable, *sink]))
+            stack.callback(process.terminate)
+            wait_until(lambda: is_open(port))
+        else:
+            port = stack.enter_context(listening(Says))
+        named: dict[str, Any] = {name.upper(): str(value) for name, value in mail_settings(port, **settings).items()}
+        server = stack.enter_context(serving(folder, DATABASE_URL=database_url, LOG_LEVEL="WARNING", **named))
+        stack.callback(server.kill)  # it would wait for the mails
+        yield server.url
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def insert_accounts(database_url: str, count: int) -> list[str]:
+    """Make accounts of which nobody knows the password."""
+    emails = [new_email() for _ in range(count)]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "WITH made AS (INSERT INTO users (id, email, password_hash) "
+            "SELECT gen_random_uuid(), unnest(%s::text[]), '' RETURNING id) "
+            "INSERT INTO user_state (user_id) SELECT id FROM made",
+            (emails,),
+        )
+    return emails
+
+
+async def ask(client: httpx.AsyncClient, email: str) -> tuple[float, float, tuple[int, bytes, list[str]]]:
+    """Ask for a link; return how long it took, how long the next request on the connection took, and the answer."""
+    began = stopwatch()
+    answer = await client.post("/api/auth/reset/mail", json={"email": email})
+    between = stopwatch()
+    await client.get("/health/live")
+    alike = [f"{name}: {value}" for name, value in answer.headers.items() if name not in ("date", "x-request-id")]
+    body = answer.content.replace(answer.headers["x-request-id"].encode(), b"")
+    return between - began, stopwatch() - between, (answer.status_code, body, alike)
+
+
+@pytest.mark.parametrize(
+    ("case", "takes", "limit", "status"),
+    [("sent", True, "off", 202), ("limit reached", False, "on", 202), ("queue full", False, "off", 503)],
+    ids=str,
+)
+async def test_200_known_and_200_unknown_addresses_get_the_same_answer(
+    own_database_url: str, tmp_path: Path, case: str, takes: bool, limit: str, status: int
+) -> None:
+    """Nobody learns from asking for a link which addresses have an account.
+
+    Not by the answer and not by its time, not by that of the next request, and neither when the limit of the address is
+    reached nor when the queue is full. The machine is shared, so the best of three counts.
+    """
+    known = insert_accounts(own_database_url, 1200)
+    limits = {"rate_limits": limit, "rate_limit_mail_client": "100000/hour", "rate_limit_mail_account": "1/hour"}
+    figures = []
+    with mailing(own_database_url, tmp_path, takes=takes, **limits) as url:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+            for email in known[200:] if case == "queue full" else ():
+                await client.post("/api/auth/reset/mail", json={"email": email})
+            for _ in range(3):
+                unknown = [new_email() for _ in range(200)]
+                if case == "limit reached":
+                    for email in (*known[:200], *unknown):
+                        await ask(client, email)
+                times: tuple[list[float], ...] = ([], [], [], [])
+                answers = set()
+                for number, pair in enumerate(zip(known, unknown, strict=False)):
+                    for which in (number % 2, 1 - number % 2):
+                        first, then, (code, body, headers) = await ask(client, pair[which])
+                        times[which].append(first)
+                        times[2 + which].append(then)
+                        answers.add((code, body, *headers))
+                assert len(answers) == 1, answers
+                assert {code for code, *_ in answers} == {status}
+                figures.append((auc(times[0], times[1]), auc(times[2], times[3])))
+                if max(abs(figure - 0.5) for figure in figures[-1]) <= 0.06:
+                    break
+    print(f"rank AUC of 200 pairs, {case}: {[tuple(round(f, 3) for f in pair) for pair in figures]}")
+    assert max(abs(figure - 0.5) for figure in figures[-1]) <= 0.06

@@ -13,6 +13,13 @@ from tests.support.settings import SECRET
 
 PASSWORD = "c4nary-Passw0rd"
 DSN_PASSWORD = "c4nary-Dsn-Passw0rd"
+MAIL_PASSWORD = "c4nary-Mail-Passw0rd"
+MAIL = {
+    "MAIL_URL": f"smtp+plain://me:{MAIL_PASSWORD}@127.0.0.1:9",  # where nobody answers
+    "MAIL_FROM": "no-reply@example.com",
+    "SERVICE_NAME": "Tasks",
+    "FRONTEND_URL": "https://app.example.com",
+}
 NASTY = 'x\r\n{"level": "error", "event": "forged"}\x1b[31m\u2028'
 
 
@@ -47,6 +54,15 @@ async def use_the_account(client: httpx.AsyncClient, ada: Person) -> list[str]:
     bodies = [(await other.send("POST", f"/api/auth/{path}", json=wrong)).text for path in ("password", "me/delete")]
     for token in (other.access_token, PASSWORD):
         bodies.append((await client.post("/api/auth/reset", json={"token": token, "new_password": PASSWORD})).text)
+    for path, body in (
+        ("reset/mail", {"email": ada.email}),
+        ("email/verify/mail", {}),
+        ("email/verify", {"token": other.access_token}),
+        ("email/confirm", {"token": PASSWORD}),
+        ("email", {"email": "new@example.test", "proof": {"current_password": PASSWORD}}),
+        ("email", {"email": PASSWORD, "proof": {"current_password": PASSWORD + "x"}}),
+    ):
+        bodies.append((await other.send("POST", f"/api/auth/{path}", json=body)).text)
     bodies.append((await other.send("DELETE", f"/api/auth/sessions/{other.access_token}")).text)
     bodies.append((await other.send("PATCH", "/api/auth/me", json={"name": [PASSWORD]})).text)
     right = {"current_password": PASSWORD, "new_password": PASSWORD}
@@ -62,7 +78,7 @@ async def test_nothing_secret_is_logged_answered_or_stored(own_database_url: str
     """
     # PostgreSQL's socket asks for no password; the address carries one all the same, so that it could leak.
     url = own_database_url.replace("postgres@", f"postgres:{DSN_PASSWORD}@")
-    with serving(tmp_path, DATABASE_URL=url, LOG_LEVEL="DEBUG") as server:
+    with serving(tmp_path, DATABASE_URL=url, LOG_LEVEL="DEBUG", **MAIL) as server:  # type: ignore[arg-type]  # text
         async with httpx.AsyncClient(base_url=server.url) as client:
             ada, bodies = await use_everything(client)
     logged = server.log.read_text()
@@ -70,6 +86,8 @@ async def test_nothing_secret_is_logged_answered_or_stored(own_database_url: str
     assert len(lines) > 20
     assert not [line for line in lines if line.get("event") == "forged"]
     assert {line["event"] for line in lines} >= {"signed_up", "sign_in_failed", "refresh_reuse_detected", "request"}
+    assert {line["event"] for line in lines} >= {"mail_delayed", "mail_failed", "email_change_asked"}
+    assert not [line for line in lines if line["event"].startswith("mail_") and "@" in str(line)]
     with psycopg.connect(own_database_url) as connection:
         tables = ("users", "tasks", "sessions", "token_denylist", "rate_limit_counters")
         rows = "".join(
@@ -78,7 +96,7 @@ async def test_nothing_secret_is_logged_answered_or_stored(own_database_url: str
         )
     hits = 0
     for where in (logged, "".join(bodies), rows):
-        for secret in (PASSWORD, DSN_PASSWORD, SECRET, ada.access_token, ada.refresh_token):
+        for secret in (PASSWORD, DSN_PASSWORD, MAIL_PASSWORD, SECRET, ada.access_token, ada.refresh_token):
             hits += secret in where
         hits += len(TOKEN.findall(where))
     hits += sum("$bcrypt" in where for where in (logged, "".join(bodies)))

@@ -22,8 +22,8 @@ from tests.support.server import Server
 
 Run = Callable[..., tuple[int, str, str]]
 COMMANDS = (
-    *("signup", "signin", "sessions", "passwd", "delete", "signout", "list", "add", "edit", "done", "undo", "rm"),
-    *("sync", "watch", "conflicts", "keep"),
+    *("signup", "signin", "sessions", "password", "email", "delete", "signout"),
+    *("list", "add", "edit", "done", "undo", "rm", "sync", "watch", "conflicts", "keep"),
 )
 NOBODY = "http://127.0.0.1:1"  # a port that is never given to anybody who asks for any
 HOSTILE = "a\x1b[2Jb\nc\rd\x07e\x7ff\x9bg\u202eh\u2028i\ud800j\U000e0001k"
@@ -153,7 +153,7 @@ class TestHelp:
         shown = capsys.readouterr().err
         assert (ended.value.code, "auth-tasks signup ada@example.com --url" in shown) == (2, True)
         for command in COMMANDS:
-            assert re.search(rf"^ +{command}\s+[a-z]", shown, re.MULTILINE), command
+            assert re.search(rf"^ +{command}(?: \(passwd\))?\s+[a-z]", shown, re.MULTILINE), command
 
     @pytest.mark.parametrize("command", COMMANDS)
     def test_every_argument_is_explained(self, run: Run, capsys: pytest.CaptureFixture[str], command: str) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from app.core.config import Limit, Settings, SettingsError, load_settings
+from app.core.config import Settings, SettingsError, load_settings
 from app.core.database.dsn import parse_database_url
+from app.core.mail_settings import parse_mail_url, parse_sender
 from app.core.operator_error import OperatorError
+from app.core.setting_types import Limit
 from tests.support.settings import ROOT, SECRET, SETTING_NAMES
 
 URL = "postgresql://me:hunter2@db.example:5433/tasks"
@@ -107,6 +109,18 @@ def test_every_setting_stands_in_the_example_and_in_the_documents() -> None:
         ("RATE_LIMIT_SIGNUP_ADDRESS", "many"),
         ("ACCESS_TOKEN_ALGORITHM", "none"),
         ("RATE_LIMIT_STORAGE", "memcached://s3cr3t"),
+        ("MAIL_URL", "https://me:s3cr3t@mail.example"),
+        ("MAIL_URL", "smtps://me@mail.example"),
+        ("MAIL_URL", "smtps://me:s3cr3t@mail.example/path"),
+        ("MAIL_URL", "smtps://me:s3cr3t@mail.example:s3cr3t"),
+        ("MAIL_URL", "smtp+plain://me:s3cr3t@mail.example"),
+        ("MAIL_FROM", "s3cr3t"),
+        ("MAIL_FROM", "Me\r\nBcc: s3cr3t@example.com, <me@example.com>"),
+        ("SERVICE_NAME", "s3cr3t\nand more"),
+        ("SERVICE_NAME", "s3cr3t" * 11),
+        ("MAIL_NOTICES", "s3cr3t"),
+        ("RATE_LIMIT_MAIL_CLIENT", "many"),
+        ("RATE_LIMIT_MAIL_ACCOUNT", "0/hour"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "proxy"),
         ("DATABASE_POOL_MAX", "1"),
@@ -189,7 +203,9 @@ SECRETS = {
     "DATABASE_URL": "postgresql://me:hunter2@db.example/from-a-file",
     "DATABASE_LISTEN_URL": "postgresql://me:hunter2@direct.example/from-a-file",
     "RATE_LIMIT_STORAGE": "redis://:hunter2@cache.example/1",
+    "MAIL_URL": "smtps://me:hunter2@mail.example",
 }
+MAIL = {"MAIL_FROM": "no-reply@example.com", "SERVICE_NAME": "Tasks", "FRONTEND_URL": "https://app.example"}
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -201,9 +217,11 @@ def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
         found: SecretStr = getattr(settings, name.lower())
         return found.get_secret_value()
 
-    assert secret(load(monkeypatch, **{name: "", f"{name}_FILE": str(tmp_path / name.lower())})) == SECRETS[name]
+    assert (
+        secret(load(monkeypatch, **MAIL, **{name: "", f"{name}_FILE": str(tmp_path / name.lower())})) == SECRETS[name]
+    )
     monkeypatch.delenv(f"{name}_FILE")
-    assert secret(load(monkeypatch, **{name: "", "CREDENTIALS_DIRECTORY": str(tmp_path)})) == SECRETS[name]
+    assert secret(load(monkeypatch, **MAIL, **{name: "", "CREDENTIALS_DIRECTORY": str(tmp_path)})) == SECRETS[name]
 
 
 def test_every_secret_may_come_from_a_file() -> None:
@@ -308,3 +326,47 @@ def test_without_a_database_it_is_said_what_to_set(monkeypatch: pytest.MonkeyPat
     """Whoever starts a bare uvicorn, which has no embedded database, reads which setting to set."""
     with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
         assert load(monkeypatch, DATABASE_URL="").dsn
+
+
+def test_mail_needs_a_name_an_address_and_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No mail goes out whose link leads to somebody's own machine, or that does not say from whom it is."""
+    url = {"MAIL_URL": "smtp://me:p%40ss@mail.example"}
+    with pytest.raises(SettingsError) as refused:
+        load(monkeypatch, **url)
+    for name in ("FRONTEND_URL", "MAIL_FROM", "SERVICE_NAME"):
+        assert f"{name} must be set with MAIL_URL" in str(refused.value)
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SettingsError, match="an app's own scheme opens in no browser"):
+        load(monkeypatch, **url, **MAIL | {"FRONTEND_URL": "capacitor://localhost"})
+    settings = load(monkeypatch, **url, **MAIL, MAIL_NOTICES="none")
+    assert settings.mail_notices == ()
+    assert settings.mail_url
+    assert parse_mail_url(settings.mail_url.get_secret_value()) == ("starttls", "mail.example", 587, "me", "p@ss")
+
+
+@pytest.mark.parametrize(
+    ("url", "tls", "port"),
+    [
+        ("smtps://mail.example", "implicit", 465),
+        ("smtp://mail.example:2525", "starttls", 2525),
+        ("smtp+plain://localhost", "none", 25),
+        ("smtp+plain://127.0.0.2:1025", "none", 1025),
+        ("smtp+plain://[::1]", "none", 25),
+    ],
+)
+def test_each_scheme_has_its_encryption_and_its_port(url: str, tls: str, port: int) -> None:
+    """An operator writes what the provider's page says, and nothing leaves the machine unencrypted."""
+    server = parse_mail_url(url)
+    assert (server.tls, server.port) == (tls, port)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "address"),
+    [
+        ("no-reply@example.com", "", "no-reply@example.com"),
+        (" Ada & Söhne <a.b+c@mail.example.com> ", "Ada & Söhne", "a.b+c@mail.example.com"),
+    ],
+)
+def test_mails_are_from_an_address_with_or_without_a_name(text: str, name: str, address: str) -> None:
+    """People see in their mailbox from whom a mail is."""
+    assert parse_sender(text) == (name, address)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app.core.config import Limit
 from app.core.errors import TooManyRequests
 from app.core.rate_limits.redis import LimitsUnavailable, RedisRateLimiter
+from app.core.setting_types import Limit
 from tests.support.people import Person
 from tests.support.server import Service, free_port
 

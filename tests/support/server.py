@@ -9,7 +9,9 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from pathlib import Path
+from secrets import randbits
 from typing import Any, Protocol
 
 import httpx
@@ -35,6 +37,11 @@ def client_of(app: FastAPI, address: str = "203.0.113.7", **options: Any) -> htt
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 4711))
     hooks = {"response": [check_every_response]}
     return httpx.AsyncClient(transport=transport, base_url="http://api.test", event_hooks=hooks, **options)
+
+
+def elsewhere(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Return a client of the same application from an address of its own, for which nothing was counted yet."""
+    return client_of(app_of(client), address=str(IPv6Address(0x20010DB8 << 96 | randbits(64) << 32)))
 
 
 def app_of(client: httpx.AsyncClient) -> FastAPI:

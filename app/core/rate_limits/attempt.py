@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
-from app.core.config import Limit
 from app.core.errors import ServiceUnavailable, TooManyRequests
 from app.core.rate_limits.limiter import RateLimiter
+from app.core.setting_types import Limit
 
 
 class Attempt(NamedTuple):

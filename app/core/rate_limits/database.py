@@ -10,13 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, col
 
 from app.core.clock import Clock
-from app.core.config import Limit
 from app.core.database.pool import Database, DatabaseUnavailable
 from app.core.database.sql import constant, now, parameter
 from app.core.database.statement import Statement
 from app.core.database.table import SQLModel
 from app.core.errors import TooManyRequests
 from app.core.rate_limits.limiter import limit_key
+from app.core.setting_types import Limit
 
 PRUNE_EVERY = 32
 """Attempts that a process counts between two deletions of expired counters."""

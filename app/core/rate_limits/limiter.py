@@ -3,7 +3,7 @@
 import hashlib
 from typing import Protocol
 
-from app.core.config import Limit
+from app.core.setting_types import Limit
 
 
 class RateLimiter(Protocol):

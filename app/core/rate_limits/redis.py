@@ -11,10 +11,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from app.core.clock import system_clock
-from app.core.config import Limit
 from app.core.errors import ServiceUnavailable, TooManyRequests
 from app.core.logging import get_logger
 from app.core.rate_limits.limiter import limit_key
+from app.core.setting_types import Limit
 
 logger = get_logger(__name__)
 

@@ -1,11 +1,26 @@
 // Written by write_types.py from the service's OpenAPI document: `make openapi`.
 
+export interface AddressRead {
+  email: string;
+  /** When its owner proved by a link that mail reaches them; null until then. */
+  verified_at: string | null;
+}
+
+export interface ChangeBody {
+  email: string;
+  proof: Proof;
+}
+
 export interface DeleteBody {
   current_password: string;
 }
 
 export interface Detail {
   detail: string;
+}
+
+export interface EmailBody {
+  email: string;
 }
 
 export interface FieldError {
@@ -29,6 +44,11 @@ export interface KeySetRead {
   keys: KeyRead[];
 }
 
+export interface LinkBody {
+  /** What follows `#token=` in the link. */
+  token: string;
+}
+
 export interface NameBody {
   name: string | null;
 }
@@ -49,6 +69,11 @@ export interface Problem {
   instance: string;
   request_id: string;
   errors?: FieldError[] | null;
+}
+
+/** What shows that it is the account's owner who asks, and not somebody at a device that was left open. */
+export interface Proof {
+  current_password: string;
 }
 
 export interface RefreshBody {
@@ -181,12 +206,24 @@ export interface Auth {
   signIn(body: SignInBody): Promise<SignedInRead>;
   /** Choose a new password by a link. */
   resetPassword(body: ResetBody): Promise<Detail>;
+  /** Forgot my password. */
+  mailResetLink(body: EmailBody): Promise<Detail>;
   /** Sign out. */
   signOut(body?: SignOutBody): Promise<Detail>;
   /** List my sessions. */
   listSessions(): Promise<SessionRead[]>;
   /** End a session. */
   endSession(id: string): Promise<null>;
+  /** Show my e-mail address. */
+  showEmail(): Promise<AddressRead>;
+  /** Change my e-mail address. */
+  changeEmail(body: ChangeBody): Promise<Detail>;
+  /** Confirm my new e-mail address. */
+  confirmEmail(body: LinkBody): Promise<AddressRead>;
+  /** Ask for a link that proves my e-mail address. */
+  mailVerificationLink(): Promise<Detail>;
+  /** Prove my e-mail address. */
+  verifyEmail(body: LinkBody): Promise<AddressRead>;
   /** Show my account. */
   showMe(): Promise<UserRead>;
   /** Change my name. */
@@ -204,9 +241,15 @@ export const AUTH = {
   signUp: "POST signup +",
   signIn: "POST signin +",
   resetPassword: "POST reset",
+  mailResetLink: "POST reset/mail",
   signOut: "POST signout",
   listSessions: "GET sessions *",
   endSession: "DELETE sessions/{} *",
+  showEmail: "GET email *",
+  changeEmail: "POST email *",
+  confirmEmail: "POST email/confirm *",
+  mailVerificationLink: "POST email/verify/mail *",
+  verifyEmail: "POST email/verify *",
   showMe: "GET me *",
   changeMe: "PATCH me *",
   changePassword: "POST password +*",

@@ -1,6 +1,6 @@
 """A client of the Auth + Tasks API for Python programs and for the command line. Knows the service only by HTTP."""
 
-from auth_tasks_client.api import Session, TasksClient
+from auth_tasks_client.api import Address, Session, TasksClient
 from auth_tasks_client.auth import TokenAuth
 from auth_tasks_client.changes import Change, Conflict, Task
 from auth_tasks_client.errors import ApiError, OtherServer, SignedOut
@@ -10,6 +10,7 @@ from auth_tasks_client.store import StoredTokens, TokenStore, default_store
 from auth_tasks_client.sync import OtherAccount, Synchronised
 
 __all__ = [
+    "Address",
     "ApiError",
     "Change",
     "Conflict",

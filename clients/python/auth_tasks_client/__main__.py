@@ -24,27 +24,13 @@ from auth_tasks_client.live import Told
 from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
 from auth_tasks_client.offline import OfflineTasks, copy_path
 from auth_tasks_client.origins import can_be_called, is_readable_on_the_way, origin_of
-from auth_tasks_client.showing import show, show_told
+from auth_tasks_client.showing import AFTER_LOSS, AFTER_LOST_CHANGE, show, show_told
 from auth_tasks_client.store import default_store
 from auth_tasks_client.sync import OtherAccount, Synchronised, check_origin
 from auth_tasks_client.terminal import OutputLost, WrongUse, ask_password, checked, print_lines, read_password
 
 DONE, ERROR, WRONG_USE, SIGNED_OUT, UNREACHABLE, OUTPUT_LOST = range(6)
 INTERRUPTED = 130
-
-# What is true after a request whose answer was lost: the server may have carried it out.
-AFTER_LOSS = {
-    "signup": "Whether the account was made is not known. Try `signin`, and `signup` again if that fails.",
-    "signin": "It is safe to try again.",
-    "signout": "Whether the session has ended is not known. It is safe to try again.",
-    "list": "It is safe to try again.",
-    "passwd": "Whether the password was changed is not known. Sign in with the new one, then with the old one.",
-    "delete": "Whether the account was deleted is not known. Try again: if nobody can sign in, it was.",
-    "sessions": "It is safe to try again.",
-    "sync": "It is safe to try again.",
-    "watch": "It is safe to try again.",
-}
-AFTER_LOST_CHANGE = "Whether the change was made is not known. Look with `list`, then try again."
 
 
 class Unclear(Exception):
@@ -59,7 +45,7 @@ def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
             print_lines([f"{client.url} is not encrypted: who is on the way there can read your password."], error=True)
     else:
         client.check_server()
-    if arguments.command in ("signup", "signin", "signout", "passwd", "sessions", "delete"):
+    if arguments.command in ("signup", "signin", "signout", "password", "email", "sessions", "delete"):
         return _run_for_account(arguments, client)
     if arguments.command == "watch":
         _print_all(client.watch(), arguments)
@@ -161,9 +147,10 @@ def _run_for_account(arguments: argparse.Namespace, client: TasksClient) -> Any:
         case "signout":
             _sign_out(arguments, client)
             return "You are signed out."
-        case "passwd":
-            client.change_password(_password(arguments), _new_password(arguments, "New password: "))
-            return "Your password is changed, and every other session has ended."
+        case "password":
+            return _change_password(arguments, client)
+        case "email":
+            return _email(arguments, client)
         case "sessions":
             return _sessions(arguments, client)
     client.delete_account(_password(arguments))
@@ -171,6 +158,30 @@ def _run_for_account(arguments: argparse.Namespace, client: TasksClient) -> Any:
         if copy:
             copy.delete()
     return "Your account and all of its tasks are deleted."
+
+
+def _change_password(arguments: argparse.Namespace, client: TasksClient) -> str:
+    if arguments.forgot is not None:
+        client.mail_reset_link(arguments.forgot)
+        return "If this address has an account, a link is on its way to it. Open it, or: auth-tasks password --link"
+    if arguments.link:
+        client.reset_password(_link(arguments), _new_password(arguments, "New password: "))
+        return "Your password is changed, and every session has ended. Sign in with: auth-tasks signin EMAIL"
+    client.change_password(_password(arguments), _new_password(arguments, "New password: "))
+    return "Your password is changed, and every other session has ended."
+
+
+def _email(arguments: argparse.Namespace, client: TasksClient) -> Any:
+    if arguments.verify:
+        client.mail_verification_link()
+        return "A link is on its way to your address. Open it, or: auth-tasks email --link"
+    if arguments.new is not None:
+        client.change_email(arguments.new, _password(arguments))
+        return f"A link is on its way to {arguments.new}. Open it, or: auth-tasks email --link"
+    if arguments.link:
+        link = _link(arguments)
+        return client.confirm_email(link) if "/email#" in link else client.verify_email(link)
+    return client.address()
 
 
 def _sign_out(arguments: argparse.Namespace, client: TasksClient) -> None:
@@ -188,6 +199,10 @@ def _given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, A
 
 def _password(arguments: argparse.Namespace) -> str:
     return read_password() if arguments.password_stdin else ask_password("Password: ")
+
+
+def _link(arguments: argparse.Namespace) -> str:
+    return read_password() if arguments.password_stdin else ask_password("Link: ")
 
 
 def _new_password(arguments: argparse.Namespace, prompt: str) -> str:
@@ -244,6 +259,7 @@ def _parsed(argv: list[str] | None) -> argparse.Namespace:
     if arguments.command is None:
         print_lines(parser.format_help().splitlines(), error=True)
         raise SystemExit(WRONG_USE)
+    arguments.command = arguments.command.replace("passwd", "password")  # its older name
     return arguments
 
 
@@ -258,7 +274,7 @@ def _carry_out(arguments: argparse.Namespace) -> int:
     except SignedOut as error:
         return _fail(SIGNED_OUT, f"{error} Sign in with: auth-tasks signin EMAIL")
     except ApiError as error:
-        if error.status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if error.status >= httpx.codes.INTERNAL_SERVER_ERROR and error.status != httpx.codes.NOT_IMPLEMENTED:
             return _fail(UNREACHABLE, f"{error.detail} {after_loss}")
         return _fail(SIGNED_OUT if error.status == httpx.codes.UNAUTHORIZED else ERROR, error.detail)
     except (Unclear, NotSynchronised, OtherAccount) as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -20,6 +21,10 @@ from auth_tasks_client.sync import Synchronised, check_origin, synchronise
 
 Session = dict[str, Any]
 """A session as the server shows it: `id`, `device`, `created_at`, `last_used_at`, `current`."""
+
+
+Address = dict[str, Any]
+"""An e-mail address as the server shows it: `email`, `verified_at`."""
 
 
 class TasksClient:
@@ -78,9 +83,40 @@ class TasksClient:
             if tokens:
                 self.store.write(stored(tokens.url, tokens.email, answer))
 
-    def reset_password(self, token: str, new: str) -> None:
-        """Change the password by an operator's link; nobody is signed in by it."""
-        accepted(self._http.post("/api/auth/reset", json={"token": token, "new_password": new}))
+    def mail_reset_link(self, email: str) -> None:
+        """Let a link for a new password be mailed to this address, if an account has it: nobody is told whether."""
+        accepted(self._http.post("/api/auth/reset/mail", json={"email": email}))
+
+    def reset_password(self, link: str, new: str) -> None:
+        """Change the password by a link, or by the token that is in it; nobody is signed in by it."""
+        accepted(self._http.post("/api/auth/reset", json={"token": _token(link), "new_password": new}))
+
+    def address(self) -> Address:
+        """Return the e-mail address of the account, and when it was proven."""
+        address: Address = self._send("GET", "/api/auth/email").json()
+        return address
+
+    def mail_verification_link(self) -> None:
+        """Let a link be mailed to the account's address, which proves it."""
+        self._send("POST", "/api/auth/email/verify/mail")
+
+    def verify_email(self, link: str) -> Address:
+        """Prove the account's address by the link that was mailed to it."""
+        address: Address = self._send("POST", "/api/auth/email/verify", json={"token": _token(link)}).json()
+        return address
+
+    def change_email(self, email: str, password: str) -> None:
+        """Let a link be mailed to a new address, which is the account's once the link is used."""
+        self._send("POST", "/api/auth/email", json={"email": email, "proof": {"current_password": password}})
+
+    def confirm_email(self, link: str) -> Address:
+        """Change the address of the account by the link that was mailed to the new one."""
+        address: Address = self._send("POST", "/api/auth/email/confirm", json={"token": _token(link)}).json()
+        with self.store.locked():
+            tokens = self.store.read()
+            if tokens:
+                self.store.write(replace(tokens, email=address["email"]))
+        return address
 
     def delete_account(self, current: str) -> None:
         """Delete the account and all of its tasks, and forget the tokens."""
@@ -163,3 +199,8 @@ class TasksClient:
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         return accepted(self._http.request(method, path, auth=self._auth, **options))
+
+
+def _token(link: str) -> str:
+    """Return the token of a link, or what is one already."""
+    return link.strip().rpartition("#token=")[2]

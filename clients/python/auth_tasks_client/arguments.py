@@ -43,9 +43,10 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands: Commands, name: str, text: str, example: str) -> argparse.ArgumentParser:
+def _add(commands: Commands, name: str, text: str, example: str, *older_names: str) -> argparse.ArgumentParser:
     command = commands.add_parser(
         name,
+        aliases=older_names,
         help=text,
         description=f"{text[0].upper()}{text[1:]}.",
         epilog=f"Example: auth-tasks {name} {example}".strip(),
@@ -67,10 +68,19 @@ def _describe_account(commands: Commands) -> None:
     sessions = _add(commands, "sessions", "show where you are signed in, or end sessions", "--end 3f2a")
     sessions.add_argument("--end", metavar="ID", help="sign this device out; the id or its beginning")
     sessions.add_argument("--end-others", action="store_true", help="sign every other device out")
-    passwd = _add(commands, "passwd", "change the password, and sign every other device out", "")
+    changes = "change the password, and sign every other device out"
+    password = _add(commands, "password", changes, "--forgot ada@example.com", "passwd")
+    how = password.add_mutually_exclusive_group()
+    how.add_argument("--forgot", metavar="EMAIL", help="let a link for a new one be mailed to your address")
+    how.add_argument("--link", action="store_true", help="choose a new one by a link that was mailed to you")
+    email = _add(commands, "email", "show the address of the account, prove or change it", "--new ada@example.net")
+    what = email.add_mutually_exclusive_group()
+    what.add_argument("--verify", action="store_true", help="let a link be mailed to it, which proves it")
+    what.add_argument("--new", metavar="EMAIL", help="let a link be mailed to a new address, which replaces it")
+    what.add_argument("--link", action="store_true", help="use a link that was mailed to you")
     delete = _add(commands, "delete", "delete the account and all of its tasks", "")
-    for command in (passwd, delete):
-        command.add_argument("--password-stdin", action="store_true", help="read a line for each password")
+    for command in (password, email, delete):
+        command.add_argument("--password-stdin", action="store_true", help="read a line for each password, or link")
     signout = _add(commands, "signout", "sign out, and delete the copy on this device", "--everywhere")
     signout.add_argument("--everywhere", action="store_true", help="sign every other device out too")
     signout.add_argument("--discard", action="store_true", help="also delete what the server does not have yet")

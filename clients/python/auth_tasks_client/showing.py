@@ -4,9 +4,24 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from auth_tasks_client.api import Session
+from auth_tasks_client.api import Address, Session
 from auth_tasks_client.changes import Conflict, Task
 from auth_tasks_client.live import Told
+
+# What is true after a request whose answer was lost: the server may have carried it out.
+AFTER_LOSS = {
+    "signup": "Whether the account was made is not known. Try `signin`, and `signup` again if that fails.",
+    "signin": "It is safe to try again.",
+    "signout": "Whether the session has ended is not known. It is safe to try again.",
+    "list": "It is safe to try again.",
+    "password": "Whether the password was changed is not known. Sign in with the new one, then with the old one.",
+    "email": "Whether a mail was sent or the address changed is not known. Look with `email`, then try again.",
+    "delete": "Whether the account was deleted is not known. Try again: if nobody can sign in, it was.",
+    "sessions": "It is safe to try again.",
+    "sync": "It is safe to try again.",
+    "watch": "It is safe to try again.",
+}
+AFTER_LOST_CHANGE = "Whether the change was made is not known. Look with `list`, then try again."
 
 
 def show(result: Any, *, as_json: bool) -> list[str]:
@@ -23,7 +38,13 @@ def show(result: Any, *, as_json: bool) -> list[str]:
 def _row(row: Any) -> str:
     if isinstance(row, Conflict):
         return f"{row.number}  {row.kind:<6}  {row.task.get('title', row.task['id'])}: {row.reason}"
+    if "verified_at" in row:
+        return _address(row)
     return _session(row) if "device" in row else _line(row)
+
+
+def _address(address: Address) -> str:
+    return f"{address['email']}  ({'proven' if address['verified_at'] else 'not proven: auth-tasks email --verify'})"
 
 
 def _session(session: Session) -> str:

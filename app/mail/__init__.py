@@ -1,0 +1,1 @@
+"""Mail: a forgotten password, a proven address, a new address, and notices."""
