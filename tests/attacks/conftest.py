@@ -1,19 +1,25 @@
-"""Two workers behind one port, as an attacker meets them."""
+"""Two workers behind one port, as an attacker meets them; nobody takes the mails that they send."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.mail import mail_settings
 from tests.support.server import Server, serving
+
+PAGE = "http://localhost:3000"
 
 
 @pytest.fixture(scope="session")
 def two_workers(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("two-workers")
-    with serving(folder, DATABASE_URL=database_url, WORKERS="2", LOG_LEVEL="WARNING") as server:
+    settings: dict[str, Any] = {"DATABASE_URL": database_url, "WORKERS": "2", "LOG_LEVEL": "WARNING"}
+    settings |= {name.upper(): str(value) for name, value in mail_settings(9, frontend_url=PAGE).items()}
+    with serving(folder, **settings) as server:
         yield server
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
+from uuid import UUID
 
 import httpx
 import pytest
@@ -11,22 +12,30 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.config import SchemathesisConfig
 
+from app.auth.fingerprints import make_fingerprints
+from app.auth.tokens import make_codec
+from app.core.clock import system_clock
 from app.core.fields import UUID_TEXT
 from app.tasks.models import Status
 from tests.support.people import PASSWORD, new_email
 from tests.support.rounds import rounds
 from tests.support.server import Server, serving
+from tests.support.settings import make_settings
 
 CASES = rounds(420, least=12)
 COOKIE = "refresh-local"  # its name where there is no https
 
 
 class Caller(NamedTuple):
-    """Somebody new, who has one of everything: `ids` says what the document calls its id, and which it is."""
+    """Somebody new, who has one of everything: `ids` says what the document calls its id, and which it is.
+
+    `links` are the tokens that were mailed, by the path that takes each.
+    """
 
     headers: dict[str, str]
     user_id: str
     ids: dict[str, str]
+    links: dict[str, str]
 
 
 def sign_up(url: str, *, as_page: bool = False) -> Caller:
@@ -35,7 +44,17 @@ def sign_up(url: str, *, as_page: bool = False) -> Caller:
     if as_page:
         headers |= {"Origin": "http://localhost:3000", "Cookie": f"{COOKIE}={signed_up['refresh_token']}"}
     task = httpx.post(f"{url}/api/tasks", json={"title": "x"}, headers=headers).json()
-    return Caller(headers, signed_up["user"]["id"], {"task_id": task["id"]})
+    return Caller(headers, signed_up["user"]["id"], {"task_id": task["id"]}, make_links(signed_up["user"]))
+
+
+def make_links(user: dict[str, str]) -> dict[str, str]:
+    """Sign the links that mails have."""
+    made, email, now = make_settings("postgresql://localhost/none"), user["email"], system_clock()
+    codec, replaces = make_codec(made), make_fingerprints(made).of("email", user["email"])
+    return {
+        "/api/auth/email/verify": codec.issue_verification(UUID(user["id"]), 0, now, email=email),
+        "/api/auth/email/confirm": codec.issue_change(UUID(user["id"]), 0, now, email=email, replaces=replaces),
+    }
 
 
 @dataclass
@@ -80,8 +99,7 @@ def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *,
         if require_own_path:
             case.path_parameters["user_id"] = caller.user_id
         _name_what_exists(case, caller.ids, in_path=found.sent % 2 == 1)
-        if isinstance(case.body, dict) and isinstance(case.body.get("current_password"), str):
-            case.body["current_password"] = PASSWORD  # no schema can tell it
+        _tell_secrets(case.body, caller.links.get(operation.path))  # no schema can tell them
         if operation.path == "/api/auth/refresh" and not (
             isinstance(case.body, dict) and case.body.get("refresh_token")
         ):
@@ -97,6 +115,16 @@ def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *,
     except BaseException as error:  # schemathesis raises groups of failures
         print(error)
         found.failures.append(f"{operation.label}: {error!r} {getattr(error, 'exceptions', '')}"[:1500])
+
+
+def _tell_secrets(sent: Any, link: str | None) -> None:
+    """Put the password and what was mailed into a body that has another."""
+    bodies = [body for body in (sent, sent.get("proof")) if isinstance(body, dict)] if isinstance(sent, dict) else []
+    for body in bodies:
+        if isinstance(body.get("current_password"), str):
+            body["current_password"] = PASSWORD
+        if link and isinstance(body.get("token"), str):
+            body["token"] = link
 
 
 def _says_both(body: dict[str, Any]) -> bool:
