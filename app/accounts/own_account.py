@@ -100,8 +100,8 @@ async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> N
 
     await auth.database.transact(change)
     auth.record("password_reset", user_id=claims.user_id)
-    if found:
-        auth.tell_owner(OwnersNotice("password_changed", claims.user_id, found.email))
+    assert found
+    auth.tell_owner(OwnersNotice("password_changed", claims.user_id, found.email))
     with suppress(ServiceUnavailable):  # the link is used
         await attempt.succeed()
 

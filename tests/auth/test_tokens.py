@@ -295,3 +295,39 @@ def test_what_is_kept_of_tokens_is_bounded_and_never_a_refusal(tokens: TokenCode
             with pytest.raises(InvalidToken):
                 tokens.read(forged, "access", clock())
     assert tokens._verified.cache_info().currsize == CACHED_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("kind", "claims"),
+    [
+        ("verify", {"email": ...}),
+        ("verify", {"email": 1}),
+        ("change", {"email": ...}),
+        ("change", {"replaces": ...}),
+        ("change", {"replaces": ""}),
+        ("change", {"replaces": "no digits"}),
+        ("reset", {"email": None}),
+    ],
+)
+def test_a_link_says_which_addresses_it_is_for(
+    tokens: TokenCodec, clock: FrozenClock, kind: Any, claims: dict[str, Any]
+) -> None:
+    """A link that another program with the secret has signed proves nothing unless it names what it proves."""
+    about: dict[str, Any] = {"user_id": NOBODY, "version": 0, "now": clock(), "email": "ada@example.test"}
+    links = {
+        "verify": tokens.issue_verification(**about),
+        "change": tokens.issue_change(**about, replaces=b"12345678"),
+        "reset": tokens.issue_reset(**about),
+    }
+    read = tokens.read(links[kind], kind, clock())
+    assert (read.email, read.replaces) == ("ada@example.test", b"12345678" if kind == "change" else None)
+    with pytest.raises(InvalidToken):
+        tokens.read(changed(links[kind], **claims), kind, clock())
+
+
+def test_the_longest_address_fits_into_a_link(tokens: TokenCodec, clock: FrozenClock) -> None:
+    """Who has an address of 254 characters, each of four bytes, can prove it like everybody else."""
+    email = "\U00020000" * 254
+    link = tokens.issue_change(NOBODY, 2**31 - 1, clock(), email=email, replaces=b"12345678")
+    assert tokens.read(link, "change", clock()).email == email
+    assert len(link) <= MAX_TOKEN_LENGTH

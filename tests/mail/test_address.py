@@ -104,6 +104,7 @@ async def test_a_link_that_cannot_be_used_ends_no_session(mailed: Mailed, clock:
     for send, good in ((verify, "verify"), (confirm, "change")):
         assert (await send(ended, links[good])).status_code == 401
         assert (await send(ended, "a.b.c")).status_code == 401
+    assert (await ended.get("/api/auth/email")).status_code == 401
     for path in ("reset", "password"):
         bodies = {"token": links["verify"], "new_password": PASSWORD, "current_password": PASSWORD}
         answer = await mailed.client.post(
