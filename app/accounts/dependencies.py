@@ -12,10 +12,21 @@ from app.core.http.routing import FORM, ApiRoute, Guard, StrictRequest
 
 async def refuse_repeated_parameters(request: StrictRequest) -> None:
     """Raise InvalidOAuthRequest if a parameter of a form is sent twice. Source: RFC 6749 3.2."""
-    if request.headers.get("content-type", "").lower().startswith(FORM):
-        names = [name for name, _ in await request.form_fields()]
-        if len(names) > len(set(names)):
-            raise InvalidOAuthRequest
+    names = await _names(request)
+    if len(names) > len(set(names)):
+        raise InvalidOAuthRequest
+
+
+async def refuse_two_tokens(request: StrictRequest) -> None:
+    """Raise InvalidRevocation if a form names two tokens: two readers could take different ones."""
+    if (await _names(request)).count("token") > 1:
+        raise InvalidRevocation
+
+
+async def _names(request: StrictRequest) -> list[str]:
+    """Return the names of a form's parameters, none of what is no form."""
+    is_form = request.headers.get("content-type", "").lower().startswith(FORM)
+    return [name for name, _ in await request.form_fields()] if is_form else []
 
 
 class OAuthRoute(ApiRoute):
@@ -26,13 +37,14 @@ class OAuthRoute(ApiRoute):
     invalid_request: ClassVar[type[InvalidOAuthRequest]] = InvalidOAuthRequest
 
     async def on_error(self, request: StrictRequest, error: Exception) -> None:
-        if isinstance(error, RequestValidationError | MalformedBody | UnsupportedMediaType | InvalidOAuthRequest):
+        if isinstance(error, RequestValidationError | MalformedBody | UnsupportedMediaType):
             raise self.invalid_request from None
         if isinstance(error, InvalidCredentials | InvalidToken):
             raise InvalidGrant from None
 
 
 class RevocationRoute(OAuthRoute):
-    """The same, with a sentence that says what to send to revoke a token."""
+    """The same; unknown parameters may come twice, and the error says what to send to revoke a token."""
 
+    guards: ClassVar[tuple[Guard, ...]] = (refuse_two_tokens,)
     invalid_request = InvalidRevocation

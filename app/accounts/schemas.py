@@ -124,7 +124,7 @@ class RevocationForm(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"example": {"token": REFRESH_TOKEN_EXAMPLE}})
 
-    token: Annotated[str, Field(description="An access token or a refresh token.")]
+    token: Annotated[str, Field(min_length=1, description="An access token or a refresh token.")]
     token_type_hint: Annotated[str | None, Field(description="Not needed: the token says what it is.")] = None
 
 

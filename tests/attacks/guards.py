@@ -320,6 +320,7 @@ GUARDS = [
         "tests/accounts/test_oauth.py",
         ("revoke", "with suppress(InvalidToken):", "if True:"),
         ("RevocationRoute", "invalid_request = InvalidRevocation", ""),
+        ("RevocationRoute", "(refuse_two_tokens,)", "()"),
     ),
     *_guards(
         "tests/auth/test_tokens.py",
