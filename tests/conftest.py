@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings
-from app.core.logging import JsonFormatter
+from app.core.logging import AUDIT, JsonFormatter
 from app.operations.embedded_postgres.server import EmbeddedPostgres
 from tests.machines.citus import nodes_of
 from tests.support.checks import TOKEN, check_every_response
@@ -163,12 +163,13 @@ def _no_secret_in_any_line() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _restore_logging() -> Iterator[None]:
-    """Put pytest's own handlers back, and the level: a service or a command that starts takes the root logger over."""
-    root = logging.getLogger()
+    """Put pytest's own handlers back, and the level: a service or a command that starts takes the loggers over."""
+    root, trail = logging.getLogger(), logging.getLogger(AUDIT)
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    trail.handlers[:], trail.propagate = [], True
 
 
 def pytest_report_header() -> str:
