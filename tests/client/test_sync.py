@@ -168,6 +168,18 @@ def test_a_later_change_does_not_slip_over_a_conflict(client: TasksClient, copy:
     assert (there["title"], there["priority"]) == ("Theirs", "high")
 
 
+def test_a_change_that_another_process_has_made_is_no_conflict(client: TasksClient, copy: LocalCopy) -> None:
+    """Two processes that cannot lock send the same change: the one that comes late finds nothing to decide."""
+    task = client.add("Old")
+    client.sync(copy)
+    copy.edit(task["id"], title="New")
+    [change] = copy.changes()
+    client.sync(copy)
+    copy.refused(change, client.tasks()[0], "The task has been changed elsewhere since.")
+    assert copy.conflicts() == []
+    assert copy.tasks() == client.tasks()
+
+
 @pytest.mark.parametrize("mine", [True, False])
 def test_what_was_deleted_elsewhere_can_be_made_again(client: TasksClient, copy: LocalCopy, mine: bool) -> None:
     """What somebody typed into a task that another device has deleted is not lost with it."""

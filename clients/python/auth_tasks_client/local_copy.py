@@ -154,18 +154,23 @@ class LocalCopy:
             self._db.execute("UPDATE changes SET version = ? WHERE task_id = ?", [task["version"], task["id"]])
 
     def refused(self, change: Change, task: Task | None, reason: str) -> None:
-        """Make a conflict of a change, and take the task as the server has it now."""
+        """Make a conflict of a change that waits, and take the task as the server has it now.
+
+        Without a lock another process may have made it meanwhile.
+        """
         with self._transaction():
-            self._end(change, task)
+            if not self._end(change, task):
+                return
             row = [change.kind, json.dumps(change.looked_like()), json.dumps(change.fields), reason]
             self._db.execute("INSERT INTO conflicts (kind, task, fields, reason) VALUES (?, ?, ?, ?)", row)
 
-    def _end(self, change: Change, task: Task | None) -> None:
-        self._db.execute("DELETE FROM changes WHERE number = ?", [change.number])
+    def _end(self, change: Change, task: Task | None) -> bool:
+        has_waited = self._db.execute("DELETE FROM changes WHERE number = ?", [change.number]).rowcount > 0
         if task is None:
             self._db.execute("DELETE FROM tasks WHERE id = ?", [change.task_id])
         else:
             self._keep(task)
+        return has_waited
 
     def _keep(self, task: Task) -> None:
         self._db.execute(
