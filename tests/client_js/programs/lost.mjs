@@ -63,6 +63,20 @@ async function tabs({ locks }) {
   await cut.auth.showMe().catch(() => {});
   await Promise.all(Array.from({ length: 20 }, () => by(url)).map(works));
 
+  // Two tabs that see a moment later what the other has stored got one pair, and both may refresh that, too.
+  if (!locks) {
+    for (let round = 0; round < 3; round++) {
+      const stale = browserStorage();
+      for (const item of store.items) stale.items.set(...item);
+      const late = createClient(url, { session: stale });
+      for (const view of [store, stale]) view.expire();
+      await Promise.all([whole, late].map(works));
+      assert.equal(stale.kept().key, store.kept().key);
+      for (const view of [store, stale]) view.expire();
+      await Promise.all([whole, late].map(works));
+    }
+  }
+
   // An answer that comes when others have gone on replaces nothing. With locks nobody goes on.
   if (!locks) {
     cutAfter = Infinity;
