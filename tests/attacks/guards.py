@@ -722,12 +722,15 @@ GUARDS = [
         ),
     ),
     *_guards(
-        "tests/faults/test_workers.py",
+        "tests/faults/test_workers.py::test_a_worker_that_ends_is_started_again",
         (
             "_ForkedProcess.target",
             "signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)",
             "signal.getsignal(number))",
         ),
+    ),
+    *_guards(
+        "tests/faults/test_workers.py::test_no_worker_is_forked_while_another_thread_works",
         (
             "_Workers._replace",
             "if not FORKING.acquire(blocking=False):",

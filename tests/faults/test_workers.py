@@ -78,14 +78,14 @@ def test_a_worker_that_ends_is_started_again(database_url: str, tmp_path: Path, 
     """A worker that was killed, or ended by a signal of its own, is there again, and the service is ready."""
     first = SPAWN if way == "spawned" else ""
     with serving(tmp_path, first=first, DATABASE_URL=database_url, WORKERS="2", DRAIN_SECONDS="0") as server:
-        for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             before = set(server.workers())
             assert len(before) == 2
             os.kill(min(before), number)
             wait_until(lambda: len(set(server.workers()) - before) == 1 and len(server.workers()) == 2, 30)  # noqa: B023
             server.wait_until()
         serve_somebody(server, 4)
-        assert server.log.read_text().count("worker_died") == 3
+        assert server.log.read_text().count("worker_died") == 4
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda number: number.name)
