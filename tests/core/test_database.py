@@ -71,6 +71,7 @@ async def test_waiting_for_a_turn_is_waiting_for_a_connection(own_database_url: 
     database = Database(parse_database_url(own_database_url), pool_min=2, pool_max=2)
     await database.open()
     pool = database.pool
+    await pool.wait()  # for both: else the first may not have begun when none is available
     taken = [await pool.getconn()]
     first = asyncio.create_task(database.fetch_all(sleep, user_id=user))
     await until(lambda: pool.get_stats()["pool_available"] == 0)
