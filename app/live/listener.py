@@ -91,7 +91,7 @@ class Listener:
                 arrived.clear()
                 connection.pgconn.consume_input()
                 while notice := connection.pgconn.notifies():
-                    self._take(notice.extra.decode())
+                    self._take(notice.extra.decode(errors="replace"))
         finally:
             loop.remove_reader(socket)
 
