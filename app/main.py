@@ -20,6 +20,7 @@ from app.core.http.problems import install_error_handlers
 from app.lifespan import lifespan
 from app.mail import router as mail
 from app.public_keys import router as public_keys
+from app.script_tokens import router as script_tokens
 from app.sessions import router as sessions
 from app.status import health
 from app.tasks import router as tasks
@@ -48,7 +49,7 @@ TAGS = [
 # In the order of the documentation.
 ROUTERS = (
     *(tasks.router, accounts.public, mail.public, accounts.oauth, sessions.public, accounts.revocation),
-    *(sessions.router, mail.router, accounts.router, public_keys.router, health.router),
+    *(sessions.router, script_tokens.router, mail.router, accounts.router, public_keys.router, health.router),
 )
 
 

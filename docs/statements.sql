@@ -285,6 +285,40 @@ WHERE users.id = %(user_id)s::UUID
   AND users.password_version = %(password_version)s::INTEGER
 RETURNING users.email, users.email_verified_at AS verified_at;
 
+-- app/script_tokens/repository.py BEGIN_SCRIPT
+INSERT INTO sessions (user_id, id, created_at, device, token_version, kind, scopes, expires_at)
+SELECT user_state.user_id AS user_id, %(script_id)s::UUID AS id, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at,
+    %(name)s::VARCHAR AS device, user_state.token_version AS token_version, 'script' AS kind,
+    %(scopes)s::VARCHAR[] AS scopes, %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+  AND user_state.password_version = %(password_version)s::INTEGER
+  AND (
+      SELECT count(*) AS count_1
+      FROM sessions
+      WHERE sessions.user_id = %(user_id)s::UUID
+        AND sessions.kind = 'script'
+        AND sessions.token_version = %(token_version)s::INTEGER
+        AND sessions.expires_at > %(now)s::TIMESTAMP WITH TIME ZONE
+        AND NOT (EXISTS (
+            SELECT *
+            FROM token_denylist
+            WHERE token_denylist.user_id = %(user_id)s::UUID
+              AND token_denylist.id = sessions.id
+              AND token_denylist.reason != 'active'
+        ))
+  ) < 20
+RETURNING sessions.id;
+
 -- app/sessions/denylist.py END_SESSION
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
 SELECT %(session_id)s::UUID AS id, %(session_id)s::UUID AS session_id, user_state.user_id AS user_id,
@@ -423,34 +457,38 @@ WITH active_session AS (
             AND token_denylist.reason != 'active'
       ))
 )
-SELECT work.id IS NOT NULL AS found, work.id, work.device, work.created_at, work.last_used_at, work.current
+SELECT work.id IS NOT NULL AS found, work.id, work.device, work.created_at, work.last_used_at, work.current, work.kind,
+    work.scopes, work.expires_at
 FROM active_session
 LEFT OUTER JOIN (
     SELECT sessions.id AS id, sessions.device AS device, sessions.created_at AS created_at,
         coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
-        sessions.id = %(session_id)s::UUID AS current
+        sessions.id = %(session_id)s::UUID AS current, sessions.kind AS kind, sessions.scopes AS scopes,
+        sessions.expires_at AS expires_at
     FROM sessions
     LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
       AND token_denylist.id = sessions.id
     WHERE sessions.user_id = %(user_id)s::UUID
       AND sessions.token_version = %(token_version)s::INTEGER
       AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
-      AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
-    ORDER BY sessions.created_at DESC, sessions.id DESC
-    LIMIT 100
+      AND coalesce(sessions.expires_at > %(now)s::TIMESTAMP WITH TIME ZONE,
+        coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE)
+    ORDER BY sessions.kind = 'script' DESC, sessions.created_at DESC, sessions.id DESC
+    LIMIT 120
 ) AS work ON true;
 
 -- app/sessions/repository.py LIST_FOR_OPERATOR
 SELECT sessions.id, sessions.device, sessions.created_at,
     coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
-    sessions.id = %(session_id)s::UUID AS current
+    sessions.id = %(session_id)s::UUID AS current, sessions.kind, sessions.scopes, sessions.expires_at
 FROM sessions
 LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
   AND token_denylist.id = sessions.id
 WHERE sessions.user_id = %(user_id)s::UUID
   AND sessions.token_version = %(token_version)s::INTEGER
   AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
-  AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE;
+  AND coalesce(sessions.expires_at > %(now)s::TIMESTAMP WITH TIME ZONE,
+    coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE);
 
 -- app/sessions/repository.py END_ONE
 INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
@@ -460,14 +498,16 @@ FROM user_state
 JOIN (
     SELECT sessions.id AS id, sessions.device AS device, sessions.created_at AS created_at,
         coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
-        sessions.id = %(session_id)s::UUID AS current
+        sessions.id = %(session_id)s::UUID AS current, sessions.kind AS kind, sessions.scopes AS scopes,
+        sessions.expires_at AS expires_at
     FROM sessions
     LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
       AND token_denylist.id = sessions.id
     WHERE sessions.user_id = %(user_id)s::UUID
       AND sessions.token_version = %(token_version)s::INTEGER
       AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
-      AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
+      AND coalesce(sessions.expires_at > %(now)s::TIMESTAMP WITH TIME ZONE,
+        coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE)
 ) AS alive ON true
 WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.token_version = %(token_version)s::INTEGER
@@ -497,15 +537,18 @@ JOIN (
     FROM (
         SELECT sessions.id AS id, sessions.device AS device, sessions.created_at AS created_at,
             coalesce(token_denylist.denied_at, sessions.created_at) AS last_used_at,
-            sessions.id = %(session_id)s::UUID AS current
+            sessions.id = %(session_id)s::UUID AS current, sessions.kind AS kind, sessions.scopes AS scopes,
+            sessions.expires_at AS expires_at
         FROM sessions
         LEFT OUTER JOIN token_denylist ON token_denylist.user_id = %(user_id)s::UUID
           AND token_denylist.id = sessions.id
         WHERE sessions.user_id = %(user_id)s::UUID
           AND sessions.token_version = %(token_version)s::INTEGER
           AND (token_denylist.id IS NULL OR token_denylist.reason = 'active')
-          AND coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE
+          AND coalesce(sessions.expires_at > %(now)s::TIMESTAMP WITH TIME ZONE,
+            coalesce(token_denylist.denied_at, sessions.created_at) > %(oldest)s::TIMESTAMP WITH TIME ZONE)
     ) AS alive
+    WHERE alive.kind = 'person'
     ORDER BY alive.last_used_at DESC, alive.id
     LIMIT ALL OFFSET %(most)s::INTEGER
 ) AS least_used ON true
@@ -601,13 +644,13 @@ WHERE sessions.user_id = %(user_id)s::UUID
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = sessions.id
         AND token_denylist.reason != 'active'
-  )) OR sessions.created_at <= now() - %(kept)s::INTERVAL AND NOT (EXISTS (
+  )) OR sessions.kind != 'script' AND sessions.created_at <= now() - %(kept)s::INTERVAL AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
       WHERE token_denylist.user_id = %(user_id)s::UUID
         AND token_denylist.id = sessions.id
         AND token_denylist.denied_at > now() - %(kept)s::INTERVAL
-  )))
+  )) OR sessions.expires_at <= now())
 RETURNING sessions.id;
 
 -- app/sessions/repository.py PRUNE
@@ -619,13 +662,13 @@ WHERE sessions.user_id = ANY (%(user_ids)s::UUID[])
       WHERE token_denylist.user_id = sessions.user_id
         AND token_denylist.id = sessions.id
         AND token_denylist.reason != 'active'
-  )) OR sessions.created_at <= now() - %(kept)s::INTERVAL AND NOT (EXISTS (
+  )) OR sessions.kind != 'script' AND sessions.created_at <= now() - %(kept)s::INTERVAL AND NOT (EXISTS (
       SELECT *
       FROM token_denylist
       WHERE token_denylist.user_id = sessions.user_id
         AND token_denylist.id = sessions.id
         AND token_denylist.denied_at > now() - %(kept)s::INTERVAL
-  )))
+  )) OR sessions.expires_at <= now())
 RETURNING sessions.id;
 
 -- app/sessions/rotation_repository.py ROTATE

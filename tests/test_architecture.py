@@ -99,6 +99,7 @@ ROOMS = {
     "tasks": "core auth",
     "public_keys": "core auth",
     "live": "core auth tasks",
+    "script_tokens": "core auth sessions accounts",
     "contracts": "core auth sessions accounts tasks",
     "operations": "core auth",
     "status": "core sessions operations",

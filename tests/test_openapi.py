@@ -72,6 +72,7 @@ def test_operation_ids_are_verbs() -> None:
         "sign_out",
         "issue_token",
         "revoke_token",
+        "create_token",
         "list_public_keys",
         "show_me",
         "list_sessions",
@@ -99,7 +100,7 @@ def test_the_page_reads_as_somebodys_life_with_the_service() -> None:
     assert auth == [
         *("sign_up", "sign_in", "reset_password", "mail_reset_link", "issue_token", "refresh_tokens", "sign_out"),
         "revoke_token",
-        *("list_sessions", "end_session", "show_email", "change_email", "confirm_email"),
+        *("list_sessions", "end_session", "create_token", "show_email", "change_email", "confirm_email"),
         *("mail_verification_link", "verify_email", "show_me", "change_me", "change_password", "delete_me"),
         "list_public_keys",
     ]

@@ -14,6 +14,7 @@ from tests.support.statements import DOCUMENT, document, documented, named_state
 
 # What psycopg makes of PostgreSQL's types.
 LOADED_AS = {
+    "_text": list,
     "bool": bool,
     "bytea": bytes,
     "date": date,
@@ -73,5 +74,6 @@ def plain(kind: Any) -> type:
         (kind,) = (each for each in get_args(kind) if each is not NoneType)
     if get_origin(kind) is Literal:
         (kind,) = {type(value) for value in get_args(kind)}
+    kind = get_origin(kind) or kind
     assert isinstance(kind, type)
     return kind

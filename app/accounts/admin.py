@@ -48,11 +48,11 @@ async def list_users(database: Database) -> AsyncIterator[tuple[ListedUser, bool
         last = batch[-1][0].email
 
 
-async def list_sessions(database: Database, *, email: str, oldest: datetime) -> list[ListedSession]:
+async def list_sessions(database: Database, *, email: str, oldest: datetime, now: datetime) -> list[ListedSession]:
     """Return the living sessions of an account, those used since `oldest`, newest first. Raises: UserNotFound."""
     state = await _state(database, email)
     return newest_first(
-        await select_living_of(database, state.user_id, token_version=state.token_version, oldest=oldest)
+        await select_living_of(database, state.user_id, token_version=state.token_version, oldest=oldest, now=now)
     )
 
 

@@ -1,15 +1,11 @@
-"""OAuth 2 over the same operations. Source: RFC 6749 4.3 and 6, RFC 7009."""
-
-from contextlib import suppress
+"""The OAuth 2 grants over the same operations. Source: RFC 6749 4.3 and 6."""
 
 from app.accounts.errors import InvalidOAuthRequest, UnsupportedGrantType
 from app.accounts.schemas import TokenForm
 from app.accounts.service import sign_in
 from app.auth.auth import Auth
-from app.auth.errors import InvalidToken
 from app.auth.tokens import TokenPair
 from app.sessions import rotation
-from app.sessions.service import sign_out
 
 
 async def grant(
@@ -39,12 +35,3 @@ async def grant(
         refresh_tokens=[form.refresh_token] if form.refresh_token else [],
     )
     return session.tokens
-
-
-async def revoke(auth: Auth, token: str) -> None:
-    """End the session of an access token or a refresh token, expired or not; any other has none.
-
-    Source: FR-061, RFC 7009 2.
-    """
-    with suppress(InvalidToken):
-        await sign_out(auth, token, token, everywhere=False, others=False)

@@ -17,7 +17,7 @@ from app.accounts.errors import (
     UnsupportedGrantType,
     WrongPassword,
 )
-from app.accounts.oauth import grant, revoke
+from app.accounts.oauth import grant
 from app.accounts.schemas import (
     DeleteBody,
     NameBody,
@@ -48,6 +48,7 @@ from app.sessions.dependencies import SET_COOKIE, Cookie, RefreshClient, Refresh
 from app.sessions.errors import OriginRefused
 from app.sessions.refresh_cookie import RefreshCookie, token_members
 from app.sessions.schemas import Detail, TokenRead
+from app.sessions.service import revoke
 
 public = make_router(prefix="/api/auth", tag="auth")
 oauth = make_router(prefix="/api/auth", tag="auth", route_class=OAuthRoute)
@@ -148,9 +149,9 @@ async def issue_token(
     ),
 )
 async def revoke_token(form: Annotated[RevocationForm, Form()], auth: AuthDep) -> Response:
-    """For OAuth client libraries: ends the session of an access token or a refresh token, as signing out does.
+    """For OAuth client libraries: ends the session of an access token, a refresh token or a script's.
 
-    Both tokens are worthless at once. A token that is not valid, or never was, gets the same answer.
+    All its tokens are worthless at once. A token that is not valid, or never was, gets the same answer.
     """
     await revoke(auth, form.token)
     return json_response({"detail": "The token is not valid any more."})

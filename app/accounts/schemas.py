@@ -124,7 +124,7 @@ class RevocationForm(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"example": {"token": REFRESH_TOKEN_EXAMPLE}})
 
-    token: Annotated[str, Field(min_length=1, description="An access token or a refresh token.")]
+    token: Annotated[str, Field(min_length=1, description="An access token, a refresh token or a script's.")]
     token_type_hint: Annotated[str | None, Field(description="Not needed: the token says what it is.")] = None
 
 
@@ -152,6 +152,12 @@ class PasswordBody(Body):
 
 class DeleteBody(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"current_password": "correct horse"}})
+
+    current_password: AnyPassword
+
+
+class Proof(Body):
+    """What shows that it is the account's owner who asks, and not somebody at a device that was left open."""
 
     current_password: AnyPassword
 

@@ -12,7 +12,7 @@ from app.auth.fingerprints import Fingerprints
 from app.auth.notices import OwnersNotice
 from app.auth.passwords import PasswordHasher
 from app.auth.principal import Principal
-from app.auth.tokens import Claims, TokenCodec, TokenType
+from app.auth.tokens import SCRIPT_PREFIX, Claims, TokenCodec, TokenType
 from app.auth.user_database import UserDatabase
 from app.core.clock import Clock
 from app.core.config import Settings
@@ -71,19 +71,26 @@ class Auth:
 
 
 def read_bearer(auth: Auth, access_token: str) -> UserDatabase:
-    """Return the database of the user whom this access token names. Raises: InvalidToken. Source: FR-013, FR-014.
+    """Return the database of the user whom this access token, or a script's, names. Raises: InvalidToken.
 
-    Only its signature and its times are checked here, so that a forged one costs no connection.
+    Only its signature and its times are checked here, so that a forged one costs no connection. Source: FR-013, FR-014.
     """
     now = auth.clock()
-    claims = auth.tokens.read(access_token, "access", now)
+    claims = bearer_claims(auth, access_token, now)
     current_request().name_caller(claims.user_id, claims.session_id)
     return user_database(auth, claims, now)
 
 
+def bearer_claims(auth: Auth, token: str, now: datetime) -> Claims:
+    """Return what an access token, or a script's, says. Raises: InvalidToken."""
+    return auth.tokens.read(token, "script" if token.startswith(SCRIPT_PREFIX) else "access", now)
+
+
 def user_database(auth: Auth, claims: Claims, now: datetime) -> UserDatabase:
     """Return the database of the user whom valid claims name."""
-    return UserDatabase(auth.database, Principal(claims.user_id, claims.session_id, claims.token_version, now))
+    return UserDatabase(
+        auth.database, Principal(claims.user_id, claims.session_id, claims.token_version, now, claims.scopes)
+    )
 
 
 def read_expired_too(auth: Auth, token: str | None, kind: TokenType, now: datetime) -> Claims | None:

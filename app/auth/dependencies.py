@@ -6,13 +6,13 @@ from fastapi import Depends, Request, Security
 from fastapi.security import OAuth2PasswordBearer
 
 from app.auth.auth import Auth, read_bearer
-from app.auth.errors import InvalidToken, NotAuthenticated
+from app.auth.errors import InsufficientScope, InvalidToken, NotAuthenticated
 from app.auth.user_database import UserDatabase
 from app.core.errors import InternalError, ServiceUnavailable
 from app.core.http.client_address import client_address
 from app.core.http.routing import ApiRoute, Guard, StrictRequest
 
-BEARER_ERRORS = (NotAuthenticated, InvalidToken, InternalError, ServiceUnavailable)
+BEARER_ERRORS = (NotAuthenticated, InvalidToken, InsufficientScope, InternalError, ServiceUnavailable)
 """The errors of any route that needs an access token."""
 
 
@@ -38,11 +38,17 @@ async def get_bearer_token(request: Request) -> str | None:
 
 
 async def authenticate(request: Request) -> None:
-    """Read the access token and keep the user's database with the request. Raises: NotAuthenticated, InvalidToken."""
+    """Read the access token and keep the user's database with the request.
+
+    Raises: NotAuthenticated, InvalidToken, InsufficientScope.
+    """
     token = await get_bearer_token(request)
     if token is None:
         raise NotAuthenticated
-    request.state.user_db = read_bearer(await get_auth(request), token)
+    request.state.user_db = db = read_bearer(await get_auth(request), token)
+    scopes = db.principal.scopes
+    if scopes is not None and request.scope["route"].script_scope not in scopes:
+        raise InsufficientScope
 
 
 def user_database(request: Request) -> UserDatabase:
@@ -59,6 +65,13 @@ class BearerRoute(ApiRoute):
     """
 
     guards: ClassVar[tuple[Guard, ...]] = (authenticate,)
+    resource: ClassVar[str | None] = None
+    """What scripts may be let to read and to write; None for what no script may do."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        act = "read" if set(self.methods or ()) <= {"GET", "HEAD"} else "write"
+        self.script_scope = f"{self.resource}:{act}" if self.resource else None
 
     async def on_error(self, request: StrictRequest, error: Exception) -> None:
         if not isinstance(error, NotAuthenticated | InvalidToken | ServiceUnavailable):

@@ -17,6 +17,15 @@ class InvalidToken(ApiError):
     challenge = INVALID_TOKEN_CHALLENGE
 
 
+class InsufficientScope(ApiError):
+    """A script's token is good, but not for this: no 401, on which clients throw a token away. Source: RFC 6750 3.1."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "INSUFFICIENT_SCOPE"
+    message = "This token is for scripts, and does not have the scope that this needs."
+    challenge = 'Bearer error="insufficient_scope"'
+
+
 class NotAuthenticated(ApiError):
     """No credentials were sent, so that the challenge names no error. Source: RFC 6750 3.1."""
 

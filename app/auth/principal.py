@@ -12,3 +12,5 @@ class Principal(NamedTuple):
     session_id: UUID
     token_version: int
     now: datetime
+    scopes: frozenset[str] | None = None
+    """What a script may do; None of who has signed in, and may do everything."""

@@ -1,11 +1,10 @@
 """Signs and reads the tokens."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Literal, get_args
 from uuid import UUID, uuid4, uuid5
 
@@ -15,10 +14,11 @@ from jose.utils import base64url_decode, base64url_encode
 from app.auth.errors import InvalidToken
 from app.auth.keys import Algorithm, PublicKey, SecretKey, SigningKey
 from app.auth.principal import Principal
+from app.auth.token_json import from_json, to_json
 from app.core.config import Settings
 
 LinkType = Literal["reset", "verify", "change"]
-TokenType = Literal["access", "refresh"] | LinkType
+TokenType = Literal["access", "refresh", "script"] | LinkType
 
 ISSUER = "auth-tasks-api"
 MAX_TOKEN_LENGTH = 2048
@@ -26,6 +26,9 @@ CACHED_TOKENS = 4096  # access tokens, some 5 MB
 
 RESET_SECONDS = CHANGE_SECONDS = 3600
 VERIFY_SECONDS = 86400
+SCRIPT_DAYS = 365
+SCRIPT_PREFIX = "atk_"
+"""What each script token begins with, so that programs that look for secrets find it."""
 
 _TYPES: dict[TokenType, str] = {
     "access": "at+jwt",
@@ -33,6 +36,7 @@ _TYPES: dict[TokenType, str] = {
     "reset": "pr+jwt",
     "verify": "ev+jwt",
     "change": "ec+jwt",
+    "script": "st+jwt",
 }
 # Who may take a token. Libraries that are told of none refuse a token that has one (RFC 7519 4.1.3), so that no other
 # service with the secret takes a reset token for an access token.
@@ -42,12 +46,14 @@ _AUDIENCES: dict[TokenType, list[Any]] = {
     "reset": ["password-reset"],
     "verify": ["email-verification"],
     "change": ["email-change"],
+    "script": [["script"]],
 }
 _LINKS = frozenset(get_args(LinkType))
 # Those that refresh tokens of 1.0 do not have.
 _NEW_CLAIMS = {"aud", "seq", "auth_time"}
 # base64url without padding; the signature's last character carries two spare bits, or four, which must be zero.
 _TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]{42}[AEIMQUYcgkosw048]|[\w-]{85}[AQgw])", re.ASCII)
+_KEPT = ("access", "script")  # those that come with every request
 _VERSIONS = range(2**31)  # what the column holds
 _NUMBERS = range(1, 2**31)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -74,6 +80,8 @@ class Claims:
     """The address that a link was sent to; None in an operator's link, and in other tokens."""
     replaces: bytes | None = None
     """The fingerprint of the address that a link to a new one replaces."""
+    scopes: frozenset[str] | None = None
+    """What a script token may do; None in all others."""
 
 
 class TokenPair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -112,6 +120,7 @@ class TokenCodec:
             "reset": RESET_SECONDS,
             "verify": VERIFY_SECONDS,
             "change": CHANGE_SECONDS,
+            "script": SCRIPT_DAYS * 86400,
         }
         self._session_seconds = session_seconds
         # A valid token begins with one of these exact texts, each of one key and algorithm, so that no header that a
@@ -126,7 +135,7 @@ class TokenCodec:
             self.published_keys()  # who cannot sign so does not start
         # The same text and the same secrets give the same claims, so they are computed once. Nothing is kept of a token
         # that is not valid; the times, and whether the session is active, are checked at each request.
-        self._verified = lru_cache(maxsize=CACHED_TOKENS)(partial(self._verify, kind="access"))
+        self._verified = lru_cache(maxsize=CACHED_TOKENS)(self._verify)
 
     def issue(self, who: Principal, *, refresh_id: UUID, number: int, authenticated_at: int | None = None) -> TokenPair:
         """Sign a pair of this moment. The same arguments give the same bytes, so that a pair can be issued again.
@@ -174,6 +183,13 @@ class TokenCodec:
         about = {"sub": str(user_id), "user_id": str(user_id), "sid": str(token_id), "ver": version, **named}
         return self._sign(kind, token_id, int(now.timestamp()), about)
 
+    def issue_script(self, who: Principal, *, scopes: Sequence[str], expires_at: int) -> str:
+        """Sign a token for a script, which is a session of its own and cannot be refreshed."""
+        user_id = str(who.user_id)
+        about = {"sub": user_id, "user_id": user_id, "sid": str(who.session_id), "ver": who.token_version}
+        about["scope"] = " ".join(scopes)
+        return SCRIPT_PREFIX + self._sign("script", uuid4(), int(who.now.timestamp()), about, ends_at=expires_at)
+
     def _sign(
         self, kind: TokenType, token_id: UUID, issued_at: int, about: dict[str, Any], *, ends_at: int | None = None
     ) -> str:
@@ -182,7 +198,7 @@ class TokenCodec:
         claims["exp"] = expires_at if ends_at is None else min(expires_at, ends_at)
         for audience in _AUDIENCES[kind]:
             claims["aud"] = audience
-        payload = base64url_encode(_to_json(claims).encode()).decode()
+        payload = base64url_encode(to_json(claims).encode()).decode()
         header, key = self._signers[kind]
         signed = f"{header}.{payload}"
         return f"{signed}.{base64url_encode(key.sign(signed.encode())).decode()}"
@@ -193,7 +209,7 @@ class TokenCodec:
         Source: RFC 7519 4.1, RFC 8725 3, RFC 9068 4.
         """
         try:
-            claims = self._verified(token) if kind == "access" else self._verify(token, kind)
+            claims = self._verified(token, kind) if kind in _KEPT else self._verify(token, kind)
         except Exception as error:  # whatever the parser meets: RecursionError, OverflowError, UnicodeError…
             raise InvalidToken from error
         seconds = now.timestamp()
@@ -202,10 +218,14 @@ class TokenCodec:
         return claims
 
     def _verify(self, token: str, kind: TokenType) -> Claims:
-        return self._claims(_from_json(self._payload(token, kind).decode()), kind)
+        return self._claims(from_json(self._payload(token, kind).decode()), kind)
 
     def _payload(self, token: str, kind: TokenType) -> bytes:
         """Return the signed bytes. Exactly one spelling of a token passes."""
+        if kind == "script":
+            if not token.startswith(SCRIPT_PREFIX):
+                raise InvalidToken
+            token = token[len(SCRIPT_PREFIX) :]
         match = _TOKEN.fullmatch(token) if len(token) <= MAX_TOKEN_LENGTH else None
         if match is None:
             raise InvalidToken
@@ -237,7 +257,10 @@ class TokenCodec:
         valid_from = max(issued_at, not_before)
         times = (issued_at, expires_at, valid_from)
         named = _named_by_link(said) if kind in _LINKS else ()
-        return Claims(kind, user_id, session_id, token_id, version, *times, number, authenticated_at, *named)
+        scopes = frozenset(said["scope"].split(" ")) if kind == "script" else None
+        return Claims(
+            kind, user_id, session_id, token_id, version, *times, number, authenticated_at, *named, scopes=scopes
+        )
 
 
 def make_codec(settings: Settings) -> TokenCodec:
@@ -251,18 +274,6 @@ def make_codec(settings: Settings) -> TokenCodec:
         session_seconds=settings.session_seconds,
         algorithm=settings.access_token_algorithm,
     )
-
-
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Reject a name that stands twice: parsers differ in which one they take (RFC 7515 4)."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise InvalidToken
-    return members
-
-
-_from_json = json.JSONDecoder(object_pairs_hook=_unique).decode
-_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode  # a long address in Unicode must fit
 
 
 def _named_by_link(said: dict[str, Any]) -> tuple[str | None, bytes | None]:

@@ -44,10 +44,12 @@ def list_sessions(settings: Settings, email: str) -> None:
     """Print the sessions in which the owner of an account is signed in, newest first."""
     with reachable_database(settings) as ready:
         lifetime = timedelta(seconds=ready.refresh_token_seconds)
-        work = partial(accounts_admin.list_sessions, email=email, oldest=system_clock() - lifetime)
+        now = system_clock()
+        work = partial(accounts_admin.list_sessions, email=email, oldest=now - lifetime, now=now)
         for session in run_with_pool(ready, work):
             began, used = (f"{moment:%Y-%m-%d %H:%M}" for moment in (session.created_at, session.last_used_at))
-            print(plain(f"{session.id}  began {began}  used {used}  {session.device or ''}".rstrip()))
+            ends = f"  script until {session.expires_at:%Y-%m-%d}" if session.expires_at else ""
+            print(plain(f"{session.id}  began {began}  used {used}{ends}  {session.device or ''}".rstrip()))
 
 
 def make_reset_link(settings: Settings, email: str) -> None:

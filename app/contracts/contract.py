@@ -10,13 +10,14 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from app.auth.dependencies import BEARER_ERRORS, BearerRoute, authenticate, get_auth, user_database
+from app.auth.dependencies import BEARER_ERRORS, authenticate, get_auth, user_database
 from app.core.errors import BODY_ERRORS, ApiError, ValidationFailed
 from app.core.fields import UUID_TEXT
 from app.core.http.error_responses import Documented, error_responses
 from app.core.http.json import json_response
 from app.core.http.problems import ErrorRenderer
 from app.core.http.routing import Guard, make_router
+from app.tasks.dependencies import TaskRoute
 from app.tasks.errors import CONDITION_ERRORS, TaskNotFound, TooManyTasks
 from app.tasks.etags import etag
 from app.tasks.models import TaskRow
@@ -56,7 +57,7 @@ async def require_own_path(request: Request) -> None:
         raise PathUserMismatch
 
 
-class PathRoute(BearerRoute):
+class PathRoute(TaskRoute):
     """A route below a user's own path: 401, then 403, before the body is read."""
 
     guards: ClassVar[tuple[Guard, ...]] = (authenticate, require_own_path)

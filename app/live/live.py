@@ -9,7 +9,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.auth.auth import Auth
+from app.auth.auth import Auth, bearer_claims
 from app.auth.dependencies import get_auth, get_bearer_token
 from app.auth.user_database import UserDatabase
 from app.core.config import Settings
@@ -113,4 +113,4 @@ def _attempt(auth: Auth, db: UserDatabase) -> Attempt:
 async def _seconds_left(auth: Auth, request: Request) -> float:
     """Return for how long the access token is good."""
     token, now = await get_bearer_token(request), auth.clock()
-    return auth.tokens.read(token or "", "access", now).expires_at - now.timestamp()
+    return bearer_claims(auth, token or "", now).expires_at - now.timestamp()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.accounts.schemas import AnyPassword, Email
+from app.accounts.schemas import Email, Proof
 from app.core.fields import Body
 
 _TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImV2K2p3dCJ9.eyJ0eXBlIjoidmVyaWZ5In0.x"
@@ -21,12 +21,6 @@ class LinkBody(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"token": _TOKEN}})
 
     token: Annotated[str, Field(description="What follows `#token=` in the link.")]
-
-
-class Proof(Body):
-    """What shows that it is the account's owner who asks, and not somebody at a device that was left open."""
-
-    current_password: AnyPassword
 
 
 class ChangeBody(Body):

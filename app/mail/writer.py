@@ -92,9 +92,12 @@ class AccountWriter:
         state = await accounts.select_state(auth.database, notice.user_id)
         if state is None:
             return True
-        oldest = auth.clock() - auth.lifetime
-        living = await select_living_of(auth.database, notice.user_id, token_version=state.token_version, oldest=oldest)
-        return any(session.device == notice.device for session in living if session.id != notice.session_id)
+        now, version = auth.clock(), state.token_version
+        living = await select_living_of(
+            auth.database, notice.user_id, token_version=version, oldest=now - auth.lifetime, now=now
+        )
+        known = [session.device for session in living if session.kind == "person" and session.id != notice.session_id]
+        return notice.device in known
 
     def _mail(self, kind: Kind, to: str, user_id: UUID, **values: str) -> Mail:
         now = self._auth.clock()

@@ -41,6 +41,7 @@ SENTENCES = {
     "refresh_refused": "a refresh was refused",
     "refresh_reuse_detected": "a used refresh token was presented again: this session has ended",
     "session_ended": "this session was ended",
+    "script_token_made": "made a token for a script, which is this session",
     "signed_out": "signed out",
     "signed_out_everywhere": "signed out everywhere: every session has ended",
     "password_changed": "changed the password: every other session has ended",

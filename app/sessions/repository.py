@@ -33,7 +33,8 @@ from app.sessions.models import Session
 
 _NO_SESSION = UUID(int=0)
 LISTED = 100
-"""Sessions that their owner sees, the newest."""
+"""Sign-ins that their owner sees, the newest."""
+MAX_SCRIPT_TOKENS = 20
 
 
 class ListedSession(Row):
@@ -42,6 +43,9 @@ class ListedSession(Row):
     created_at: datetime
     last_used_at: datetime
     current: bool
+    kind: str
+    scopes: list[str] | None
+    expires_at: datetime | None
 
 
 _is_mine = col(Session.user_id) == user_id
@@ -69,6 +73,7 @@ BEGIN = Statement(
 
 # The denylist's row of a session tells whether it has ended, and otherwise when its tokens were last refreshed.
 _last_used_at = func.coalesce(col(DeniedToken.denied_at), col(Session.created_at))
+_is_script = col(Session.kind) == constant("script")
 _living = (
     select(
         col(Session.id),
@@ -76,17 +81,21 @@ _living = (
         col(Session.created_at),
         _last_used_at.label("last_used_at"),
         (col(Session.id) == session_id).label("current"),
+        *(col(Session.kind), col(Session.scopes), col(Session.expires_at)),
     )
     .outerjoin(DeniedToken, and_(_is_denied_to_me, col(DeniedToken.id) == col(Session.id)))
     .where(
         _is_mine,
         _is_of_this_version,
         or_(col(DeniedToken.id).is_(None), is_active),
-        _last_used_at > parameter("oldest", datetime),
+        # A script's has an end of its own, however seldom it is used.
+        func.coalesce(col(Session.expires_at) > now, _last_used_at > parameter("oldest", datetime)),
     )
 )
+_newest_first = (col(Session.created_at).desc(), col(Session.id).desc())
+# All of the scripts, whose number is bounded, before the newest sign-ins.
 LIST = UserStatement(
-    _living.order_by(col(Session.created_at).desc(), col(Session.id).desc()).limit(constant(LISTED)), ListedSession
+    _living.order_by(_is_script.desc(), *_newest_first).limit(constant(LISTED + MAX_SCRIPT_TOKENS)), ListedSession
 )
 LIST_FOR_OPERATOR = Statement(_living, ListedSession)
 
@@ -109,6 +118,7 @@ END_ONE = _sign_out(_alive, in_active_session, _alive.c.id == parameter("ended_i
 # All but so many that were used last. Of several that begin at once none ends the newest.
 _least_used = (
     select(_alive.c.id)
+    .where(_alive.c.kind == constant("person"))
     .order_by(_alive.c.last_used_at.desc(), _alive.c.id)
     .offset(parameter("most", int))
     .subquery("least_used")
@@ -161,7 +171,8 @@ def _is_over(is_denied_to_owner: ColumnElement[bool]) -> ColumnElement[bool]:
         is_denied_to_owner, col(DeniedToken.id) == col(Session.id), col(DeniedToken.denied_at) > _out_of_use
     )
     has_ended = exists().where(is_denied_to_owner, col(DeniedToken.id) == col(Session.id), ~is_active)
-    return or_(has_ended, and_(col(Session.created_at) <= _out_of_use, ~used_since))
+    is_unused = and_(~_is_script, col(Session.created_at) <= _out_of_use, ~used_since)
+    return or_(has_ended, is_unused, col(Session.expires_at) <= func.now())
 
 
 PRUNE_USER = Statement(delete(Session).where(_is_mine, _is_over(_is_denied_to_me)).returning(col(Session.id)), UUID)
@@ -185,16 +196,16 @@ async def insert_session(
 
 
 async def select_living(db: UserDatabase, *, oldest: datetime) -> list[ListedSession]:
-    """Return the user's sessions that were used since `oldest` and have not ended, of many the newest, in no order."""
-    return await db.fetch_all(LIST, oldest=oldest)
+    """Return the user's living sessions, of many the newest, in no order; sign-ins that were used since `oldest`."""
+    return await db.fetch_all(LIST, oldest=oldest, now=db.principal.now)
 
 
 async def select_living_of(
-    database: Database, user_id: UUID, *, token_version: int, oldest: datetime
+    database: Database, user_id: UUID, *, token_version: int, oldest: datetime, now: datetime
 ) -> list[ListedSession]:
     """Return the same for an operator."""
     operator = {"user_id": user_id, "session_id": _NO_SESSION, "token_version": token_version}
-    return await database.fetch_all(LIST_FOR_OPERATOR, **operator, oldest=oldest)
+    return await database.fetch_all(LIST_FOR_OPERATOR, **operator, oldest=oldest, now=now)
 
 
 async def end_one(db: UserDatabase, session_id: UUID, *, oldest: datetime, expires_at: datetime) -> bool:

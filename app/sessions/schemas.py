@@ -79,17 +79,23 @@ class SessionRead(BaseModel):
                 "created_at": "2026-01-07T10:00:00.123456Z",
                 "last_used_at": "2026-01-09T18:30:00.123456Z",
                 "current": True,
+                "kind": "person",
+                "scopes": None,
+                "expires_at": None,
             }
         }
     )
 
     id: UUID
-    device: str | None
+    device: Annotated[str | None, Field(description="Its name, or a script's.")]
     created_at: datetime
     last_used_at: Annotated[
         datetime, Field(description="When it began or its tokens were last refreshed, whichever is later.")
     ]
     current: bool
+    kind: Annotated[Literal["person", "script"], Field(description="`script`: a token that somebody made for one.")]
+    scopes: Annotated[list[str] | None, Field(description="What a script may do.")]
+    expires_at: Annotated[datetime | None, Field(description="When a script's token ends.")]
 
 
 class Detail(BaseModel):

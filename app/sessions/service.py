@@ -18,6 +18,8 @@ from app.sessions import denylist, lifetimes, repository, rotation_repository
 from app.sessions.errors import SessionNotFound
 from app.sessions.repository import ListedSession
 
+_OF_SESSIONS: tuple[TokenType, ...] = ("access", "refresh", "script")
+
 
 class NewSession(NamedTuple):
     """An account, and the id and the tokens of its new session."""
@@ -78,8 +80,10 @@ async def renew_session(auth: Auth, transaction: Transaction, principal: Princip
 
 
 async def list_sessions(auth: Auth, db: UserDatabase) -> list[ListedSession]:
-    """Return the user's living sessions, newest first. Raises: InvalidToken."""
-    return newest_first(await repository.select_living(db, oldest=db.principal.now - auth.lifetime))
+    """Return the user's living sessions, newest first: so many sign-ins, and all scripts'. Raises: InvalidToken."""
+    found = newest_first(await repository.select_living(db, oldest=db.principal.now - auth.lifetime))
+    shown = [session.id for session in found if session.kind == "person"][: repository.LISTED]
+    return [session for session in found if session.kind == "script" or session.id in shown]
 
 
 def newest_first(found: list[ListedSession]) -> list[ListedSession]:
@@ -119,8 +123,23 @@ async def sign_out(
         await _end_others(auth, mine[0], now)
     else:
         for claims in {claims.session_id: claims for claims in mine}.values():
-            await denylist.end_session(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT)
-            auth.record("signed_out", user_id=claims.user_id, session_id=claims.session_id)
+            await _end_own(auth, claims, now)
+
+
+async def revoke(auth: Auth, token: str) -> None:
+    """End the session of an access token, a refresh token or a script's, expired or not; any other has none.
+
+    Source: FR-061, RFC 7009 2.
+    """
+    now = auth.clock()
+    for kind in _OF_SESSIONS:
+        if claims := read_expired_too(auth, token, kind, now):
+            await _end_own(auth, claims, now)
+
+
+async def _end_own(auth: Auth, claims: Claims, now: datetime) -> None:
+    await denylist.end_session(auth.database, claims, now, expires_at=now + lifetimes.ENDED_SESSION_KEPT)
+    auth.record("signed_out", user_id=claims.user_id, session_id=claims.session_id)
 
 
 async def _end_everything(auth: Auth, given: list[Claims], now: datetime) -> None:

@@ -1,18 +1,26 @@
 """What the task routes take from a request besides its body."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import BeforeValidator, Field
 from starlette.responses import Response
 
+from app.auth.dependencies import BearerRoute
 from app.auth.user_database import UserDatabase
 from app.core.fields import empty_is_none, path_id
 from app.tasks.errors import LiveIsOff
 from app.tasks.etags import Precondition, read_precondition
 from app.tasks.limit import TaskLimit
+
+
+class TaskRoute(BearerRoute):
+    """A route of tasks, which scripts may use that have its scope, `tasks:read` or `tasks:write`."""
+
+    resource: ClassVar[str | None] = "tasks"
+
 
 TaskId = Annotated[UUID, BeforeValidator(path_id, json_schema_input_type=UUID), Path(description="The task's id.")]
 # Several lines of one header are one list (RFC 9110 5.3): FastAPI hands all of them to a sequence.

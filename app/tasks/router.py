@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from app.auth.dependencies import BEARER_ERRORS, BearerRoute, UserDb
+from app.auth.dependencies import BEARER_ERRORS, UserDb
 from app.core.errors import BODY_ERRORS, TooManyRequests, ValidationFailed
 from app.core.http.error_responses import error_responses
 from app.core.http.json import LongArray, RowWriter, encode, json_response, parts_response
@@ -20,6 +20,7 @@ from app.tasks.dependencies import (
     IfNoneMatch,
     Since,
     TaskId,
+    TaskRoute,
     follow,
     task_limit,
     wants_events,
@@ -30,7 +31,7 @@ from app.tasks.models import TaskRow
 from app.tasks.pages import Page
 from app.tasks.schemas import TaskChanges, TaskCompletion, TaskCreate, TaskQuery, TaskRead, TaskUpdate
 
-router = make_router(prefix="/api/tasks", tag="tasks", route_class=BearerRoute)
+router = make_router(prefix="/api/tasks", tag="tasks", route_class=TaskRoute)
 writer = RowWriter(TaskRead, TaskRow)
 
 

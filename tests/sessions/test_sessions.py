@@ -57,6 +57,9 @@ async def test_one_sees_ones_sessions_newest_first(clocked: httpx.AsyncClient, c
         "created_at": began.isoformat().replace("+00:00", "Z"),
         "last_used_at": clock.moment.isoformat().replace("+00:00", "Z"),
         "current": True,
+        "kind": "person",
+        "scopes": None,
+        "expires_at": None,
     }
     assert (newest["id"], newest["device"], newest["current"]) == (telephone.session_id, "telephone", False)
     assert newest["last_used_at"] == newest["created_at"]
