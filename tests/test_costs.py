@@ -46,6 +46,7 @@ ROUND_TRIPS = {
     "PATCH /api/auth/me": 2,  # the session, the name
     "GET /api/auth/sessions": 1,
     "DELETE /api/auth/sessions/{id}": 2,  # of none: that this session is active is asked then
+    "POST /api/auth/tokens": 4,  # the session, the limit and given back, the token's session
     "POST /api/auth/password": 7,  # the session, the limit and given back, who may, the account, the row, the list
     "POST /api/auth/me/delete": 11,  # the session, the limit and given back, who may, four tables, both rows, a limit
 }
@@ -93,6 +94,12 @@ async def test_each_operation_is_so_many_round_trips(
             "POST /api/auth/signup": {"email": f"{uuid4()}@example.test", "password": ada.password},
             "POST /api/auth/signin": {"email": ada.email, "password": ada.password},
             "PATCH /api/auth/me": {"name": "Ada"},
+            "POST /api/auth/tokens": {
+                "name": "x",
+                "scopes": ["tasks:read"],
+                "days": 1,
+                "proof": {"current_password": ada.password},
+            },
             "POST /api/auth/password": {"current_password": ada.password, "new_password": ada.password},
             "POST /api/auth/me/delete": {"current_password": ada.password},
         }

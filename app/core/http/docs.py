@@ -175,7 +175,7 @@ def tell_what_is_sent(app: FastAPI, *, root: str) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-_BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token that you have."}
+_BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token, or a script's."}
 
 
 def _give_examples(schema: dict[str, Any]) -> None:
