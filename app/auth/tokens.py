@@ -256,11 +256,10 @@ class TokenCodec:
         user_id, session_id, token_id = (_uuid(said[name]) for name in ("sub", "sid", "jti"))
         valid_from = max(issued_at, not_before)
         times = (issued_at, expires_at, valid_from)
-        named = _named_by_link(said) if kind in _LINKS else ()
+        email, replaces = _named_by_link(said) if kind in _LINKS else (None, None)
         scopes = frozenset(said["scope"].split(" ")) if kind == "script" else None
-        return Claims(
-            kind, user_id, session_id, token_id, version, *times, number, authenticated_at, *named, scopes=scopes
-        )
+        named = (number, authenticated_at, email, replaces)
+        return Claims(kind, user_id, session_id, token_id, version, *times, *named, scopes)
 
 
 def make_codec(settings: Settings) -> TokenCodec:

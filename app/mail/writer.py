@@ -96,8 +96,8 @@ class AccountWriter:
         living = await select_living_of(
             auth.database, notice.user_id, token_version=version, oldest=now - auth.lifetime, now=now
         )
-        known = [session.device for session in living if session.kind == "person" and session.id != notice.session_id]
-        return notice.device in known
+        signed_in = [session for session in living if session.kind == "person"]
+        return any(session.device == notice.device for session in signed_in if session.id != notice.session_id)
 
     def _mail(self, kind: Kind, to: str, user_id: UUID, **values: str) -> Mail:
         now = self._auth.clock()

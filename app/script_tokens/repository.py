@@ -42,6 +42,7 @@ BEGIN_SCRIPT = Statement(
         _living_scripts < constant(MAX_SCRIPT_TOKENS),
     ).returning(col(Session.id)),
     UUID,
+    quiet=True,
 )
 
 

@@ -886,7 +886,7 @@ GUARDS = [
         ),
         (
             "AccountWriter._is_known_device",
-            "for session in living if session.id != notice.session_id",
+            "for session in signed_in if session.id != notice.session_id",
             "for session in living",
         ),
         ("Post.tell", "self.waiting >= CAPACITY + ROOM_FOR_NOTICES", "False"),
