@@ -258,8 +258,8 @@ class TokenCodec:
         times = (issued_at, expires_at, valid_from)
         email, replaces = _named_by_link(said) if kind in _LINKS else (None, None)
         scopes = frozenset(said["scope"].split(" ")) if kind == "script" else None
-        named = (number, authenticated_at, email, replaces)
-        return Claims(kind, user_id, session_id, token_id, version, *times, *named, scopes)
+        ids = (user_id, session_id, token_id)
+        return Claims(kind, *ids, version, *times, number, authenticated_at, email, replaces, scopes)
 
 
 def make_codec(settings: Settings) -> TokenCodec:

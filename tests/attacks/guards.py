@@ -887,7 +887,7 @@ GUARDS = [
         (
             "AccountWriter._is_known_device",
             "for session in signed_in if session.id != notice.session_id",
-            "for session in living",
+            "for session in signed_in",
         ),
         ("Post.tell", "self.waiting >= CAPACITY + ROOM_FOR_NOTICES", "False"),
     ),
