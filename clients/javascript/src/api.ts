@@ -88,14 +88,30 @@ export interface ResetBody {
   new_password: string;
 }
 
+/** A token for a script. It is shown this once. */
+export interface ScriptTokenRead {
+  id: string;
+  name: string;
+  scopes: ("tasks:read" | "tasks:write")[];
+  expires_at: string;
+  token: string;
+}
+
 /** A session in which somebody is signed in; `current` is the one that asks. */
 export interface SessionRead {
   id: string;
+  /** Its name, or a script's. */
   device: string | null;
   created_at: string;
   /** When it began or its tokens were last refreshed, whichever is later. */
   last_used_at: string;
   current: boolean;
+  /** `script`: a token that somebody made for one. */
+  kind: "person" | "script";
+  /** What a script may do. */
+  scopes: string[] | null;
+  /** When a script's token ends. */
+  expires_at: string | null;
 }
 
 export interface SignInBody {
@@ -182,6 +198,15 @@ export interface TaskUpdate {
   version?: number;
 }
 
+export interface TokenBody {
+  name: string;
+  /** What the script may do. */
+  scopes: ("tasks:read" | "tasks:write")[];
+  /** How long it may. */
+  days: number;
+  proof: Proof;
+}
+
 /** Two tokens; `expires_in` is the access token's life in seconds. */
 export interface TokenRead {
   access_token: string;
@@ -214,6 +239,8 @@ export interface Auth {
   listSessions(): Promise<SessionRead[]>;
   /** End a session. */
   endSession(id: string): Promise<null>;
+  /** Make a token for a script. */
+  createToken(body: TokenBody): Promise<ScriptTokenRead>;
   /** Show my e-mail address. */
   showEmail(): Promise<AddressRead>;
   /** Change my e-mail address. */
@@ -245,6 +272,7 @@ export const AUTH = {
   signOut: "POST signout",
   listSessions: "GET sessions *",
   endSession: "DELETE sessions/{} *",
+  createToken: "POST tokens *",
   showEmail: "GET email *",
   changeEmail: "POST email *",
   confirmEmail: "POST email/confirm *",
