@@ -13,8 +13,8 @@ from typing import Any
 Json = dict[str, Any]
 
 HEADER = "// Written by write_types.py from the service's OpenAPI document: `make openapi`.\n"
-OF_THE_SESSION = {"refresh_tokens", "issue_token"}
-"""Operations that the client does by itself, or that are for OAuth libraries."""
+NOT_CALLED = {"refresh_tokens", "issue_token", "list_public_keys"}
+"""Operations that the client does by itself, or that are for OAuth libraries and for other services."""
 ENDS = {"delete_me"}
 PROBLEM = "#/components/schemas/Problem"
 WORDS = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
@@ -47,7 +47,7 @@ def _operations(document: Json) -> Iterator[Json]:
 def _is_called(operation: Json) -> bool:
     """Return whether it is a method of `client.auth`. Forms are for OAuth libraries."""
     content = operation.get("requestBody", {}).get("content", {"application/json": {}})
-    is_auth = operation["path"].startswith("/api/auth/") and operation["operationId"] not in OF_THE_SESSION
+    is_auth = operation["path"].startswith("/api/auth/") and operation["operationId"] not in NOT_CALLED
     return is_auth and "application/json" in content
 
 

@@ -259,8 +259,6 @@ export interface Auth {
   changePassword(body: PasswordBody): Promise<TokenRead>;
   /** Delete my account. */
   deleteMe(body: DeleteBody): Promise<Detail>;
-  /** Show the public keys. */
-  listPublicKeys(): Promise<KeySetRead>;
 }
 
 /** Method and path; `+` begins a session, `*` needs one, `-` ends it. */
@@ -282,5 +280,4 @@ export const AUTH = {
   changeMe: "PATCH me *",
   changePassword: "POST password +*",
   deleteMe: "POST me/delete *-",
-  listPublicKeys: "GET jwks",
 } satisfies Record<keyof Auth, string>;

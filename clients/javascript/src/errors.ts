@@ -11,11 +11,11 @@ export class ApiError extends Error {
   /** Seconds to wait, if the answer says so. */
   declare readonly retryAfter: number | null;
   /** Whether an attempt before this one had no answer: the service may have done then what it refuses now. */
-  declare wasLost: boolean;
+  wasLost = false;
 
-  constructor(message: string, fields: Pick<ApiError, "status" | "code"> & Partial<ApiError>) {
+  constructor(message: string, fields: Pick<ApiError, "status" | "code" | "errors" | "requestId" | "retryAfter">) {
     super(message);
-    Object.assign(this, { name: "ApiError", errors: [], wasLost: false }, fields);
+    Object.assign(this, { name: "ApiError" }, fields);
   }
 }
 

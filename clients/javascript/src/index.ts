@@ -86,7 +86,7 @@ export function createClient(url: string, options: ClientOptions = {}): Client {
       if (marks.includes("+")) return isOurs ? withToken((token) => begin(full, body, token)) : begin(full, body);
       const { content } = await (isOurs ? send : plain)(method, full, { body });
       if (marks.includes("-")) await forget("user");
-      if (content?.email && content.id) await updateUser(content);
+      if (content?.email) await updateUser(content);
       return content;
     };
   }

@@ -215,7 +215,8 @@ export async function openCopy(client: Client): Promise<Copy> {
       const merged = await write(it, task.version);
       if (merged) return made(it, merged);
     }
-    throw new ApiError("The task is being changed elsewhere at this moment.", { status: 412, code: null });
+    const again = { status: 412, code: null, errors: [], requestId: null, retryAfter: null };
+    throw new ApiError("The task is being changed elsewhere at this moment.", again);
   }
 
   const known = () => transact("readonly", (stores) => asked<string | undefined>(stores("known").get("cursor")));

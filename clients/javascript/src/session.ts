@@ -201,16 +201,17 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
       }
     });
 
-  const updateUser = (user: UserRead) =>
+  /** Take over what the service says of the account, as after a new name or address. */
+  const updateUser = ({ email, name }: Partial<UserRead>) =>
     exclusive(async () => {
       const now = await read();
-      const isNew = now?.user?.id === user.id && JSON.stringify(now.user) !== JSON.stringify(user);
-      if (isNew) await write({ ...now, user });
+      const user = now?.user && { ...now.user, ...(email && { email }), ...(name !== undefined && { name }) };
+      if (user && JSON.stringify(now.user) !== JSON.stringify(user)) await write({ ...now, user });
     });
 
   const ready = read().then(() => {});
   // Another tab has written, or everything was removed.
-  if (browser) globalThis.addEventListener?.("storage", ({ key }) => (key ?? name) === name && void read());
+  if (browser) globalThis.addEventListener?.("storage", () => void read());
 
   const session: Session = {
     get user() {
