@@ -187,9 +187,12 @@ export async function openCopy(client: Client): Promise<Copy> {
   };
 
   async function push(it: Change) {
-    await transact("readwrite", async (stores) => {
-      if ((await asked(stores("changes").getKey(it.number))) !== undefined) stores("changes").put({ ...it, sent: true });
+    const waits = await transact("readwrite", async (stores) => {
+      const found = await asked(stores("changes").getKey(it.number));
+      if (found) stores("changes").put({ ...it, sent: true });
+      return found;
     });
+    if (!waits) return; // another tab, without a lock, was here before
     try {
       if (it.kind !== "create") return await pushToExisting(it);
       const headers = { "Idempotency-Key": it.key! };
