@@ -36,6 +36,11 @@ def empty_is_none(value: Any) -> Any:
     return None if value == "" else value
 
 
+def whole(value: Any) -> Any:
+    """Return the value, 90 for 90.0: JSON has one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 """The one spelling of RFC 9562 4; Python's UUID() also reads braces, URNs and bare digits."""
 

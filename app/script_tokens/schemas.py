@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from app.accounts.schemas import Proof
 from app.auth.tokens import SCRIPT_DAYS
-from app.core.fields import VISIBLE, Body, storable, visible
+from app.core.fields import VISIBLE, Body, storable, visible, whole
 from app.sessions.models import DEVICE_LENGTH
 
 Scope = Literal["tasks:read", "tasks:write"]
@@ -47,7 +47,7 @@ class TokenBody(Body):
         Field(description="What the script may do.", json_schema_extra={"minItems": 1}),
         AfterValidator(_some),
     ]
-    days: Annotated[int, Field(ge=1, le=SCRIPT_DAYS, description="How long it may.")]
+    days: Annotated[int, Field(ge=1, le=SCRIPT_DAYS, description="How long it may."), BeforeValidator(whole)]
     proof: Proof
 
 
