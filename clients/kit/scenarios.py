@@ -425,7 +425,7 @@ def streams(stage: Stage) -> list[Request]:
 
 
 @scenario(
-    "It takes what the stream tells, deletions too.",
+    "It takes what the stream tells, deletions too: of Unicode's ends of lines none ends one of the stream's.",
     "Cut, it goes on at the last `id` that it was told.",
     "An event without an `id` is no position: cut behind it, it asks from the `id` before.",
     "When the stream ends with TOKEN_EXPIRED it refreshes and goes on.",
@@ -438,11 +438,11 @@ def following(stage: Stage) -> Steps:
     yield from done(SYNC)
     yield from step({"do": "follow"})
     stage.wait(lambda: len(streams(stage)) == 1)
-    first = service.create(stage.account, title="First")
-    told = yield from followed(["First"])
+    first = service.create(stage.account, title="First\u2028\u2029\x85")
+    told = yield from followed(["First\u2028\u2029\x85"])
     service.delete(stage.account, first["id"])
     service.create(stage.account, title="Second")
-    stage.must(told and (yield from followed(["Second"])))
+    stage.must(told and (yield from followed(["Second"])) and len(streams(stage)) == 1)
 
     position = f"{service.epoch}.{stage.account.number}"
     service.cut_streams()

@@ -389,10 +389,10 @@ class Service:
                 cursor = told.pop("next")
             if is_told and self.is_cut_within and not first:
                 self.is_cut_within = False
-                yield event(json.dumps({"tasks": told["tasks"][:1], "deleted": []}))
+                yield event({"tasks": told["tasks"][:1], "deleted": []})
                 return
             if is_told:
-                yield event(json.dumps(told), cursor)
+                yield event(told, cursor)
             first = False
             with self.changes:
                 deadline = time.monotonic() + BEAT_SECONDS
@@ -406,11 +406,12 @@ class Service:
             code, retry = self.end_of_streams
             self.end_of_streams = None
             yield f"retry: {retry}\n\n"
-            yield f"event: end\n{event(json.dumps({'code': code}))}"
+            yield f"event: end\n{event({'code': code})}"
 
 
-def event(data: str, cursor: str | None = None) -> str:
-    return (f"id: {cursor}\n" if cursor else "") + f"data: {data}\n\n"
+def event(data: Json, cursor: str | None = None) -> str:
+    text = json.dumps(data, ensure_ascii=False)  # as the service writes it, so with ends of lines that are not its own
+    return (f"id: {cursor}\n" if cursor else "") + f"data: {text}\n\n"
 
 
 def check(fields: Json) -> None:

@@ -21,7 +21,7 @@ export async function* eventsOf(
     const lines = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
     rest = lines.pop()!;
     for (const line of lines) {
-      const [, name, text] = /^([^:]*):? ?(.*)$/.exec(line)!;
+      const [, name, text] = /^([^:]*):? ?(.*)$/s.exec(line)!; // a title may hold U+2028
       if (name === "retry") onRetry(Number(text));
       if (name) fields[name] = name === "data" && fields["data"] ? `${fields["data"]}\n${text}` : text!;
       if (line) continue; // the empty one ends an event

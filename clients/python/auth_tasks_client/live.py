@@ -70,7 +70,7 @@ class Stream:
     def _fields(self) -> Iterator[dict[str, str]]:
         """Yield the fields of each event, none of them for a beat. What is cut off is no event."""
         fields: dict[str, str] = {}
-        for line in self._answer.iter_lines():
+        for line in self._lines():
             if line.startswith(":"):
                 yield {}
             elif line:
@@ -81,6 +81,13 @@ class Stream:
                 if fields:
                     yield fields
                 fields = {}
+
+    def _lines(self) -> Iterator[str]:
+        """Yield the lines as a stream has them: those of httpx end at U+2028, too, which a title may hold."""
+        rest = b""
+        for part in self._answer.iter_bytes():
+            *lines, rest = (rest + part).split(b"\n")
+            yield from (line.removesuffix(b"\r").decode() for line in lines)
 
 
 class Following:
