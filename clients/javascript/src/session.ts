@@ -141,7 +141,10 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
         const { content } = await send("POST", "/api/auth/refresh", { body, headers: { "Idempotency-Key": key } });
         // Each pair has a key of its own: of two who have a copy of the same one, who refreshes second is found.
         // Without a lock all tabs that asked for a pair at once must go on with one key, which is that of the pair before.
-        if (await isNewest()) await keep(sent, content, alone ? randomKey() : key);
+        if (!(await isNewest())) return;
+        // Another page of the service, with a storage of its own, has signed somebody else in: the cookie is theirs.
+        if (claimsOf(content.access_token).sub !== sent.user.id) return forget("elsewhere");
+        await keep(sent, content, alone ? randomKey() : key);
         return;
       } catch (error) {
         if (!isUnauthorized(error)) throw error;
@@ -180,8 +183,9 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
       const last = path.endsWith("/signin") ? device() : undefined; // others who guess cannot lock this device out
       const more = { cookie: hasCookie, refresh_token: last };
       const { content } = await send("POST", path, { body: { ...more, ...body } }, token);
-      // Under a token it is the same session, which has a new pair.
-      await keep(token && before?.user ? before : {}, content, randomKey());
+      // Under a token it is the same session, which has a new pair, unless somebody else has signed in meanwhile.
+      if (!token) await keep({}, content, randomKey());
+      else if (claimsOf(content.access_token).sub === before?.user?.id) await keep(before!, content, randomKey());
       return content;
     });
 

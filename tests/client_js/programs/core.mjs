@@ -52,6 +52,29 @@ await run({
     assert.equal((await refused(client.auth.showMe())).code, "NOT_AUTHENTICATED");
   },
 
+  async "one cookie for two"() {
+    // Two pages of one service have one cookie, and each a localStorage of its own.
+    let cookie = "";
+    const withCookie = async (to, { headers, ...more }) => {
+      const answer = await fetch(to, { ...more, headers: { ...headers, Cookie: cookie, Origin: url } });
+      const [set] = answer.headers.getSetCookie();
+      if (set) cookie = set.split(";")[0];
+      return answer;
+    };
+    const opened = (storage) => {
+      globalThis.localStorage = storage;
+      return createClient(url, { session: "cookie", fetch: withCookie });
+    };
+    const storage = browserStorage();
+    await opened(storage).auth.signUp({ email, password });
+    const other = opened(browserStorage());
+    await other.auth.signUp({ email: `other-${email}`, password });
+    const reloaded = opened(storage);
+    assert.equal((await refused(reloaded.tasks.create({ title: "Ada's" }))).code, "NOT_AUTHENTICATED");
+    assert.deepEqual([reloaded.session.user, reloaded.session.reason], [null, "elsewhere"]);
+    assert.deepEqual(await all(other.tasks.list()), []);
+  },
+
   async busy() {
     let left = 1;
     const proxy = await between({
