@@ -67,3 +67,34 @@ def test_a_list_in_strict_mode(browser: Browser, origin: str, api: str) -> None:
         expect(tab.locator("li")).to_have_count(0)
     assert errors == []
     context.close()
+
+
+def test_what_waits_is_sent_for_nobody_else(browser: Browser, origin: str, api: str) -> None:
+    """Of two tasks the first is on its way when somebody else signs in: they do not get the second."""
+    context = browser.new_context()
+    context.set_default_timeout(LONGEST_WAIT_MS)
+    page, other = context.new_page(), context.new_page()
+    for tab in (page, other):
+        tab.goto(f"{origin}/page/react.html?api={api}")
+    page.bring_to_front()
+    page.evaluate("(account) => client.auth.signUp(account)", {"email": new_email(), "password": PASSWORD})
+    expect(page.locator("#said")).to_have_text("")
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if route.request.method == "POST" and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(re.compile("/api/tasks$"), hold_the_first)
+    with page.expect_request(lambda it: it.method == "POST" and it.url.endswith("/api/tasks")):
+        for title in ("First", "Second"):
+            page.fill("input:not([type])", title)
+            page.click("#add")
+    other.evaluate("(account) => client.auth.signUp(account)", {"email": new_email(), "password": PASSWORD})
+    with page.expect_response(lambda it: it.request.method == "POST" and it.url.endswith("/api/tasks")):
+        held[0].continue_()
+    page.evaluate("() => client.auth.showMe()")
+    assert other.evaluate("() => client.request('GET', '/api/tasks')") == []
+    context.close()
