@@ -11,7 +11,7 @@ from tests.support.settings import ROOT
 pytestmark = pytest.mark.slow
 
 SCENARIOS = ["a copy", "in order", "conflicts", "settle", "lost answers", "later"]
-SCENARIOS += ["no locks", "refused", "cursor", "accounts"]
+SCENARIOS += ["no locks", "refused", "cursor", "accounts", "one after the other"]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -315,6 +315,23 @@ export async function openCopy(client: Client): Promise<Copy> {
     signal.addEventListener("abort", abort, { once: true });
     let silence = setTimeout(abort, SILENCE);
     const onBytes = () => (clearTimeout(silence), (silence = setTimeout(abort, SILENCE)));
+    let again: ReturnType<typeof setTimeout> | undefined;
+    let isQueued = false;
+    /** Send what waits; where that fails, once more later, however often somebody asks meanwhile. */
+    function send() {
+      clearTimeout(again);
+      if (isQueued || stop.signal.aborted) return;
+      isQueued = true;
+      onWake = send;
+      const work = () => ((isQueued = false), pushAll());
+      exclusive(work).catch((error) => {
+        if (stop.signal.aborted) return;
+        const retryAfter = error instanceof ApiError ? error.retryAfter : null;
+        if (retryAfter) onWake = () => {};
+        clearTimeout(again);
+        again = setTimeout(send, (retryAfter ?? 2) * 1000);
+      });
+    }
     try {
       const since = query((await known())!);
       const options = { headers: { Accept: "text/event-stream" }, signal: stop.signal, stream: true, as: userId! };
@@ -326,8 +343,6 @@ export async function openCopy(client: Client): Promise<Copy> {
       }
       onState("live");
       onOpen();
-      const send = () => void exclusive(pushAll).catch(() => setTimeout(send, 2000));
-      onWake = send;
       send();
       let pause = 2000;
       for await (const { id, event, data } of eventsOf(answer.body, onBytes, (ms) => (pause = ms))) {
@@ -338,6 +353,7 @@ export async function openCopy(client: Client): Promise<Copy> {
       return pause;
     } finally {
       clearTimeout(silence);
+      clearTimeout(again);
       signal.removeEventListener("abort", abort);
       stop.abort();
     }

@@ -247,4 +247,32 @@ await run({
     await client.auth.signOut();
     assert.equal((await refused(openCopy(client))).name, "OtherAccount");
   },
+
+  async "one after the other"() {
+    setLocks(false);
+    const sent = [];
+    let isFull = true;
+    const proxy = await between({
+      handle({ method, path, headers }, answer) {
+        if (headers.accept === "text/event-stream") {
+          answer.writeHead(200, { "Content-Type": "text/event-stream" }).write("retry: 100\n\n");
+          return true;
+        }
+        if (method !== "POST" || !isFull) return false;
+        sent.push(path);
+        const body = JSON.stringify({ code: "DATABASE_UNAVAILABLE", detail: "Later." });
+        answer.writeHead(503, { "Content-Type": "application/json", "Retry-After": "60" }).end(body);
+        return true;
+      },
+    });
+    const { client, copy } = await opened(proxy.url);
+    let end;
+    await new Promise((live) => (end = copy.follow({ onState: (state) => state === "live" && live() })));
+    for (let n = 0; n < 20; n++) await copy.create({ title: `${n}` });
+    end();
+    isFull = false;
+    await copy.sync();
+    await assertSettled(client, copy);
+    assert.ok(sent.length <= 3, `${sent.length}`);
+  },
 });
