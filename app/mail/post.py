@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Thread
 from typing import Literal, Protocol
 
 from app.auth.notices import OwnersNotice
@@ -76,7 +76,6 @@ class Post:
     def start(self, writer: Writer, carrier: Carrier, report: Report) -> None:
         """Begin to send."""
         self._writer, self._carrier, self._report = writer, carrier, report
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mail")
         self._task = asyncio.create_task(self._work())
 
     def require_room(self) -> None:
@@ -114,7 +113,6 @@ class Post:
             await self._task
         while not self._jobs.empty():
             self._finish(self._jobs.get_nowait(), "mail_failed", "the service has stopped")
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _idle_again(self) -> None:
         while self.waiting:
@@ -177,6 +175,31 @@ class Post:
         loop = asyncio.get_running_loop()
         timer = loop.call_later(DEADLINE_SECONDS, self._carrier.abort)
         try:
-            await loop.run_in_executor(self._thread, self._carrier.send, mail)
+            await self._in_thread(mail)
         finally:
             timer.cancel()
+
+    async def _in_thread(self, mail: Mail) -> None:
+        """Hand a mail in, in a thread that does not keep the process: nothing cuts off looking up a host's name."""
+        loop = asyncio.get_running_loop()
+        handed_in: asyncio.Future[None] = loop.create_future()
+
+        def end(error: Exception | None) -> None:
+            if handed_in.done():
+                return
+            if error:
+                handed_in.set_exception(error)
+            else:
+                handed_in.set_result(None)
+
+        def hand_in() -> None:
+            failed = None
+            try:
+                self._carrier.send(mail)
+            except Exception as error:
+                failed = error
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(end, failed)
+
+        Thread(target=hand_in, name="mail", daemon=True).start()
+        await handed_in

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +29,7 @@ from tests.support.mail import (
 )
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Service, app_of
+from tests.support.settings import ROOT
 from tests.support.waiting import until
 
 NOTICE = "password_changed"
@@ -402,3 +405,41 @@ async def test_a_dot_at_the_beginning_of_a_line_ends_no_mail(mailed: Mailed) -> 
     ada = await mailed.sign_up()
     await mailed.client.post("/api/auth/reset/mail", json={"email": ada.email})
     assert plain((await mailed.box.has(1))[0]).startswith("Before\r\n\r\n.\r\n\r\nGo:")
+
+
+HANGS = """
+import asyncio, threading
+from app.mail import post
+from app.mail.orders import Mail
+
+class Carrier:
+    def send(self, mail):
+        began.set()
+        threading.Event().wait(600)  # as looking up a name does, which nothing cuts off
+
+    def abort(self):
+        pass
+
+class Writer:
+    async def write(self, order):
+        return [Mail("test", None, "ada@example.com", b"", False)]
+
+async def main():
+    waiting = post.Post()
+    waiting.start(Writer(), Carrier(), lambda *said: print(said[0]))
+    waiting.put(None)
+    while not began.is_set():
+        await asyncio.sleep(0.01)
+    await waiting.close()
+
+began, post.STOP_SECONDS = threading.Event(), 0.1
+asyncio.run(main())
+"""
+
+
+def test_a_mail_server_that_hangs_does_not_keep_the_process() -> None:
+    """Not even where connecting cannot be cut off: whatever stops the process need not kill it."""
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS], cwd=ROOT, capture_output=True, text=True, timeout=15, check=True
+    )
+    assert done.stdout == "mail_failed\n"
