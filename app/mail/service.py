@@ -31,7 +31,8 @@ async def ask_for_verification(auth: Auth, post: Post, db: UserDatabase, address
     """Mail a link that proves the account's address. Raises: InvalidToken, MailQueueFull, TooManyRequests."""
     user, who = await db.get_user(), db.principal
     order = VerifyAsked(user.id, user.email, who.token_version)
-    await _order(auth, post, address, order, limited=[user.email])
+    # By the user: strangers who ask for a new password with this address must not keep its owner from proving it.
+    await _order(auth, post, address, order, limited=[f"verify {user.id}"])
 
 
 async def ask_for_change(auth: Auth, post: Post, db: UserDatabase, address: str, *, email: str, password: str) -> None:

@@ -256,6 +256,19 @@ async def test_the_limits_hold_for_the_signed_in_too(service: Service, port: int
     assert [mail["To"] for mail in mailbox.mails].count(bob.email) == 3
 
 
+async def test_strangers_do_not_keep_an_owner_from_proving_the_address(
+    service: Service, port: int, mailbox: Mailbox
+) -> None:
+    """However often somebody asks for a new password with it."""
+    limits = {"rate_limits": "on", "rate_limit_mail_account": "2/hour"}
+    async with service(**mail_settings(port, **limits)) as started, elsewhere(started) as client:
+        ada = await Person.sign_up(client)
+        for _ in range(3):
+            await client.post("/api/auth/reset/mail", json={"email": ada.email})
+        assert (await ask_to_prove(ada)).status_code == 202
+    assert subjects(mailbox.mails)[2:] == ["Is this your address? - Example Tasks"]
+
+
 async def test_what_happens_to_an_address_is_in_the_trail(mailed: Mailed, trail: list[logging.LogRecord]) -> None:
     """An operator can tell later who proved or changed an address, and whether the mails went out, by id alone."""
     ada = await mailed.sign_up()
