@@ -132,6 +132,10 @@ class EventStream(Response):
             if held is not None:
                 await self._write(_event(*held))
                 self._events += 1
+                if asyncio.get_running_loop().time() >= self._ends_at:
+                    self._waiter.stop(TOKEN_EXPIRED)
+                if self._waiter.end:  # who reads slowly goes on at the last moment that was named
+                    return True
             held = tasks, deleted
         self._told = now
         if held is None and self._events:

@@ -38,7 +38,7 @@ class Metrics:
             self.events.labels(event)  # from 0, so that the first one is an increase
         if sends_mail:
             self.mails = Counter("mails", "Mails, by what has become of them.", ["outcome"], registry=registry)
-            for outcome in ("sent", "withheld", "delayed", "failed"):
+            for outcome in ("sent", "delayed", "failed"):
                 self.mails.labels(outcome)
         self.denylist_rows = Gauge(
             "auth_denylist_rows", "Rows of the denylist.", multiprocess_mode="mostrecent", registry=registry
@@ -102,7 +102,7 @@ class Metrics:
 
     def count_mail(self, outcome: str) -> None:
         """Count what has become of a mail."""
-        self.mails.labels(outcome).inc()
+        self.mails.labels("sent" if outcome == "withheld" else outcome).inc()
 
     async def watch(self, app: Starlette) -> NoReturn:
         """Look once a second: a scrape reaches one worker, but reports on all of them."""

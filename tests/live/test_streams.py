@@ -19,6 +19,7 @@ from app.core.clock import stopwatch
 from app.core.errors import ServiceUnavailable
 from app.core.logging import JsonFormatter
 from app.live import hub, stream
+from app.live.stream import EventStream
 from app.tasks.changes import read_changes
 from tests.support.copies import CHANGES, Copy
 from tests.support.people import Person
@@ -233,6 +234,32 @@ async def test_a_stream_ends_with_its_access_token(start: Start) -> None:
     async with following(ada) as stream:
         assert await stream.end() == "TOKEN_EXPIRED"
     assert 0.5 < stopwatch() - began < 3
+
+
+async def test_who_reads_slowly_is_told_nothing_beyond_the_token_either(
+    start: Start, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that is read drop by drop does not stretch the life of a stolen token: the rest needs a new one."""
+    write = EventStream._write
+
+    async def write_slowly(writing: EventStream, text: bytes) -> None:
+        await write(writing, text)
+        await asyncio.sleep(1)
+
+    ada = await start(access_token_expire_minutes=1 / 30)
+    connection.execute(
+        "INSERT INTO tasks (id, user_id, title, changed) "
+        "SELECT gen_random_uuid(), %s, 'Task ' || n, pg_current_xact_id() FROM generate_series(1, 4500) AS n",
+        [ada.user["id"]],
+    )
+    monkeypatch.setattr(EventStream, "_write", write_slowly)
+    async with following(ada) as stream:
+        events = [await stream.read()]
+        while events[-1].name != "end":
+            events.append(await stream.read())
+    assert events[-1].data == {"code": "TOKEN_EXPIRED"}
+    assert len(events) <= 4
+    assert not any(event.id for event in events)
 
 
 async def test_a_refresh_does_not_wake_streams(ada: Person, follower: Person, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,11 @@ import asyncio
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +18,8 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from app.accounts import repository as accounts
 from app.core.clock import stopwatch
 from app.core.database.pool import DatabaseUnavailable
+from app.mail.orders import Mail
+from app.mail.post import Post
 from tests.mail.conftest import Mailed
 from tests.support.mail import (
     Authority,
@@ -443,3 +447,27 @@ def test_a_mail_server_that_hangs_does_not_keep_the_process() -> None:
         [sys.executable, "-c", HANGS], cwd=ROOT, capture_output=True, text=True, timeout=15, check=True
     )
     assert done.stdout == "mail_failed\n"
+
+
+async def test_a_mail_to_nobody_takes_as_long_as_one_that_is_sent() -> None:
+    """Nobody can tell by the moment of their own mail whether the one before it was to an account."""
+    done: list[float] = []
+
+    class Relay:
+        def send(self, mail: Mail) -> None:
+            time.sleep(0.2 if mail.to else 0)
+
+        def abort(self) -> None: ...
+
+    async def write(order: object) -> list[Mail]:
+        raise AssertionError
+
+    post = Post()
+    post.start(SimpleNamespace(write=write), Relay(), lambda *told: done.append(stopwatch()))
+    try:
+        for to in ("ada@example.com", None):
+            post._add(Mail("reset", None, to, b"", is_international=False))
+        await until(lambda: post.waiting == 0)
+    finally:
+        await post.close()
+    assert done[1] - done[0] >= 0.19
