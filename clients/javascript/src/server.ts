@@ -28,6 +28,7 @@ export interface ServerOptions extends Omit<ClientOptions, "session"> {
 
 export interface ServerSession {
   readonly client: Client;
+  /** Whom the cookie names, which a browser may have made up: good to greet by. `client.auth.showMe()` is proof. */
   readonly user: User | null;
   /** Exchange the tokens if the access token is good for less than a minute: where cookies can be set. */
   refresh(): Promise<void>;
