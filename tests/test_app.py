@@ -204,11 +204,11 @@ def test_the_whole_life_of_a_server_with_its_own_database(folder: Path) -> None:
                 bearer = {"Authorization": f"Bearer {opened.json()['access_token']}"}
                 assert client.post("/api/tasks", json={"title": "stay"}, headers=bearer).status_code == 201
                 assert len(client.get("/api/tasks", headers=bearer).json()) == number + 1
+            wait_until(lambda: "/docs" in server.log.read_text())
             server.process.send_signal(how)
             assert server.process.wait(20) in (0, 130), server.log.read_text()
         assert not (home / "data" / "postgres" / "postmaster.pid").exists()
         assert "Traceback" not in server.log.read_text()
-    assert "/docs" in server.log.read_text()
 
 
 @pytest.mark.slow
