@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 from app.accounts import admin
 from app.auth.principal import Principal
 from app.belongings import BELONGINGS
-from app.cli import users
+from app.cli import database, users
 from app.cli.trial import try_out
 from app.core.clock import stopwatch, system_clock
 from app.core.config import Settings
@@ -131,6 +132,20 @@ async def test_signing_everybody_out_ends_every_stream(own_database_url: str) ->
             await is_listening(people[0])
             await asyncio.to_thread(users.sign_out, settings, "", everybody=True)
             assert [await one.end(A_SECOND), await two.end(A_SECOND)] == ["INVALID_TOKEN"] * 2
+
+
+async def test_a_restore_ends_every_stream(own_database_url: str, tmp_path: Path) -> None:
+    """Nobody goes on with what was before: clients see at once that they must sign in again."""
+    settings, file = make_settings(own_database_url), tmp_path / "backup.dump"
+    async with running(settings) as client, streaming_client_of(app_of(client)) as streaming:
+        ada = await Person.sign_up(client)
+        await asyncio.to_thread(database.dump, settings, file)
+        ada.client = streaming
+        async with following(ada) as stream:
+            await is_listening(ada)
+            await stream.read()
+            await asyncio.to_thread(database.restore, settings, file)
+            assert await stream.end(5) in ("INVALID_TOKEN", "SYNC_EXPIRED")
 
 
 async def test_hints_of_many_users_are_few_statements(own_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

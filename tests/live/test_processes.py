@@ -35,12 +35,15 @@ BoundedProtocol.write_seconds = BoundedProtocol.head_seconds = 0.5
 """
 
 
-async def test_through_each_proxy_as_it_is_installed_events_come_at_once(own_database_url: str, tmp_path: Path) -> None:
-    """No proxy holds an event back, none needs a setting, and TLS is no hindrance; two processes are behind each."""
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.nightly)])
+async def test_through_each_proxy_as_it_is_installed_events_come_at_once(
+    own_database_url: str, tmp_path: Path, processes: int
+) -> None:
+    """No proxy holds an event back, none needs a setting, TLS is no hindrance; several processes are behind each."""
     found = [name for name, program in PROGRAMS.items() if program]
     with ExitStack() as stack:
         given = {"DATABASE_URL": own_database_url, "TRUSTED_PROXIES": "127.0.0.1", "LOG_LEVEL": "WARNING"}
-        servers = [stack.enter_context(serving(tmp_path, wait=False, **given)) for _ in range(2)]
+        servers = [stack.enter_context(serving(tmp_path, wait=False, **given)) for _ in range(processes)]
         for server in servers:
             server.wait_until()
         urls = [server.url for server in servers]
