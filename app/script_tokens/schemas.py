@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 from pydantic_core import PydanticCustomError
 
 from app.accounts.schemas import Proof
@@ -44,6 +44,7 @@ class TokenBody(Body):
     ]
     scopes: Annotated[
         list[Scope],
+        FailFast(),  # thousands that are wrong would hold the process up
         Field(description="What the script may do.", json_schema_extra={"minItems": 1}),
         AfterValidator(_some),
     ]

@@ -75,13 +75,13 @@ class SessionRead(BaseModel):
         json_schema_extra={
             "example": {
                 "id": "0d2f7b2c-5d1b-4e0c-9f0e-6b6f0f2f7c11",
-                "device": "Ada's telephone",
+                "device": "backup",
                 "created_at": "2026-01-07T10:00:00.123456Z",
-                "last_used_at": "2026-01-09T18:30:00.123456Z",
-                "current": True,
-                "kind": "person",
-                "scopes": None,
-                "expires_at": None,
+                "last_used_at": "2026-01-07T10:00:00.123456Z",
+                "current": False,
+                "kind": "script",  # FastAPI leaves out what is null, of which a person's session has two
+                "scopes": ["tasks:read"],
+                "expires_at": "2026-04-07T10:00:00.000000Z",
             }
         }
     )

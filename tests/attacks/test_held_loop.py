@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 from app.core.http.server import BoundedProtocol
 from app.main import create_app
 from tests.attacks.hostile import PATHS, Attack, attacks
+from tests.support.mail import mail_settings
 from tests.support.people import Person
 from tests.support.server import client_of
 from tests.support.settings import make_settings
@@ -45,6 +46,7 @@ async def test_no_request_of_64_kib_holds_the_loop(database_url: str, contracts:
         common_passwords="refuse",
         trusted_proxies="10.0.0.0/8",
         log_level="WARNING",
+        **mail_settings(1),  # nobody is there
     )
     app = create_app(settings)
     slow: list[str] = []

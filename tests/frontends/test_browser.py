@@ -56,7 +56,7 @@ def enter(page: Page, button: str, email: str, password: str = PASSWORD) -> None
 
 def add(page: Page, title: str) -> None:
     page.fill("[name=title]", title)
-    page.click("text=Add")
+    page.click('text="Add"')
 
 
 def expect_said(page: Page, text: str | re.Pattern[str]) -> None:

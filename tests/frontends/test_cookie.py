@@ -108,7 +108,7 @@ def tasks(page: Page) -> Any:
 def add(page: Page, title: str) -> None:
     page.fill("#new [name=title]", title)
     with page.expect_response(is_answer_to_post("/api/tasks")):
-        page.click("text=Add")
+        page.click('text="Add"')
 
 
 def reload(page: Page) -> None:

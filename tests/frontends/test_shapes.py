@@ -66,7 +66,7 @@ def test_a_page_of_another_origin_lives_its_whole_life(page: Page) -> None:
     said(page, "Hello Grace")
     task = page.locator("#tasks li")
     page.fill("[name=title]", "Buy milk")
-    page.click("text=Add")
+    page.click('text="Add"')
     said(page, "1 tasks")
     expect(task).to_have_attribute("data-completed", "false")
     page.click("text=Tick")
