@@ -505,7 +505,7 @@ class TestConnections:
                 link.close()
             assert httpx.get(f"{patient.url}/health/live").status_code == 200  # so it has seen that before
             late.sendall(b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n")  # there is room meanwhile
-            assert statuses(read_to_the_end(late)) == [200]
+            assert statuses(read_one(late)) == [200]
         patient.wait_until("/docs", seconds=2)
 
     @pytest.mark.slow
