@@ -1,10 +1,9 @@
 """The errors of accounts, each with its status, code and one sentence."""
 
 from http import HTTPStatus
-from typing import Self
 
 from app.auth.errors import BEARER_CHALLENGE
-from app.core.errors import ApiError, ValidationFailed
+from app.core.errors import ApiError, FieldRefused, ValidationFailed
 
 
 class EmailTaken(ApiError):
@@ -37,19 +36,13 @@ class CommonPassword(ValidationFailed):
         )
 
 
-class WrongPassword(ValidationFailed):
+class WrongPassword(FieldRefused):
     """Somebody who is signed in mistyped their password: no 401, on which clients would refresh and send it again."""
 
     code = "WRONG_PASSWORD"
     message = "The current password is wrong."
-
-    def __init__(self, field: str = "current_password") -> None:
-        super().__init__([{"field": field, "message": "is wrong", "code": "wrong_password"}])
-        self.detail = self.message
-
-    @classmethod
-    def example(cls) -> Self:
-        return cls()
+    field = "current_password"
+    reason = "is wrong"
 
 
 class OAuthError(ApiError):

@@ -58,12 +58,19 @@ def reachable_database(settings: Settings) -> Iterator[Settings]:
 def run_with_pool(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     """Run the work on the database of these settings, over one connection, and return its result."""
 
+    async def told(database: Database) -> T:
+        async with _telling(settings, database):
+            return await work(database)
+
+    return _run(settings, told)
+
+
+def _run(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     async def run() -> T:
         database = Database(settings.dsn, pool_min=1, pool_max=1)
         await database.open()
         try:
-            async with _telling(settings, database):
-                return await work(database)
+            return await work(database)
         finally:
             await database.close()
 
@@ -75,7 +82,7 @@ def wake_every_stream(settings: Settings) -> None:
     if settings.live_streams:
         from app.live.operators import tell_everybody  # a room that may be switched off
 
-        run_with_pool(settings, lambda database: tell_everybody(settings, database))
+        _run(settings, lambda database: tell_everybody(settings, database))
 
 
 def _telling(settings: Settings, database: Database) -> AbstractAsyncContextManager[None]:

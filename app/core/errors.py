@@ -66,6 +66,21 @@ class ValidationFailed(ApiError):
         return cls([{"field": "title", "message": "must not be blank", "code": "blank"}])
 
 
+class FieldRefused(ValidationFailed):
+    """One field is refused for a reason that has a code and a sentence of its own."""
+
+    field: str
+    reason: str
+
+    def __init__(self, field: str | None = None) -> None:
+        super().__init__([{"field": field or self.field, "message": self.reason, "code": self.code.lower()}])
+        self.detail = self.message
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls()
+
+
 class TooManyRequests(ApiError):
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "TOO_MANY_REQUESTS"

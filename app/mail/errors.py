@@ -1,9 +1,8 @@
 """The errors of mail, each with its status, code and one sentence."""
 
 from http import HTTPStatus
-from typing import Self
 
-from app.core.errors import ApiError, ServiceUnavailable, ValidationFailed
+from app.core.errors import ApiError, FieldRefused, ServiceUnavailable
 
 
 class MailIsOff(ApiError):
@@ -21,16 +20,10 @@ class MailQueueFull(ServiceUnavailable):
     message = "Too many mails are on their way at the moment. Please try again in a minute."
 
 
-class InvalidLink(ValidationFailed):
+class InvalidLink(FieldRefused):
     """One error for whatever is wrong with a link: no 401, on which clients would refresh and send it again."""
 
     code = "INVALID_LINK"
     message = "The link is not valid for this account, or no longer. Ask for a new one."
-
-    def __init__(self) -> None:
-        super().__init__([{"field": "token", "message": "is not valid, or no longer", "code": "invalid_link"}])
-        self.detail = self.message
-
-    @classmethod
-    def example(cls) -> Self:
-        return cls()
+    field = "token"
+    reason = "is not valid, or no longer"

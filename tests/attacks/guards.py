@@ -836,7 +836,7 @@ GUARDS = [
         ("Listener._listen", "self._hub.wake_all()", "pass"),
         ("Listener._be_deaf", "self._hub.hears = False", "pass"),
         ("Listener._take", "self._hub.wake(hint.user_ids)", "pass"),
-        ("run_with_pool.run", "async with _telling(settings, database):", "if True:"),
+        ("run_with_pool.told", "async with _telling(settings, database):", "if True:"),
         ("_sign_everybody_out", "wake_every_stream(ready)", "pass"),
     ),
     *_guards(

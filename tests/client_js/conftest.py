@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
-from tests.frontends.conftest import ARGUMENTS, CHROMIUM
+from tests.support.browsers import browser as browser
+from tests.support.browsers import context as context
 from tests.support.pages import serving_folder
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
@@ -83,14 +83,3 @@ def api(database_url: str, origin: str, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("api")
     with serving(folder, DATABASE_URL=database_url, FRONTEND_URL=origin) as started:
         yield started.url.replace("127.0.0.1", "localhost")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium."""
-    if not CHROMIUM:
-        pytest.skip("there is no chromium to test with: apt-get install chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        started.close()

@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, 
 
 from auth_tasks_client import LocalCopy, TasksClient, TokenStore
 from tests.client_js.conftest import Project
-from tests.support.pages import LONGEST_WAIT_MS
 from tests.support.people import PASSWORD, new_email
 from tests.support.rounds import rounds
 from tests.support.settings import ROOT
@@ -35,14 +34,6 @@ EXPIRE = """() => {
 WORKS = (
     "() => client.auth.showMe().then(() => true, (error) => { if (error.status === 401) return false; throw error; })"
 )
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    made = browser.new_context()
-    made.set_default_timeout(LONGEST_WAIT_MS)
-    yield made
-    made.close()
 
 
 def opened(context: BrowserContext, address: str) -> Page:

@@ -9,9 +9,8 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.support.pages import LONGEST_WAIT_MS
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 
@@ -32,14 +31,6 @@ def api(own_database_url: str, origin: str, tmp_path: Path) -> Iterator[Server]:
         RATE_LIMIT_SIGNIN_ACCOUNT="2/minute",
     ) as server:
         yield server
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    made = browser.new_context()
-    made.set_default_timeout(LONGEST_WAIT_MS)
-    yield made
-    made.close()
 
 
 def open_page(context: BrowserContext, origin: str, api: Server) -> Page:

@@ -21,7 +21,7 @@ from app.core.logging import JsonFormatter
 from app.live import hub, stream
 from app.live.stream import EventStream
 from app.tasks.changes import read_changes
-from tests.support.copies import CHANGES, Copy
+from tests.support.copies import ADD_MANY, CHANGES, Copy
 from tests.support.people import Person
 from tests.support.server import Service, app_of, running
 from tests.support.settings import SECRET, environment_of, make_settings
@@ -100,11 +100,7 @@ async def test_much_is_several_events_of_which_the_last_is_a_place_to_go_on(
     """A line that is cut in the middle of much loses nothing: only the last event names the moment."""
     copy = Copy(ada)
     await copy.pull()
-    add = (
-        "INSERT INTO tasks (id, user_id, title, changed) "
-        "SELECT gen_random_uuid(), %s, 'Task ' || n, pg_current_xact_id() FROM generate_series(1, 2500) AS n"
-    )
-    connection.execute(add, [ada.user["id"]])
+    connection.execute(ADD_MANY, [ada.user["id"], 2500])
     async with following(follower, params=copy.question) as stream:
         events = [await stream.read()]
         while not events[-1].id:
@@ -247,11 +243,7 @@ async def test_who_reads_slowly_is_told_nothing_beyond_the_token_either(
         await asyncio.sleep(1)
 
     ada = await start(access_token_expire_minutes=1 / 30)
-    connection.execute(
-        "INSERT INTO tasks (id, user_id, title, changed) "
-        "SELECT gen_random_uuid(), %s, 'Task ' || n, pg_current_xact_id() FROM generate_series(1, 4500) AS n",
-        [ada.user["id"]],
-    )
+    connection.execute(ADD_MANY, [ada.user["id"], 4500])
     monkeypatch.setattr(EventStream, "_write", write_slowly)
     async with following(ada) as stream:
         events = [await stream.read()]

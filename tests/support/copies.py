@@ -8,6 +8,11 @@ import httpx
 from tests.support.people import Person
 
 CHANGES = "/api/tasks/changes"
+ADD_MANY = (
+    "INSERT INTO tasks (id, user_id, title, changed) "
+    "SELECT gen_random_uuid(), %s, 'Task ' || n, pg_current_xact_id() FROM generate_series(1, %s) AS n"
+)
+"""Adds so many tasks to a user's, as the service does."""
 
 
 @dataclass

@@ -15,7 +15,7 @@ import pytest
 from app.core.cursors import decode_cursor, encode_cursor
 from app.tasks import changes
 from app.tasks.changes import KEPT, PRUNE_BATCH, TOMBSTONES_KEPT, Cursor
-from tests.support.copies import CHANGES, Copy
+from tests.support.copies import ADD_MANY, CHANGES, Copy
 from tests.support.people import NOBODY, Person
 from tests.support.server import running
 from tests.support.settings import make_settings
@@ -148,11 +148,7 @@ async def test_much_is_told_whole(ada: Person, connection: psycopg.Connection) -
     """A client that was away for weeks gets all of it, however much, and the service never holds it as a whole."""
     copy = Copy(ada)
     await copy.pull()
-    add = (
-        "INSERT INTO tasks (id, user_id, title, changed) "
-        "SELECT gen_random_uuid(), %s, 'Task ' || n, pg_current_xact_id() FROM generate_series(1, 2500) AS n"
-    )
-    connection.execute(add, [ada.user["id"]])
+    connection.execute(ADD_MANY, [ada.user["id"], 2500])
     told = await copy.pull()
     assert len(told["tasks"]) == len({task["id"] for task in told["tasks"]}) == 2500
     everything = (await ada.get(CHANGES)).json()
