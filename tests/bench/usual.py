@@ -117,7 +117,8 @@ Bearer = Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]
 
 def decode(token: str, kind: str) -> dict[str, Any]:
     try:
-        payload = jwt.decode(token, SECRET, algorithms=["HS256"], options={"verify_aud": False})  # the seeded ones name one
+        # The seeded refresh tokens name an audience.
+        payload = jwt.decode(token, SECRET, algorithms=["HS256"], options={"verify_aud": False})
     except JWTError as error:
         raise HTTPException(401, "Could not validate credentials") from error
     if payload.get("type") != kind:
