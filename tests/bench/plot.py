@@ -26,6 +26,8 @@ def draw(bench: "Bench", targets: list[Target], rounds: int, file: Path) -> None
     measured: dict[str, dict[int, list[Window]]] = {
         target.name: {connections: [] for connections in CONNECTIONS} for target in compared
     }
+    for target in compared:  # what is cold is not measured
+        bench.window(target, "get one", connections=CONNECTIONS[-1])
     for connections in CONNECTIONS:
         for number in range(rounds):
             for target in compared if number % 2 else reversed(compared):
@@ -43,6 +45,7 @@ def draw(bench: "Bench", targets: list[Target], rounds: int, file: Path) -> None
         axis.minorticks_off()
         axis.grid(visible=True, which="major", alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
+    axes[1].set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     figure.savefig(file, dpi=110)
     print(f"Drew {file}.")
