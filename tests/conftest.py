@@ -19,7 +19,7 @@ from app.operations.embedded_postgres.server import EmbeddedPostgres
 from tests.machines.citus import nodes_of
 from tests.support.checks import TOKEN, check_every_response
 from tests.support.clock import FrozenClock
-from tests.support.databases import bring_to_head, new_database, new_folder
+from tests.support.databases import migrated_database, new_database, new_folder, new_template
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Service, running
 from tests.support.settings import SECRET, make_settings
@@ -59,22 +59,33 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def template(postgres_url: str) -> Iterator[str | None]:
+    """The name of the database that migrated ones are copies of; or that of TEST_TEMPLATE_DATABASE."""
+    given = os.environ.get("TEST_TEMPLATE_DATABASE")
+    if given:
+        yield given
+        return
+    with new_template(postgres_url) as name:
+        yield name
+
+
 @pytest.fixture
-def own_database_url(empty_database_url: str) -> str:
+def own_database_url(postgres_url: str, template: str | None) -> Iterator[str]:
     """A migrated database of its own, for a test that counts rows, breaks tables or looks at limits."""
-    bring_to_head(empty_database_url)
-    return empty_database_url
+    with migrated_database(postgres_url, template) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
-def database_url(postgres_url: str) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The migrated database that most tests share, each with people of its own; or that of TEST_SERVICE_URL."""
     given = os.environ.get("TEST_SERVICE_DATABASE_URL")
     if given:
         yield given
         return
-    with new_database(postgres_url) as url:
-        bring_to_head(url)
+    postgres_url, template = map(request.getfixturevalue, ("postgres_url", "template"))
+    with migrated_database(postgres_url, template) as url:
         yield url
 
 

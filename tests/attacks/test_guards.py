@@ -79,14 +79,14 @@ def _without(guard: Guard) -> str:
 class CopyOfTheTree:
     """A copy in which a guard can be removed, and a process that runs tests there."""
 
-    def __init__(self, folder: Path, postgres_url: str) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         left_out = shutil.ignore_patterns(".git", ".venv", ".data", ".env", "__pycache__", ".*cache", "node_modules")
         self.folder = shutil.copytree(ROOT, folder, ignore=left_out)
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         self.process = subprocess.Popen(
             [sys.executable, ROOT / "tests" / "attacks" / "run_in_copies.py", self.folder],
             # All rounds: a race that shows a missing guard once in hundreds of rounds ends at the first.
-            env={**environment, "TEST_DATABASE_URL": postgres_url, "TEST_ROUNDS": "100"},
+            env={**kept, "TEST_ROUNDS": "100", **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -127,11 +127,12 @@ class CopyOfTheTree:
 
 
 @pytest.fixture
-def copies(tmp_path: Path, postgres_url: str) -> "Iterator[Queue[CopyOfTheTree]]":
+def copies(tmp_path: Path, postgres_url: str, template: str | None) -> "Iterator[Queue[CopyOfTheTree]]":
+    environment = {"TEST_DATABASE_URL": postgres_url, "TEST_TEMPLATE_DATABASE": template or ""}
     free: Queue[CopyOfTheTree] = Queue()
     with ExitStack() as stack:
         for number in range(COPIES):
-            free.put(stack.enter_context(closing(CopyOfTheTree(tmp_path / str(number), postgres_url))))
+            free.put(stack.enter_context(closing(CopyOfTheTree(tmp_path / str(number), **environment))))
         yield free
 
 

@@ -9,11 +9,12 @@ from uuid import uuid4
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from app.core.database.dsn import parse_database_url
 from app.operations.distribution import distribute, has_extension
 from app.operations.migrations import upgrade
-from tests.machines.citus import join_nodes, on_every_node
+from tests.machines.citus import join_nodes, nodes_of, on_every_node
 
 
 @contextmanager
@@ -28,16 +29,41 @@ def new_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def new_database(postgres_url: str) -> Iterator[str]:
-    """Make an empty database and yield its URL; drop it afterwards."""
+def new_database(postgres_url: str, *, like: str = "template1") -> Iterator[str]:
+    """Make a database, empty or a copy, and yield its URL; drop it afterwards."""
     name = f"test_{uuid4().hex}"
-    nodes = on_every_node(postgres_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(like))
+    nodes = on_every_node(postgres_url, create)
     url = make_url(postgres_url, name)
     try:
         join_nodes(url, nodes)
         yield url
     finally:
         on_every_node(postgres_url, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def migrated_database(postgres_url: str, template: str | None) -> Iterator[str]:
+    """Make a migrated database, as a copy of the template if there is one, and yield its URL; drop it afterwards."""
+    if template:
+        with new_database(postgres_url, like=template) as url:
+            yield url
+        return
+    with new_database(postgres_url) as url:
+        bring_to_head(url)
+        yield url
+
+
+@contextmanager
+def new_template(postgres_url: str) -> Iterator[str | None]:
+    """Make a migrated database to copy, and yield its name; none on Citus, whose databases know their own nodes.
+
+    Nobody may be connected to what is copied, a pooler included.
+    """
+    with migrated_database(postgres_url, None) as url, psycopg.connect(postgres_url, autocommit=True) as connection:
+        name = conninfo_to_dict(url)["dbname"]
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        yield None if nodes_of(connection) else str(name)
 
 
 def bring_to_head(url: str) -> None:
