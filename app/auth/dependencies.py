@@ -72,6 +72,8 @@ class BearerRoute(ApiRoute):
         super().__init__(*args, **options)
         act = "read" if set(self.methods or ()) <= {"GET", "HEAD"} else "write"
         self.script_scope = f"{self.resource}:{act}" if self.resource else None
+        if self.script_scope:  # beside the owner's token: FastAPI appends what is a list
+            self.openapi_extra = {**(self.openapi_extra or {}), "security": [{"ScriptToken": [self.script_scope]}]}
 
     async def on_error(self, request: StrictRequest, error: Exception) -> None:
         if not isinstance(error, NotAuthenticated | InvalidToken | ServiceUnavailable):

@@ -15,6 +15,8 @@ Json = dict[str, Any]
 HEADER = "// Written by write_types.py from the service's OpenAPI document: `make openapi`.\n"
 NOT_CALLED = {"refresh_tokens", "issue_token", "list_public_keys"}
 """Operations that the client does by itself, or that are for OAuth libraries and for other services."""
+OF_ANOTHER_ENTRY = ("/api/auth/passkeys", "/api/auth/proof/")
+"""Paths that `./passkeys` calls, so that who has none of them does not load them."""
 ENDS = {"delete_me"}
 PROBLEM = "#/components/schemas/Problem"
 WORDS = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
@@ -47,8 +49,9 @@ def _operations(document: Json) -> Iterator[Json]:
 def _is_called(operation: Json) -> bool:
     """Return whether it is a method of `client.auth`. Forms are for OAuth libraries."""
     content = operation.get("requestBody", {}).get("content", {"application/json": {}})
-    is_auth = operation["path"].startswith("/api/auth/") and operation["operationId"] not in NOT_CALLED
-    return is_auth and "application/json" in content
+    path = operation["path"]
+    is_auth = path.startswith("/api/auth/") and not path.startswith(OF_ANOTHER_ENTRY)
+    return is_auth and operation["operationId"] not in NOT_CALLED and "application/json" in content
 
 
 def _body(operation: Json) -> Json | None:

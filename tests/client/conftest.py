@@ -3,15 +3,20 @@
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from auth_tasks_client import TasksClient, TokenStore
-from tests.client.between import Between
+from auth_tasks_client import ScriptClient, TasksClient, TokenStore
+from auth_tasks_client.__main__ import main
+from tests.client.between import Between, Way
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
+
+Run = Callable[..., tuple[int, str, str]]
+"""Carries out a command; returns its exit code and what it printed, perhaps on a `way` that leads elsewhere."""
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +53,21 @@ def _unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.fixture
+def run(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("AUTH_TASKS_HOME", str(tmp_path))
+    monkeypatch.setenv("AUTH_TASKS_URL", server.url)
+    monkeypatch.setattr("getpass.getpass", lambda *_: PASSWORD)
+
+    def run(*arguments: str, way: str | None = None) -> tuple[int, str, str]:
+        with monkeypatch.context() as patched:
+            if way:
+                for kind in (TasksClient, ScriptClient):
+                    patched.setattr(f"auth_tasks_client.__main__.{kind.__name__}", partial(kind, transport=Way(way)))
+            code = main(list(arguments))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -146,7 +146,7 @@ def test_a_lost_answer_signs_nobody_out(server: Server, store: TokenStore, clien
     """A lost answer signs nobody out, and a lost create makes one task."""
     expire(store)
     unlucky = TasksClient(store, transport=Losing(1))
-    assert unlucky._auth.current().access_token
+    assert unlucky._tokens.current().access_token
     unlucky.close()
     unlucky = TasksClient(store, transport=Losing(2))
     unlucky.add("Once")

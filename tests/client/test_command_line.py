@@ -6,45 +6,25 @@ import os
 import platform
 import re
 import shlex
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from auth_tasks_client import SignedOut, TasksClient, TokenStore, default_store
-from auth_tasks_client.__main__ import main
 from auth_tasks_client.arguments import make_parser
-from tests.client.between import Between, Way
+from tests.client.between import Between
+from tests.client.conftest import Run
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server
 
-Run = Callable[..., tuple[int, str, str]]
 COMMANDS = (
     *("signup", "signin", "sessions", "password", "email", "delete", "signout"),
-    *("list", "add", "edit", "done", "undo", "rm", "sync", "watch", "conflicts", "keep"),
+    *("token", "list", "add", "edit", "done", "undo", "rm", "sync", "watch", "conflicts", "keep"),
 )
 NOBODY = "http://127.0.0.1:1"  # a port that is never given to anybody who asks for any
 HOSTILE = "a\x1b[2Jb\nc\rd\x07e\x7ff\x9bg\u202eh\u2028i\ud800j\U000e0001k"
 ESCAPED = r"a\u001b[2Jb\nc\rd\u0007e\u007ff\u009bg\u202eh\u2028i\ud800j\udb40\udc01k"
-
-
-@pytest.fixture
-def run(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setenv("AUTH_TASKS_HOME", str(tmp_path))
-    monkeypatch.setenv("AUTH_TASKS_URL", server.url)
-    monkeypatch.setattr("getpass.getpass", lambda *_: PASSWORD)
-
-    def run(*arguments: str, way: str | None = None) -> tuple[int, str, str]:
-        with monkeypatch.context() as patched:
-            if way:
-                patched.setattr("auth_tasks_client.__main__.TasksClient", partial(TasksClient, transport=Way(way)))
-            code = main(list(arguments))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def test_a_whole_day(run: Run) -> None:
@@ -155,18 +135,21 @@ class TestHelp:
         for command in COMMANDS:
             assert re.search(rf"^ +{command}(?: \(passwd\))?\s+[a-z]", shown, re.MULTILINE), command
 
-    @pytest.mark.parametrize("command", COMMANDS)
+    @pytest.mark.parametrize("command", [*COMMANDS, "token create", "token list", "token end"])
     def test_every_argument_is_explained(self, run: Run, capsys: pytest.CaptureFixture[str], command: str) -> None:
         """The help of each command has an example that can be run, and says what each argument is."""
         with pytest.raises(SystemExit) as ended:
-            run(command, "--help")
+            run(*command.split(), "--help")
         shown = capsys.readouterr().out
         assert ended.value.code == 0
         [example] = re.findall(rf"^Example: auth-tasks ({command}\b.*)$", shown, re.MULTILINE)
-        assert make_parser().parse_args(shlex.split(example)).command == command
-        [parser] = [it for it in make_parser()._actions if it.dest == "command"]
-        assert isinstance(parser.choices, dict)
-        for action in parser.choices[command]._actions:
+        assert make_parser().parse_args(shlex.split(example)).command == command.split()[0]
+        parser = make_parser()
+        for name in command.split():
+            [names] = [it for it in parser._actions if it.dest in ("command", "act")]
+            assert isinstance(names.choices, dict)
+            parser = names.choices[name]
+        for action in parser._actions:
             assert action.help, action
 
     def test_what_cannot_be_meant_is_said_with_the_way_out(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

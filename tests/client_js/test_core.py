@@ -13,10 +13,14 @@ CUTS = rounds(200, least=20)
 
 @pytest.mark.parametrize(
     "scenario",
-    ["life", "busy", "again", "silent", "hotel", "bare", "reasons", "clocks", "a copied store", "one cookie for two"],
+    [
+        *("life", "busy", "again", "silent", "hotel", "bare", "reasons", "clocks"),
+        *("a copied store", "one cookie for two", "script"),
+    ],
 )
 def test_the_core(project: Project, server: Server, scenario: str) -> None:
-    """Accounts and tasks; 503 and 429 waited out; sent again; no browser; why it ended; a thief; another cookie."""
+    """Accounts and tasks; 503 and 429 waited out; sent again; no browser; why it ended; a thief; another cookie;
+    a script."""
     project.node("core.mjs", scenario, server)
 
 

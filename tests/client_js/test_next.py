@@ -1,5 +1,6 @@
 """A real Next.js app, whose components cannot set cookies (next-auth#7522, #11853, next.js#54266)."""
 
+import hmac
 import json
 import os
 import shutil
@@ -68,8 +69,8 @@ def cookie_of(answer: httpx.Response) -> str:
     return line.partition("=")[2].partition(";")[0]
 
 
-def read(cookie: str) -> dict[str, Any]:
-    item: dict[str, Any] = json.loads(urlsafe_b64decode(cookie + "=="))
+def read(part: str) -> dict[str, Any]:
+    item: dict[str, Any] = json.loads(urlsafe_b64decode(part.partition(".")[0] + "=="))
     return item
 
 
@@ -82,7 +83,9 @@ def expired(cookie: str) -> str:
     item = read(cookie)
     head, claims, signature = item["access_token"].split(".")
     old = written({**read(claims), "exp": 1})
-    return written({**item, "access_token": f"{head}.{old}.{signature}"})
+    value = written({**item, "access_token": f"{head}.{old}.{signature}"})
+    mac = hmac.digest(SECRET.encode(), f"__Host-session={value}".encode(), "sha256")
+    return f"{value}.{urlsafe_b64encode(mac).decode().rstrip('=')}"
 
 
 def test_renders_at_once_share_one_successor(page: str, server: Server) -> None:

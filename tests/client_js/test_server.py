@@ -8,7 +8,7 @@ from tests.support.server import Server
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("scenario", ["life", "renders", "thief"])
+@pytest.mark.parametrize("scenario", ["life", "renders", "thief", "a cookie that is made up"])
 def test_a_server_session(project: Project, server: Server, scenario: str) -> None:
-    """Twenty renders, the proxy step and a lost Set-Cookie get one successor; a thief without the secret is found."""
+    """Renders, the proxy step and a lost Set-Cookie get one successor; a thief is found; nobody makes a cookie up."""
     project.node("server.mjs", scenario, server)

@@ -151,6 +151,49 @@ def test_a_token_that_has_ended_is_told_with_what_to_do(explorer: Explorer) -> N
     )
 
 
+def script_token(url: str, *scopes: str) -> str:
+    """Return a script's token of a new account."""
+    account = {"email": new_email(), "password": PASSWORD}
+    owner = {"Authorization": f"Bearer {httpx.post(f'{url}/api/auth/signup', json=account).json()['access_token']}"}
+    body = {"name": "docs", "scopes": scopes, "days": 1, "proof": {"current_password": PASSWORD}}
+    token: str = httpx.post(f"{url}/api/auth/tokens", json=body, headers=owner).json()["token"]
+    return token
+
+
+def give(page: Page, token: str) -> None:
+    """Give the dialog a script's token."""
+    page.click("button.authorize")
+    dialog = page.locator(".auth-container", has_text="ScriptToken")
+    dialog.locator("input").fill(token)
+    dialog.locator(".auth-btn-wrapper .authorize").click()
+    expect(dialog.locator(".auth-btn-wrapper")).to_contain_text("Logout")
+
+
+def test_a_scripts_token_is_tried_with_what_it_may(explorer: Explorer) -> None:
+    """A developer pastes one, reads what it may, tries it, and hears that it has ended; the browser keeps none."""
+    page, url = explorer.page, explorer.server.url
+    token = script_token(url, "tasks:read")
+    page.goto(f"{url}/docs")
+    give(page, token)
+    take_picture(page, "docs-script")
+    page.click(".auth-container:has-text('ScriptToken') .btn-done")
+    told, ended = page.get_by_role("status"), page.get_by_role("alert")
+    expect(told).to_have_text(re.compile(r"script's token: it may read tasks until \d{4}-\d\d-\d\d\.$"))
+    for operation, lock in (("tasks-list_tasks", "locked"), ("auth-show_me", "unlocked")):
+        button = page.locator(f"#operations-{operation} .authorization__btn")
+        expect(button).to_have_attribute("aria-label", re.compile(f" {lock}"))
+    assert "200" in try_out(page, "operations-tasks-list_tasks")
+    assert "INSUFFICIENT_SCOPE" in try_out(page, "operations-tasks-create_task")
+    assert "NOT_AUTHENTICATED" in try_out(page, "operations-auth-show_me")
+    assert token not in str(kept(page))
+    httpx.post(f"{url}/api/auth/revoke", data={"token": token})
+    page.click("#operations-tasks-list_tasks .execute")
+    expect(ended).to_contain_text("The script's token is no longer accepted")
+    expect(told).to_be_hidden()
+    give(page, PASSWORD)
+    expect(told).to_contain_text("no script's token")
+
+
 def test_the_page_is_as_dark_as_the_system(explorer: Explorer) -> None:
     """Who works in the dark is not dazzled, and a system that turns light at dawn takes the page along."""
     page = explorer.page

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 import pytest
+from fastapi.routing import APIRoute
 
 from app.auth.dependencies import BearerRoute
 from app.auth.tokens import SCRIPT_PREFIX
@@ -267,6 +268,24 @@ def test_every_route_says_which_scope_it_takes(contracts: str) -> None:
     for (method, path), scope in said.items():
         if "{user_id}" in path:
             assert scope == (READ if method == "GET" else WRITE), path
+
+
+@pytest.mark.parametrize("contracts", ["v1,path,aliases", "path-enveloped"])
+def test_the_document_says_which_scope_an_operation_takes(contracts: str) -> None:
+    """A tool offers a script's token where the route takes one, and nowhere else; both scopes are explained."""
+    app = create_app(make_settings("postgresql://localhost/none", api_contracts=contracts))
+    document = app.openapi()
+    routes = {(m.lower(), it.path): it for it in app.routes if isinstance(it, APIRoute) for m in it.methods or ()}
+    taken = 0
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            said = [one["ScriptToken"] for one in operation["security"] if "ScriptToken" in one]
+            scope = getattr(routes[method, path], "script_scope", None)
+            assert said == ([[scope]] if scope else []), (method, path)
+            taken += bool(said)
+    assert taken > 5
+    described = document["components"]["securitySchemes"]["ScriptToken"]["description"]
+    assert all(f"`{scope}`: every" in described for scope in (READ, WRITE))
 
 
 async def test_no_route_takes_a_token_without_its_scope(service: Service) -> None:

@@ -38,12 +38,13 @@ _PAGE = """<!doctype html>
 _SWAGGER_HEAD = """<meta name="color-scheme" content="light dark">
 <link rel="stylesheet" href="{root}/docs/assets/swagger/swagger-ui.css">
 <style>
-#ended {{ position: sticky; top: 0; z-index: 1; margin: 0; padding: 12px 20px; text-align: center;
+#ended, #script {{ position: sticky; top: 0; z-index: 1; margin: 0; padding: 12px 20px; text-align: center;
   font: 600 16px sans-serif; background: #fde68a; color: #422006; }}
+#script {{ background: #bfdbfe; color: #172554; }}
 .swagger-ui .dialog-ux .modal-ux-content {{ max-height: calc(100vh - 120px); }}
 </style>"""
-_SWAGGER_BODY = """<p id="ended" role="alert" hidden>Your access token is no longer accepted: it is good for minutes, or
-you have signed out. Press Authorize, sign in again, then Execute.</p>
+_SWAGGER_BODY = """<p id="ended" role="alert" hidden></p>
+<p id="script" role="status" hidden></p>
 <div id="swagger-ui"></div>
 <script src="{root}/docs/assets/swagger/swagger-ui-bundle.js"></script>
 <script src="{root}/docs/start.js"></script>"""
@@ -54,6 +55,22 @@ const follow = () => document.documentElement.classList.toggle("dark-mode", dark
 dark.addEventListener("change", follow);
 follow();
 const ended = document.getElementById("ended");
+const signInAgain = "Your access token is no longer accepted: it is good for minutes, or you have signed out. " +
+  "Press Authorize, sign in again, then Execute.";
+const giveAnother = "The script's token is no longer accepted: it has ended. " +
+  "Press Authorize, give another, then Execute.";
+const script = document.getElementById("script");
+const allowedBy = (token) => {{
+  try {{
+    const [, claims] = token.split(".");
+    const {{scope, exp}} = JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/")));
+    const acts = scope.split(" ").map((name) => name === "tasks:read" ? "read tasks" : "write tasks");
+    const until = new Date(exp * 1000).toISOString().slice(0, 10);
+    return `Tasks are tried with the script's token: it may ${{acts.join(" and ")}} until ${{until}}.`;
+  }} catch {{
+    return "What you gave as ScriptToken is no script's token, which begins with atk_.";
+  }}
+}};
 const withToken = new Set();
 const keep = (authorized) => {{
   const kept = {{}};
@@ -76,6 +93,9 @@ const persistAuthorizationIfNeeded = (_, system) => () => {{
   const authorized = system.authSelectors.authorized().toJS();
   keep(authorized);
   ended.hidden ||= Object.keys(authorized).length > 0;
+  const token = authorized.ScriptToken?.value;
+  script.hidden = !token;
+  script.textContent = token ? allowedBy(token) : "";
 }};
 const requestInterceptor = (request) => {{
   if (request.headers.Authorization) {{
@@ -86,7 +106,9 @@ const requestInterceptor = (request) => {{
 const responseInterceptor = (response) => {{
   const challenge = response.headers["www-authenticate"] ?? "";
   if (response.status === 401 && withToken.delete(response.url) && challenge.includes("invalid_token")) {{
-    ui.authActions.logoutWithPersistOption(Object.keys(ui.authSelectors.authorized().toJS()));
+    const authorized = ui.authSelectors.authorized().toJS();
+    ended.textContent = authorized.ScriptToken ? giveAnother : signInAgain;
+    ui.authActions.logoutWithPersistOption(Object.keys(authorized));
     ended.hidden = false;
   }}
   return response;
@@ -167,7 +189,7 @@ def tell_what_is_sent(app: FastAPI, *, root: str) -> None:
                 document["components"]["schemas"].pop(name, None)
             for schema in document["components"]["schemas"].values():
                 _give_examples(schema)
-            document["components"]["securitySchemes"]["Bearer"] = _BEARER
+            document["components"]["securitySchemes"] |= {"ScriptToken": _SCRIPT_TOKEN, "Bearer": _BEARER}
             _put_token_urls_below(root, document["components"]["securitySchemes"])
         assert app.openapi_schema is not None
         return app.openapi_schema
@@ -175,7 +197,13 @@ def tell_what_is_sent(app: FastAPI, *, root: str) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-_BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token, or a script's."}
+_BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token."}
+_SCRIPT_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A script's token, of `POST /api/auth/tokens`, for operations on tasks alone. "
+    "`tasks:read`: every GET. `tasks:write`: every other method.",
+}
 
 
 def _give_examples(schema: dict[str, Any]) -> None:

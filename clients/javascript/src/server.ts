@@ -19,7 +19,8 @@ export interface Cookies {
 export interface ServerOptions extends Omit<ClientOptions, "session"> {
   /** The service's address. */
   url: string;
-  /** At least 32 characters that only this server has: who has copied the cookie cannot refresh its tokens unnoticed. */
+  /** At least 32 characters that only this server has: nobody else makes a cookie, and who has copied one cannot refresh
+   * its tokens unnoticed. */
   secret: string;
   cookies: Cookies;
   /** False only on http://localhost in browsers that set no secure cookies there (Safari). */
@@ -28,7 +29,7 @@ export interface ServerOptions extends Omit<ClientOptions, "session"> {
 
 export interface ServerSession {
   readonly client: Client;
-  /** Whom the cookie names, which a browser may have made up: good to greet by. `client.auth.showMe()` is proof. */
+  /** Whom this server has signed in with this cookie. Whether that session goes on, `client.auth.showMe()` knows. */
   readonly user: User | null;
   /** Exchange the tokens if the access token is good for less than a minute: where cookies can be set. */
   refresh(): Promise<void>;
@@ -37,24 +38,40 @@ export interface ServerSession {
 const MARGIN_SECONDS = 60;
 
 /**
- * The session of whoever has sent this request: both tokens are in one cookie of the page's host, `__Host-session`. Any
- * number of renders that refresh at once, and one whose `Set-Cookie` was lost, get the same successor.
+ * The session of whoever has sent this request: both tokens are in one cookie of the page's host, `__Host-session`, which
+ * is none if this server has not made it. Any number of renders that refresh at once, and one whose `Set-Cookie` was lost,
+ * get the same successor.
  */
-export function serverSession({ url, secret, cookies, secure = true, ...options }: ServerOptions): ServerSession {
+export async function serverSession(options: ServerOptions): Promise<ServerSession> {
+  const { url, secret, cookies, secure = true, ...more } = options;
   if (secret.length < 32) throw new TypeError("The secret needs at least 32 characters.");
   const name = secure ? "__Host-session" : "session-local";
   const found = cookies.get(name);
-  let item = decoded(typeof found === "string" ? found : found?.value);
+  const key = await keyOf(secret);
+  const signed = (value: string) => bytesOf(`${name}=${value}`); // no refresh token begins like this
+  let item = await verified(typeof found === "string" ? found : found?.value);
 
-  function save(text: string) {
+  /** What is in a cookie of this server. */
+  async function verified(cookie = ""): Promise<string | null> {
+    try {
+      const [value, mac] = cookie.split(".") as [string, string];
+      const isOwn = await crypto.subtle.verify("HMAC", key, decoded(mac), signed(value));
+      return isOwn ? new TextDecoder().decode(decoded(value)) : null;
+    } catch {
+      return null;
+    }
+  }
+
+  async function save(text: string) {
     item = text;
     const { refresh_token, reason } = JSON.parse(text);
     // A late render with an old cookie is refused, too: the browser may have a newer one by now.
     if (!refresh_token && reason === "elsewhere") return;
     const maxAge = refresh_token ? Math.max(0, claimsOf(refresh_token).exp - Math.floor(Date.now() / 1000)) : 0;
-    const value = refresh_token ? encoded(text) : "";
+    const value = encoded(bytesOf(text));
+    const cookie = refresh_token ? `${value}.${await hmac(key, signed(value))}` : "";
     try {
-      cookies.set(name, value, { path: "/", httpOnly: true, secure, sameSite: "lax", maxAge });
+      cookies.set(name, cookie, { path: "/", httpOnly: true, secure, sameSite: "lax", maxAge });
     } catch {
       // While a page is rendered no cookie can be set: the next request gets the same successor.
     }
@@ -64,9 +81,9 @@ export function serverSession({ url, secret, cookies, secure = true, ...options 
     getItem: () => item,
     setItem: (_, text) => save(text),
     lock: (work) => work(),
-    refreshKey: (token) => hmac(secret, token),
+    refreshKey: (token) => hmac(key, bytesOf(token)),
   };
-  const client = createClient(url, { ...options, session: store });
+  const client = createClient(url, { ...more, session: store });
   return {
     client,
     get user() {
@@ -94,24 +111,16 @@ export function cookiesOf(request: { headers: Headers }, answer: Headers): Cooki
   };
 }
 
-const encoded = (text: string) => base64url(new TextEncoder().encode(text));
+const bytesOf = (text: string) => new TextEncoder().encode(text);
 
-function decoded(value: string | undefined): string | null {
-  try {
-    const text = atob(value!.replace(/-/g, "+").replace(/_/g, "/"));
-    const item = new TextDecoder().decode(Uint8Array.from(text, (char) => char.charCodeAt(0)));
-    return JSON.parse(item).refresh_token ? item : null;
-  } catch {
-    return null;
-  }
-}
-
-const base64url = (bytes: Uint8Array) =>
+const encoded = (bytes: Uint8Array) =>
   btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
 
-async function hmac(secret: string, text: string): Promise<string> {
-  const bytes = new TextEncoder();
-  const algorithm = { name: "HMAC", hash: "SHA-256" };
-  const key = await crypto.subtle.importKey("raw", bytes.encode(secret), algorithm, false, ["sign"]);
-  return base64url(new Uint8Array(await crypto.subtle.sign(algorithm, key, bytes.encode(text))));
-}
+const decoded = (value: string) =>
+  Uint8Array.from(atob(value.replace(/-/g, "+").replace(/_/g, "/")), (char) => char.charCodeAt(0));
+
+const keyOf = (secret: string) =>
+  crypto.subtle.importKey("raw", bytesOf(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"]);
+
+const hmac = async (key: CryptoKey, bytes: Uint8Array<ArrayBuffer>) =>
+  encoded(new Uint8Array(await crypto.subtle.sign("HMAC", key, bytes)));

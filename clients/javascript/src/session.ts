@@ -1,4 +1,4 @@
-import type { TokenRead, UserRead } from "./api.js";
+import type { SignedInRead, TokenRead, UserRead } from "./api.js";
 import { isUnauthorized, OtherAccount } from "./errors.js";
 import type { Send } from "./http.js";
 import { randomKey } from "./random.js";
@@ -30,6 +30,8 @@ export interface Session {
   readonly ready: Promise<void>;
   /** Exchange the tokens now. */
   refresh(): Promise<void>;
+  /** Sign in by a route that answers as `signIn` does, as `./passkeys` does; with a token, go on with a new pair. */
+  begin(path: string, body?: object, token?: string): Promise<SignedInRead>;
   /** Hears of all that happens to the session, in this tab and in others; returns what ends it. */
   onChange(listener: (change: SessionChange) => void): () => void;
 }
@@ -225,8 +227,9 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
       return kept?.reason ?? null;
     },
     ready,
+    begin,
     refresh: async () => void (await refresh(tokenOf(await read()))),
     onChange: (listener) => (listeners.add(listener), () => void listeners.delete(listener)),
   };
-  return { session, withToken, begin, signOut, forget, updateUser };
+  return { session, withToken, signOut, forget, updateUser };
 }

@@ -6,20 +6,22 @@ reached, did not answer or does not work at the moment; 5 the command was carrie
 """
 
 import argparse
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any, NoReturn
+from uuid import UUID
 
 import httpx
 
-from auth_tasks_client.api import TasksClient
+from auth_tasks_client.api import ScriptClient, TaskOperations, TasksClient
 from auth_tasks_client.arguments import make_parser
 from auth_tasks_client.auth import NOT_SENT
 from auth_tasks_client.changes import FIELDS, Task
-from auth_tasks_client.errors import ApiError, OtherServer, SignedOut
+from auth_tasks_client.errors import ApiError, OtherServer, SignedOut, TokenEnded
 from auth_tasks_client.live import Told
 from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
 from auth_tasks_client.offline import OfflineTasks, copy_path
@@ -31,6 +33,9 @@ from auth_tasks_client.terminal import OutputLost, WrongUse, ask_password, check
 
 DONE, ERROR, WRONG_USE, SIGNED_OUT, UNREACHABLE, OUTPUT_LOST = range(6)
 INTERRUPTED = 130
+TOKEN = "AUTH_TASKS_TOKEN"
+FOR_ACCOUNTS = ("signup", "signin", "signout", "password", "email", "sessions", "token", "delete")
+FOR_COPIES = ("sync", "conflicts", "keep")
 
 
 class Unclear(Exception):
@@ -41,18 +46,19 @@ def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
     """Carry out one command and return what is to be shown."""
     _check(arguments, client.url)
     if arguments.command in ("signup", "signin"):
-        if is_readable_on_the_way(client.url):
-            print_lines([f"{client.url} is not encrypted: who is on the way there can read your password."], error=True)
+        _warn_of_readers(client.url, "password")
     else:
         client.check_server()
-    if arguments.command in ("signup", "signin", "signout", "password", "email", "sessions", "delete"):
+    if arguments.command == "token":
+        return _token(arguments, client)
+    if arguments.command in FOR_ACCOUNTS:
         return _run_for_account(arguments, client)
     if arguments.command == "watch":
         _print_all(client.watch(), arguments)
     with _copy(client, make=arguments.command == "sync") as copy:
         if copy:
             check_origin(copy, origin_of(client.url))
-        if arguments.command in ("sync", "conflicts", "keep"):
+        if arguments.command in FOR_COPIES:
             return _run_for_copy(arguments, client, copy)
         if copy is None:
             return _run_for_tasks(arguments, client, client.tasks)
@@ -61,6 +67,39 @@ def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
             return _run_for_tasks(arguments, tasks, copy.tasks)
         finally:
             print_lines(tasks.said, error=True)
+
+
+def run_as_script(arguments: argparse.Namespace, token: str) -> Any:
+    """Carry out one command with a script's token alone: what is stored on this device is neither read nor written."""
+    if arguments.command in FOR_ACCOUNTS:
+        raise WrongUse(f"`{arguments.command}` is for the account, which no script's token reaches: unset {TOKEN}.")
+    if arguments.command in FOR_COPIES:
+        raise WrongUse(f"`{arguments.command}` is for a copy, which a script's token has not: unset {TOKEN}.")
+    if not arguments.url:
+        raise WrongUse(f"Say where {TOKEN} is to be sent: --url or AUTH_TASKS_URL.")
+    _check(arguments, arguments.url)
+    try:
+        client = ScriptClient(arguments.url, token)
+    except ValueError:
+        raise WrongUse(f"{TOKEN} has no script's token, which begins with atk_. It is not sent.") from None
+    _warn_of_readers(arguments.url, "token")
+    with client:
+        if arguments.command == "watch":
+            _print_all(client.watch(), arguments)
+        return _run_for_tasks(arguments, client, lambda: _meant(client, arguments.id))
+
+
+def _meant(client: ScriptClient, beginning: str) -> list[Task]:
+    """Return the tasks that may be meant; for a whole id nothing is read, which a token may not be let to."""
+    with suppress(ValueError):
+        if len(beginning) == len(str(UUID(beginning))):
+            return [{"id": beginning.lower()}]
+    return client.tasks()
+
+
+def _warn_of_readers(url: str, what: str) -> None:
+    if is_readable_on_the_way(url):
+        print_lines([f"{url} is not encrypted: who is on the way there can read your {what}."], error=True)
 
 
 def _check(arguments: argparse.Namespace, url: str) -> None:
@@ -88,7 +127,7 @@ def _copy(client: TasksClient, *, make: bool = False) -> Iterator[LocalCopy | No
 
 
 def _run_for_tasks(
-    arguments: argparse.Namespace, tasks: TasksClient | OfflineTasks, known: Callable[[], list[Task]]
+    arguments: argparse.Namespace, tasks: TaskOperations | OfflineTasks, known: Callable[[], list[Task]]
 ) -> Any:
     match arguments.command:
         case "list":
@@ -229,6 +268,24 @@ def _sessions(arguments: argparse.Namespace, client: TasksClient) -> Any:
     return client.sessions()
 
 
+def _token(arguments: argparse.Namespace, client: TasksClient) -> Any:
+    if arguments.act == "list":
+        return client.script_tokens() or ([] if arguments.json else "No tokens.")
+    if arguments.act == "end":
+        client.end_session(_only("token", client.script_tokens(), arguments.id))
+        return "The token has ended."
+    made = client.create_script_token(arguments.name, arguments.scope, arguments.days, _password(arguments))
+    print_lines(
+        [
+            f"It is shown this once. Give it to the script as {TOKEN}, and {client.url} as AUTH_TASKS_URL.",
+            f"It may {' and '.join(made['scopes'])} until {made['expires_at'][:10]}. "
+            f"End it with: auth-tasks token end {made['id'][:8]}",
+        ],
+        error=True,
+    )
+    return made if arguments.json else made["token"]
+
+
 def _only(kind: str, rows: list[dict[str, Any]], beginning: str) -> str:
     ids = [str(row["id"]) for row in rows if str(row["id"]).startswith(beginning.lower())]
     if len(ids) != 1:
@@ -266,13 +323,10 @@ def _parsed(argv: list[str] | None) -> argparse.Namespace:
 def _carry_out(arguments: argparse.Namespace) -> int:
     after_loss = AFTER_LOSS.get(arguments.command, AFTER_LOST_CHANGE)
     try:
-        with TasksClient(default_store(), arguments.url) as client:
-            print_lines(show(run(arguments, client), as_json=arguments.json))
+        print_lines(show(_result(arguments), as_json=arguments.json))
         return DONE
-    except OtherServer as error:
-        return _fail(SIGNED_OUT, f"{error} Leave out --url and AUTH_TASKS_URL, or sign in there.")
     except SignedOut as error:
-        return _fail(SIGNED_OUT, f"{error} Sign in with: auth-tasks signin EMAIL")
+        return _fail(SIGNED_OUT, f"{error} {_way_out_of(error)}")
     except ApiError as error:
         if error.status >= httpx.codes.INTERNAL_SERVER_ERROR and error.status != httpx.codes.NOT_IMPLEMENTED:
             return _fail(UNREACHABLE, f"{error.detail} {after_loss}")
@@ -283,6 +337,21 @@ def _carry_out(arguments: argparse.Namespace) -> int:
         return _fail(UNREACHABLE, "The server cannot be reached. Nothing was changed.")
     except httpx.RequestError:
         return _fail(UNREACHABLE, f"The server did not answer. {after_loss}")
+
+
+def _way_out_of(error: SignedOut) -> str:
+    if isinstance(error, TokenEnded):
+        return "Make another where you are signed in: auth-tasks token create NAME"
+    if isinstance(error, OtherServer):
+        return "Leave out --url and AUTH_TASKS_URL, or sign in there."
+    return "Sign in with: auth-tasks signin EMAIL"
+
+
+def _result(arguments: argparse.Namespace) -> Any:
+    if token := os.environ.get(TOKEN, "").strip():
+        return run_as_script(arguments, token)
+    with TasksClient(default_store(), arguments.url) as client:
+        return run(arguments, client)
 
 
 def _fail(code: int, text: str) -> int:

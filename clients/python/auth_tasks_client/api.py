@@ -1,10 +1,11 @@
 """The operations as a program calls them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -16,31 +17,33 @@ from auth_tasks_client.errors import accepted, code_of
 from auth_tasks_client.live import Told
 from auth_tasks_client.local_copy import LocalCopy
 from auth_tasks_client.origins import origin_of
+from auth_tasks_client.script import ScriptAuth
 from auth_tasks_client.store import TokenStore
 from auth_tasks_client.sync import Synchronised, check_origin, synchronise
 
 Session = dict[str, Any]
-"""A session as the server shows it: `id`, `device`, `created_at`, `last_used_at`, `current`."""
+"""A session as the server shows it: `id`, `device`, `created_at`, `last_used_at`, `current`, `kind`.
 
+`kind` is `script` for a script's token, with `scopes` and `expires_at`.
+"""
+
+ScriptToken = dict[str, Any]
+"""A token for a script as the server shows it once: `id`, `name`, `scopes`, `expires_at`, `token`."""
+
+Passkey = dict[str, Any]
+"""A passkey as the server shows it: `id`, `name`, `created_at`, `last_used_at`, `synced`."""
 
 Address = dict[str, Any]
 """An e-mail address as the server shows it: `email`, `verified_at`."""
 
 
-class TasksClient:
-    """One session on one server. Every operation raises: ApiError, SignedOut, httpx.TransportError.
+class TaskOperations:
+    """What an account's owner and its scripts do with tasks."""
 
-    SignedOut is OtherServer if the store has a session of another server than `url`.
-    """
-
-    def __init__(
-        self, store: TokenStore, url: str | None = None, *, transport: httpx.BaseTransport | None = None
-    ) -> None:
-        self.store = store
-        session = store.read()
-        self.url = url or (session.url if session else "http://127.0.0.1:8000")
-        self._http = httpx.Client(base_url=self.url, transport=transport, timeout=TIMEOUT_SECONDS)
-        self._auth = TokenAuth(store, transport=transport, refuse_others=True)
+    def __init__(self, url: str, auth: httpx.Auth, transport: httpx.BaseTransport | None) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=url, transport=transport, timeout=TIMEOUT_SECONDS)
+        self._auth = auth
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +56,65 @@ class TasksClient:
     def close(self) -> None:
         """Close the connections; the session stays open."""
         self._http.close()
+
+    def tasks(self, **filters: Any) -> list[Task]:
+        """Return all tasks, or those that pass the filters of the list."""
+        tasks: list[Task] = self._send("GET", "/api/tasks", params=filters).json()
+        return tasks
+
+    def add(self, title: str, **fields: Any) -> Task:
+        """Make a task; after a lost answer ask again, which makes no second one."""
+        headers = {"Idempotency-Key": str(uuid4())}
+        body = {"title": title, **fields}
+        return until_answered(lambda: self._task("POST", "/api/tasks", json=body, headers=headers))
+
+    def edit(self, task_id: str, **fields: Any) -> Task:
+        """Change these fields of a task and return it as it is now."""
+        return self._task("PATCH", f"/api/tasks/{task_id}", json=fields)
+
+    def remove(self, task_id: str) -> None:
+        """Delete a task."""
+        self._send("DELETE", f"/api/tasks/{task_id}")
+
+    def watch(self) -> Iterator[Told]:
+        """Yield what happens from now on, for ever."""
+        return live.watch(self._stream, lambda: str(self._send("GET", "/api/tasks/changes").json()["next"]))
+
+    def _task(self, method: str, path: str, **options: Any) -> Task:
+        task: Task = self._send(method, path, **options).json()
+        return task
+
+    def _stream(self, cursor: str | None) -> AbstractContextManager[httpx.Response]:
+        return self._http.stream("GET", "/api/tasks/changes", auth=self._auth, **live.stream_options(cursor))
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return accepted(self._http.request(method, path, auth=self._auth, **options))
+
+
+class ScriptClient(TaskOperations):
+    """A script's token on one server. Every operation raises: ApiError, httpx.TransportError, TokenEnded.
+
+    ApiError is InsufficientScope where the token has not the scope. Nothing is stored, and nothing refreshed.
+    """
+
+    def __init__(self, url: str, token: str, *, transport: httpx.BaseTransport | None = None) -> None:
+        super().__init__(url, ScriptAuth(url, token), transport)
+
+
+class TasksClient(TaskOperations):
+    """One session on one server. Every operation raises: ApiError, SignedOut, httpx.TransportError.
+
+    SignedOut is OtherServer if the store has a session of another server than `url`.
+    """
+
+    def __init__(
+        self, store: TokenStore, url: str | None = None, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.store = store
+        session = store.read()
+        url = url or (session.url if session else "http://127.0.0.1:8000")
+        self._tokens = TokenAuth(store, transport=transport, refuse_others=True)
+        super().__init__(url, self._tokens, transport)
 
     def sign_up(self, email: str, password: str, name: str | None = None, *, device: str | None = None) -> None:
         """Make an account and keep the tokens of its first session, which the list of sessions calls `device`."""
@@ -129,11 +191,31 @@ class TasksClient:
         return sessions
 
     def end_session(self, session_id: str) -> None:
-        """Sign another device out."""
+        """Sign another device out, or end a script's token."""
         self._send("DELETE", f"/api/auth/sessions/{session_id}")
 
+    def create_script_token(self, name: str, scopes: Sequence[str], days: int, current: str) -> ScriptToken:
+        """Make a token for a script. It is shown this once."""
+        body = {"name": name, "scopes": list(scopes), "days": days, "proof": {"current_password": current}}
+        token: ScriptToken = self._send("POST", "/api/auth/tokens", json=body).json()
+        return token
+
+    def script_tokens(self) -> list[Session]:
+        """Return the sessions of scripts, with the name of each in `device`; `end_session` ends one."""
+        return [session for session in self.sessions() if session.get("kind") == "script"]
+
+    def passkeys(self) -> list[Passkey]:
+        """Return the account's passkeys."""
+        passkeys: list[Passkey] = self._send("GET", "/api/auth/passkeys").json()
+        return passkeys
+
+    def delete_passkey(self, passkey_id: str, current: str) -> None:
+        """Let a passkey sign nobody in any more."""
+        body = {"proof": {"current_password": current}}
+        self._send("POST", f"/api/auth/passkeys/{quote(passkey_id, safe='')}/delete", json=body)
+
     def end_other_sessions(self) -> None:
-        """Sign every other device out."""
+        """Sign every other device out, and end every script's token."""
         self._send("POST", "/api/auth/signout", json={"others": True})
 
     def sign_out(self, *, everywhere: bool = False) -> None:
@@ -147,25 +229,6 @@ class TasksClient:
             if answer.status_code != httpx.codes.UNAUTHORIZED or not code_of(answer):
                 accepted(answer)  # otherwise the session was over already
             self.store.end(tokens)
-
-    def tasks(self, **filters: Any) -> list[Task]:
-        """Return all tasks, or those that pass the filters of the list."""
-        tasks: list[Task] = self._send("GET", "/api/tasks", params=filters).json()
-        return tasks
-
-    def add(self, title: str, **fields: Any) -> Task:
-        """Make a task; after a lost answer ask again, which makes no second one."""
-        headers = {"Idempotency-Key": str(uuid4())}
-        body = {"title": title, **fields}
-        return until_answered(lambda: self._task("POST", "/api/tasks", json=body, headers=headers))
-
-    def edit(self, task_id: str, **fields: Any) -> Task:
-        """Change these fields of a task and return it as it is now."""
-        return self._task("PATCH", f"/api/tasks/{task_id}", json=fields)
-
-    def remove(self, task_id: str) -> None:
-        """Delete a task."""
-        self._send("DELETE", f"/api/tasks/{task_id}")
 
     def sync(self, copy: LocalCopy) -> Synchronised:
         """Bring a local copy and the server together. Raises also: OtherAccount."""
@@ -181,24 +244,10 @@ class TasksClient:
         """
         return live.follow(copy, self._stream, lambda: self.sync(copy))
 
-    def watch(self) -> Iterator[Told]:
-        """Yield what happens from now on, for ever."""
-        return live.watch(self._stream, lambda: str(self._send("GET", "/api/tasks/changes").json()["next"]))
-
     def check_server(self) -> None:
         """Raise OtherServer if the stored session is one of another server."""
         if tokens := self.store.read():
             tokens.check_server(self.url)
-
-    def _task(self, method: str, path: str, **options: Any) -> Task:
-        task: Task = self._send(method, path, **options).json()
-        return task
-
-    def _stream(self, cursor: str | None) -> AbstractContextManager[httpx.Response]:
-        return self._http.stream("GET", "/api/tasks/changes", auth=self._auth, **live.stream_options(cursor))
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return accepted(self._http.request(method, path, auth=self._auth, **options))
 
 
 def _token(link: str) -> str:

@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeAlias
 
+from auth_tasks_client.script import SCOPES
 from auth_tasks_client.terminal import print_lines
 
 STATUSES = ("pending", "in_progress", "completed")
@@ -38,24 +39,30 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _describe_account(commands)
+    _describe_scripts(commands)
     _describe_tasks(commands)
     _describe_copy(commands)
     return parser
 
 
 def _add(commands: Commands, name: str, text: str, example: str, *older_names: str) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name,
-        aliases=older_names,
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"Example: auth-tasks {name} {example}".strip(),
-    )
+    command = _add_group(commands, name, text, example, *older_names)
     command.add_argument(
         "--url", default=os.environ.get("AUTH_TASKS_URL"), help="where the service is; by default where you signed in"
     )
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return command
+
+
+def _add_group(commands: Commands, name: str, text: str, example: str, *older_names: str) -> argparse.ArgumentParser:
+    """Add a command with no arguments of its own."""
+    return commands.add_parser(
+        name.rpartition(" ")[2],
+        aliases=older_names,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"Example: auth-tasks {name} {example}".strip(),
+    )
 
 
 def _describe_account(commands: Commands) -> None:
@@ -84,6 +91,21 @@ def _describe_account(commands: Commands) -> None:
     signout = _add(commands, "signout", "sign out, and delete the copy on this device", "--everywhere")
     signout.add_argument("--everywhere", action="store_true", help="sign every other device out too")
     signout.add_argument("--discard", action="store_true", help="also delete what the server does not have yet")
+
+
+def _describe_scripts(commands: Commands) -> None:
+    example = "backup --scope tasks:read --days 90"
+    text = "make, list and end tokens for scripts, which have them as AUTH_TASKS_TOKEN"
+    token = _add_group(commands, "token", text, f"create {example}")
+    acts = token.add_subparsers(dest="act", metavar="ACT", required=True, help="what to do; each has a --help")
+    create = _add(acts, "token create", "make a token for a script, which is shown once", example)
+    create.add_argument("name", help="what the list of sessions calls it")
+    create.add_argument("--scope", action="append", required=True, choices=SCOPES, help="what it may do; once for each")
+    create.add_argument("--days", type=int, required=True, help="how long it may, 1 to 365")
+    create.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    _add(acts, "token list", "show the tokens of scripts", "")
+    end = _add(acts, "token end", "end a script's token", "3f2a")
+    end.add_argument("id", help="the token's id or its beginning, as `token list` shows it")
 
 
 def _describe_tasks(commands: Commands) -> None:

@@ -1,5 +1,6 @@
 """What can go wrong besides the network, whose errors are httpx's."""
 
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -14,6 +15,13 @@ class OtherServer(SignedOut):
 
     def __init__(self, theirs: str, ours: str) -> None:
         super().__init__(f"You are signed in at {theirs}, not at {ours}.")
+
+
+class TokenEnded(SignedOut):
+    """A script's token is over, or none of this server's: somebody makes another."""
+
+    def __init__(self) -> None:
+        super().__init__("This script's token has ended, or is none of this server's.")
 
 
 class ApiError(Exception):
@@ -31,6 +39,15 @@ class ApiError(Exception):
 
     def __str__(self) -> str:
         return self.detail
+
+
+class InsufficientScope(ApiError):
+    """A script's token is good, but has not the `scope` that this needs."""
+
+    def __init__(self, scope: str) -> None:
+        detail = f"This script's token has not the scope {scope}, which that needs."
+        super().__init__(HTTPStatus.FORBIDDEN, "INSUFFICIENT_SCOPE", detail)
+        self.scope = scope
 
 
 def accepted(answer: httpx.Response) -> httpx.Response:

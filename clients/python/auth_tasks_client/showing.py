@@ -18,6 +18,7 @@ AFTER_LOSS = {
     "email": "Whether a mail was sent or the address changed is not known. Look with `email`, then try again.",
     "delete": "Whether the account was deleted is not known. Try again: if nobody can sign in, it was.",
     "sessions": "It is safe to try again.",
+    "token": "Whether it was done is not known. Look with `token list`, and end a token that nobody has seen.",
     "sync": "It is safe to try again.",
     "watch": "It is safe to try again.",
 }
@@ -49,7 +50,10 @@ def _address(address: Address) -> str:
 
 def _session(session: Session) -> str:
     mark = "*" if session["current"] else " "
-    return f"{mark} {session['id'][:8]}  {session['last_used_at'][:16]}Z  {session['device'] or 'unknown device'}"
+    what = session["device"] or "unknown device"
+    if session.get("kind") == "script":
+        what += f"  (a script: {' '.join(session['scopes'])} until {session['expires_at'][:10]})"
+    return f"{mark} {session['id'][:8]}  {session['last_used_at'][:16]}Z  {what}"
 
 
 def _line(task: Task) -> str:

@@ -8,7 +8,7 @@ export async function proxy(request) {
     get: (name) => request.cookies.get(name),
     set: (...cookie) => (request.cookies.set(cookie[0], cookie[1]), set.push(cookie)),
   };
-  await sessionOf(cookies).refresh().catch(() => {}); // the page says what is wrong
+  await (await sessionOf(cookies)).refresh().catch(() => {}); // the page says what is wrong
   const answer = NextResponse.next({ request });
   for (const cookie of set) answer.cookies.set(...cookie);
   return answer;

@@ -1,6 +1,7 @@
 // The core: accounts, tasks, what is waited out and sent again, and what happens to a session.
 import assert from "node:assert/strict";
 import { ApiError, createClient } from "auth-tasks-client";
+import { createScriptClient } from "auth-tasks-client/script";
 import { all, between, browserStorage, email, once, password, refused, run, setLocks, url } from "./support.mjs";
 
 async function signedUp(options = {}) {
@@ -50,6 +51,37 @@ await run({
     await client.auth.deleteMe({ current_password: `${password}!` });
     assert.equal(client.session.user, null);
     assert.equal((await refused(client.auth.showMe())).code, "NOT_AUTHENTICATED");
+  },
+
+  async script() {
+    // A token for a script: made, used where nothing is stored, refused by its scope, ended.
+    const { client } = await signedUp();
+    const tokenFor = async (...scopes) =>
+      client.auth.createToken({ name: "backup", scopes, days: 90, proof: { current_password: password } });
+    const { id, token } = await tokenFor("tasks:read", "tasks:write");
+    const script = createScriptClient(url, token);
+    const made = await script.tasks.create({ title: "By a script" });
+    assert.deepEqual(await all(script.tasks.list()), [made]);
+    assert.equal((await script.tasks.update(made, { completed: true })).status, "completed");
+    await script.tasks.remove(made.id);
+    const reads = createScriptClient(url, (await tokenFor("tasks:read")).token);
+    assert.deepEqual(await all(reads.tasks.list()), []);
+    const refusal = await refused(reads.tasks.create({ title: "x" }));
+    assert.deepEqual([refusal.status, refusal.code], [403, "INSUFFICIENT_SCOPE"]);
+    assert.equal((await refused(script.request("GET", "/api/auth/me"))).status, 403);
+    const scripts = (await client.auth.listSessions()).filter(({ kind }) => kind === "script");
+    assert.deepEqual(scripts.map(({ device }) => device), ["backup", "backup"]);
+    await client.auth.endSession(id);
+    const { seen, url: way } = await between();
+    const ended = createScriptClient(way, token);
+    assert.equal((await refused(ended.tasks.get(made.id))).status, 401);
+    assert.deepEqual(seen.map(({ method, path }) => `${method} ${path}`), [`GET /api/tasks/${made.id}`]);
+    for (const wrong of ["", "x", `${token}\n`, `${token}\r\nX: y`, `Bearer ${token}`])
+      assert.throws(() => createScriptClient(url, wrong), (error) => error instanceof TypeError && !error.message.includes("eyJ"));
+    // A server that leads elsewhere is not followed.
+    const astray = await between({ handle: (_, answer) => answer.writeHead(307, { Location: way }).end() });
+    await assert.rejects(createScriptClient(astray.url, token).request("GET", "/api/tasks"), TypeError);
+    assert.equal(seen.length, 1);
   },
 
   async "one cookie for two"() {

@@ -1,5 +1,7 @@
-// The session of a page's server: renders at once, a lost `Set-Cookie`, a late render, a thief with the cookie.
+// The session of a page's server: renders at once, a lost `Set-Cookie`, a late render, a thief with the cookie, a cookie
+// that a browser has made up.
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { cookiesOf, serverSession } from "auth-tasks-client/server";
 import { email, password, refused, run, url } from "./support.mjs";
 
@@ -22,7 +24,7 @@ function browser() {
       const answer = new Headers();
       const cookies = cookiesOf({ headers: new Headers({ Cookie: held }) }, answer);
       if (isRender) cookies.set = () => { throw new Error("Cookies can only be modified in a Server Action"); };
-      const session = serverSession({ url, secret: own, cookies, fetch: counting });
+      const session = await serverSession({ url, secret: own, cookies, fetch: counting });
       const result = await work(session);
       const set = answer.getSetCookie().at(-1);
       if (set && !isLost) cookie = /Max-Age=0/.test(set) ? "" : set.split(";")[0];
@@ -35,22 +37,29 @@ function browser() {
 const me = async ({ client }) => (await client.auth.showMe()).email;
 const signIn = ({ client }) => client.auth.signIn({ email, password });
 
+const read = (cookie) => JSON.parse(Buffer.from(cookie.split(/[=.]/)[1], "base64url"));
+
+/** A cookie with this in it, by this server's secret or another. */
+function written(item, own = secret) {
+  const pair = `__Host-session=${Buffer.from(JSON.stringify(item)).toString("base64url")}`;
+  return `${pair}.${createHmac("sha256", own).update(pair).digest("base64url")}`;
+}
+
 /** Let the access token in a cookie be an expired one. */
 function expired(cookie) {
-  const [name, value] = cookie.split("=");
-  const item = JSON.parse(Buffer.from(value, "base64url"));
+  const item = read(cookie);
   const [head, claims, signature] = item.access_token.split(".");
   const old = { ...JSON.parse(Buffer.from(claims, "base64url")), exp: 1 };
   const access_token = [head, Buffer.from(JSON.stringify(old)).toString("base64url"), signature].join(".");
-  return `${name}=${Buffer.from(JSON.stringify({ ...item, access_token })).toString("base64url")}`;
+  return written({ ...item, access_token });
 }
-const tokenIn = (cookie) => JSON.parse(Buffer.from(cookie.split("=")[1], "base64url")).refresh_token;
+const tokenIn = (cookie) => read(cookie).refresh_token;
 
 await run({
   async life() {
     const jar = browser();
     const { set } = await jar.visit(({ client }) => client.auth.signUp({ email, password, name: "Ad\xe9 \u{1f331}" }));
-    assert.match(set, /^__Host-session=[\w-]+; Path=\/; HttpOnly; SameSite=Lax; Max-Age=60\d{4}; Secure$/);
+    assert.match(set, /^__Host-session=[\w-]+\.[\w-]{43}; Path=\/; HttpOnly; SameSite=Lax; Max-Age=60\d{4}; Secure$/);
     assert.equal((await jar.visit(({ user }) => user.name)).result, "Ad\xe9 \u{1f331}");
     assert.equal((await jar.visit(me)).set, undefined);
     await jar.visit(({ client }) => client.auth.changePassword({ current_password: password, new_password: `${password}!` }));
@@ -59,7 +68,7 @@ await run({
     assert.equal(jar.cookie, "");
     assert.equal((await jar.visit(({ user }) => user)).result, null);
     assert.equal((await jar.visit((session) => refused(me(session)))).result.status, 401);
-    assert.throws(() => serverSession({ url, secret: "short", cookies: { get() {} } }), TypeError);
+    await assert.rejects(serverSession({ url, secret: "short", cookies: { get() {} } }), TypeError);
     for (const cookie of ["__Host-session=x", "__Host-session=%%%", "__Host-session=bnVsbA", "other=1"])
       assert.equal((await jar.visit((session) => refused(me(session)), { held: cookie })).result.status, 401);
   },
@@ -99,13 +108,45 @@ await run({
       const jar = browser();
       await jar.visit(isFirst ? ({ client }) => client.auth.signUp({ email, password }) : signIn);
       const held = expired(jar.cookie);
-      const theirs = "another secret, which has at least 32 characters, too";
-      const thief = () => jar.visit((session) => me(session).catch(({ status }) => status), { own: theirs, held, isLost: true });
-      const owner = () => jar.visit((session) => me(session).catch(({ status }) => status), { held, isLost: true });
+      async function thief() {
+        const body = JSON.stringify({ refresh_token: tokenIn(held) });
+        const headers = { "Content-Type": "application/json", "Idempotency-Key": "their-own-key".repeat(3) };
+        return (await fetch(`${url}/api/auth/refresh`, { method: "POST", headers, body })).status;
+      }
+      const owner = async () =>
+        (await jar.visit((session) => me(session).then(() => 200, ({ status }) => status), { held, isLost: true })).result;
       const results = [];
-      for (const who of isFirst ? [thief, owner] : [owner, thief]) results.push((await who()).result);
-      assert.deepEqual(results, [email, 401]);
+      for (const who of isFirst ? [thief, owner] : [owner, thief]) results.push(await who());
+      assert.deepEqual(results, [200, 401]);
       assert.equal((await jar.visit((session) => refused(me(session)))).result.status, 401);
     }
+  },
+
+  async "a cookie that is made up"() {
+    const jar = browser();
+    await jar.visit(({ client }) => client.auth.signUp({ email, password, name: "Ada" }));
+    const item = read(jar.cookie);
+    const [value, mac] = jar.cookie.split("=")[1].split(".");
+    const other = { ...item, user: { ...item.user, name: "Somebody else" } };
+    assert.equal((await jar.visit(({ user }) => user.name, { held: written(item) })).result, "Ada");
+    const madeUp = {
+      "as before there was a MAC": `__Host-session=${value}`,
+      "an empty MAC": `__Host-session=${value}.`,
+      "a MAC of nothing": `__Host-session=${value}.${"A".repeat(43)}`,
+      "a MAC that is cut": `__Host-session=${value}.${mac.slice(0, -2)}`,
+      "another user with the MAC of the first": `${written(other).split(".")[0]}.${mac}`,
+      "another server's": written(item, "another secret, which has at least 32 characters, too"),
+      "another name's": `__Host-session=${value}.${createHmac("sha256", secret).update(value).digest("base64url")}`,
+      "no JSON": "__Host-session=bnVsbA.bnVsbA",
+    };
+    for (const [what, held] of Object.entries(madeUp)) {
+      const before = sent;
+      const { result, set } = await jar.visit(
+        async (session) => [session.user, session.client.session.user, (await refused(me(session))).code],
+        { held },
+      );
+      assert.deepEqual([result, set, sent], [[null, null, "NOT_AUTHENTICATED"], undefined, before], what);
+    }
+    assert.equal((await jar.visit(me)).result, email);
   },
 });

@@ -24,7 +24,8 @@ export function List() {
 
 export async function GET(request: Request): Promise<Response> {
   const headers = new Headers();
-  const session = serverSession({ url: "https://api.example.com", secret: "x".repeat(32), cookies: cookiesOf(request, headers) });
+  const cookies = cookiesOf(request, headers);
+  const session = await serverSession({ url: "https://api.example.com", secret: "x".repeat(32), cookies });
   await session.refresh();
   const tasks = session.user ? await Array.fromAsync(session.client.tasks.list()) : [];
   return Response.json(tasks, { headers });

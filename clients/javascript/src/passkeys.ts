@@ -1,0 +1,164 @@
+import type { SignedInRead } from "./api.js";
+import type { Client } from "./index.js";
+
+export interface Passkey {
+  id: string;
+  name: string | null;
+  created_at: string;
+  last_used_at: string | null;
+  /** Whether it is on the other devices of its owner, too. */
+  synced: boolean;
+}
+
+/** What an assertion is to prove: each is good for that one thing, once, for five minutes. */
+export type Act = "password" | "delete" | "email" | "passkey" | "token";
+/** That the account's owner asks: goes into `proof` of whatever takes one. */
+export type Proof = { current_password: string } | { passkey: CredentialJson };
+export type CredentialJson = Record<string, unknown>;
+
+export interface Ceremony {
+  signal?: AbortSignal;
+}
+
+export interface SignInOptions extends Ceremony {
+  /** What the list of sessions calls this device. */
+  device?: string;
+}
+
+export interface Passkeys {
+  /** Whether this browser knows passkeys at all. */
+  readonly isSupported: boolean;
+  /** Ask for a passkey, and sign in with it: as `client.auth.signIn` does, without a name or a password. */
+  signIn(options?: SignInOptions): Promise<SignedInRead>;
+  /**
+   * Let the browser offer passkeys in the input with `autocomplete="username webauthn"`, until one is chosen. Null where
+   * it cannot, and once `signal` or another ceremony has stopped it.
+   */
+  signInByAutofill(options?: SignInOptions): Promise<SignedInRead | null>;
+  list(): Promise<Passkey[]>;
+  /** Make a passkey of the signed-in account on this device, or on one that the browser reaches. */
+  add(name: string | null, proof: Proof, ceremony?: Ceremony): Promise<Passkey>;
+  remove(id: string, proof: Proof): Promise<void>;
+  /** Ask for a passkey, as the proof for one act. */
+  prove(act: Act, ceremony?: Ceremony): Promise<Proof>;
+}
+
+const RENEW_MS = 4 * 60_000; // a challenge is good for five minutes
+
+let running: AbortController | undefined; // a page has one ceremony at a time
+
+/**
+ * The passkeys of this client's account. What a person cancels, and what the browser refuses, is its `DOMException`
+ * (`NotAllowedError`); what the service refuses is an `ApiError`.
+ */
+export function passkeysOf({ request, session }: Client): Passkeys {
+  const path = "/api/auth/passkeys";
+  const optionsOf = (route: string, signal: AbortSignal, body?: object) =>
+    request<any>("POST", `/api/auth/${route}`, { signal, again: true, ...(body && { body }) });
+  const ask = async (signal: AbortSignal, route: string, body?: object) =>
+    encoded(await navigator.credentials.get({ publicKey: requestOf(await optionsOf(route, signal, body)), signal }));
+
+  const finish = (credential: CredentialJson, device?: string) =>
+    session.begin(`${path}/signin`, { credential, ...(device && { device }) });
+
+  return {
+    isSupported: !!globalThis.PublicKeyCredential,
+    signIn: async ({ signal, device } = {}) =>
+      finish(await alone(signal, (stop) => ask(stop, "passkeys/signin/options")), device),
+    async signInByAutofill({ signal, device } = {}) {
+      if (!(await globalThis.PublicKeyCredential?.isConditionalMediationAvailable?.())) return null;
+      for (;;) {
+        let isOld = false;
+        let stopped: AbortSignal | undefined;
+        try {
+          const credential = await alone(signal, async (stop, abort) => {
+            stopped = stop;
+            const publicKey = requestOf(await optionsOf("passkeys/signin/options", stop));
+            const timer = setTimeout(() => ((isOld = true), abort()), RENEW_MS);
+            try {
+              return await navigator.credentials.get({ publicKey, signal: stop, mediation: "conditional" });
+            } finally {
+              clearTimeout(timer);
+            }
+          });
+          return await finish(encoded(credential), device);
+        } catch (error) {
+          if (!stopped?.aborted) throw error;
+          if (!isOld) return null;
+        }
+      }
+    },
+    list: () => request("GET", path),
+    add: (name, proof, { signal } = {}) =>
+      alone(signal, async (stop) => {
+        const publicKey = creationOf(await optionsOf("passkeys/options", stop));
+        const credential = encoded(await navigator.credentials.create({ publicKey, signal: stop }));
+        return request("POST", path, { body: { credential, name, proof } });
+      }),
+    remove: (id, proof) => request("POST", `${path}/${encodeURIComponent(id)}/delete`, { body: { proof } }),
+    prove: (act, { signal } = {}) =>
+      alone(signal, async (stop) => ({ passkey: await ask(stop, "proof/options", { for: act }) })),
+  };
+}
+
+/** Does the work once what was running before is stopped: browsers refuse a second one while autofill waits. */
+async function alone<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal, abort: () => void) => Promise<T>) {
+  running?.abort();
+  const own = (running = new AbortController());
+  const abort = () => own.abort();
+  signal?.addEventListener("abort", abort);
+  if (signal?.aborted) abort();
+  try {
+    return await work(own.signal, abort);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    if (running === own) running = undefined;
+  }
+}
+
+const BYTES = ["challenge", "id"];
+
+/** The options as the browser takes them; by itself where it can. */
+const requestOf = (options: any): PublicKeyCredentialRequestOptions =>
+  (globalThis.PublicKeyCredential as any)?.parseRequestOptionsFromJSON?.(options) ?? decoded(options);
+const creationOf = (options: any): PublicKeyCredentialCreationOptions =>
+  (globalThis.PublicKeyCredential as any)?.parseCreationOptionsFromJSON?.(options) ?? decoded(options);
+
+/** Each `challenge` and `id`, however deep, as bytes: `rp.id` alone is a name. */
+function decoded(json: any): any {
+  if (Array.isArray(json)) return json.map(decoded);
+  if (!json || typeof json !== "object") return json;
+  return Object.fromEntries(
+    Object.entries(json).map(([name, value]) => [
+      name,
+      BYTES.includes(name) ? bytesOf(value as string) : name === "rp" ? value : decoded(value),
+    ]),
+  );
+}
+
+const bytesOf = (text: string) =>
+  Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (char) => char.charCodeAt(0));
+
+const textOf = (bytes: ArrayBuffer) =>
+  btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
+
+const MEMBERS = ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"];
+
+/** The credential as JSON; by itself where the browser can. */
+function encoded(credential: any): CredentialJson {
+  try {
+    return credential.toJSON();
+  } catch {
+    // An older browser has none, and that of a password manager's own credential may fail.
+  }
+  const { id, type, authenticatorAttachment, response } = credential;
+  const members = MEMBERS.flatMap((name) => (response[name] ? [[name, textOf(response[name])]] : []));
+  return {
+    id,
+    rawId: id,
+    type,
+    authenticatorAttachment,
+    clientExtensionResults: credential.getClientExtensionResults(),
+    response: { ...Object.fromEntries(members), transports: response.getTransports?.() ?? [] },
+  };
+}
