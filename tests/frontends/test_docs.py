@@ -175,7 +175,6 @@ def test_a_scripts_token_is_tried_with_what_it_may(explorer: Explorer) -> None:
     token = script_token(url, "tasks:read")
     page.goto(f"{url}/docs")
     give(page, token)
-    take_picture(page, "docs-script")
     page.click(".auth-container:has-text('ScriptToken') .btn-done")
     told, ended = page.get_by_role("status"), page.get_by_role("alert")
     expect(told).to_have_text(re.compile(r"script's token: it may read tasks until \d{4}-\d\d-\d\d\.$"))
