@@ -7,12 +7,13 @@ from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection, errors
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from app.core.clock import stopwatch
 from app.core.database.connection import Connection, Statements, Transaction
 from app.core.database.dsn import STATEMENT_SECONDS, Dsn, connection_arguments
 from app.core.database.hosts import Hosts, only_reads
+from app.core.database.quick_pool import QuickPool
 from app.core.database.statement import RowT, Statement
 from app.core.database.timelines import ask
 from app.core.database.trouble import why
@@ -73,7 +74,7 @@ class Database(Statements):
     def __init__(self, dsn: Dsn, *, pool_min: int, pool_max: int) -> None:
         arguments = connection_arguments(dsn)
         self._hosts = Hosts(dsn, arguments) if dsn.fails_over else None
-        self.pool = AsyncConnectionPool(
+        self.pool = QuickPool(
             self._hosts.conninfo if self._hosts else dsn.conninfo,
             connection_class=Connection,
             kwargs={**arguments, "tell": self._note_connecting},
