@@ -4,13 +4,14 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
-from app.core.logging import ConsoleFormatter, JsonFormatter, configure_logging
+from app.core.logging import ConsoleFormatter, JsonFormatter, configure_logging, make_record
 from tests.support.people import PASSWORD, Person
 
 
@@ -118,6 +119,41 @@ def test_nothing_forges_a_line(text: str) -> None:
     plain = ConsoleFormatter().format(record)
     assert len(plain.splitlines()) == 1
     assert "\x1b" not in plain
+
+
+def test_a_record_that_is_made_quickly_is_like_any_other() -> None:
+    """Whatever collects records beside our own lines finds in a request's what the others have."""
+    logger, members = logging.getLogger("app.access"), {"status": 200}
+    quick = make_record(logger, logging.INFO, "request", members)
+    usual = logger.makeRecord(logger.name, logging.INFO, "(unknown file)", 0, "request", (), None, extra=members)
+    assert vars(quick).keys() == vars(usual).keys()
+    for name in ("name", "levelno", "levelname", "msg", "args", "exc_info", "exc_text", "stack_info", "status"):
+        assert getattr(quick, name) == getattr(usual, name)
+    assert 0 <= usual.created - quick.created < 10
+    for formatter in (JsonFormatter(), ConsoleFormatter(), logging.Formatter("%(asctime)s %(filename)s:%(lineno)d")):
+        assert formatter.format(quick)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (UUID(int=1), str(UUID(int=1))),
+        ("Gießen \u2028\x85\x7f", "Gießen \u2028\x85\x7f"),
+        ("\ud800", "\ud800"),
+        (0.1, 0.1),
+        (2**70, 2**70),
+        ({"a": [None, True]}, {"a": [None, True]}),
+        (ValueError("x"), "x"),
+        (HTTPStatus.OK, 200),
+    ],
+)
+def test_a_line_has_whatever_it_is_given(value: Any, shown: Any) -> None:
+    """No value keeps a line from being written, in ASCII."""
+    for other in ("", "ä"):
+        record = logging.makeLogRecord({"msg": "x", "value": value, "other": other})
+        line = JsonFormatter().format(record)
+        assert line.isascii()
+        assert json.loads(line)["value"] == shown
 
 
 def test_an_exception_is_logged_with_its_traceback() -> None:

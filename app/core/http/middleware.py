@@ -19,7 +19,7 @@ from app.core.http.cors import Cors
 from app.core.http.dispatch import RouteTable
 from app.core.http.draining import Draining
 from app.core.http.problems import error_response, problem_response
-from app.core.logging import Client, RequestRecord, get_logger, milliseconds, set_request
+from app.core.logging import Client, RequestRecord, get_logger, make_record, milliseconds, set_request
 
 logger = get_logger("app.access")
 
@@ -145,7 +145,7 @@ def _log(method: str, asked: Scope, route: str | None, status: int, seconds: flo
     level = logging.DEBUG if asked["path"] in _QUIET_PATHS else logging.INFO
     if logger.isEnabledFor(level):
         extra = {"method": method, "route": route, "status": status, "duration_ms": milliseconds(seconds)}
-        logger.log(level, "request", extra=extra | record.members())
+        logger.handle(make_record(logger, level, "request", extra | record.members()))
 
 
 class BadHost(ApiError):
