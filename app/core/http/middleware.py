@@ -18,6 +18,7 @@ from app.core.http.client_address import Network, client_address
 from app.core.http.cors import Cors
 from app.core.http.dispatch import RouteTable
 from app.core.http.draining import Draining
+from app.core.http.json import MEDIA_TYPE
 from app.core.http.problems import error_response, problem_response
 from app.core.logging import Client, RequestRecord, get_logger, make_record, milliseconds, set_request
 
@@ -29,13 +30,15 @@ SECURITY_HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-
-LONGEST_AGENT = 100
 _BY_DEFAULT = (
     (b"cache-control", b"no-store"),
     (b"vary", b"Origin"),  # a cache must not hand a response without CORS headers to a page
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
 )
+_HTTPS_ONLY = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
+CONSTANT_HEADERS = (*SECURITY_HEADERS, *_BY_DEFAULT, _HTTPS_ONLY, (b"content-type", MEDIA_TYPE.encode()))
+
+LONGEST_AGENT = 100
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _HOST = re.compile(
@@ -67,7 +70,7 @@ class RequestContext:
         self.observe = observe
         self.draining = draining
         self.trusted_proxies = trusted_proxies
-        self.headers = [(b"strict-transport-security", b"max-age=63072000; includeSubDomains")] if https_only else []
+        self.headers = [_HTTPS_ONLY] if https_only else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -14,13 +14,15 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from app.core.errors import ApiError, ServiceUnavailable
+from app.core.http.answers import QuickCycle, remember
 from app.core.http.chunks import without_chunks
 from app.core.http.connection_limit import PROBES, LimitedProtocol
-from app.core.http.middleware import standard_headers
+from app.core.http.middleware import CONSTANT_HEADERS, standard_headers
 from app.core.http.problems import problem_details
 from app.core.logging import get_logger
 
 logger = get_logger("app.access")
+remember(CONSTANT_HEADERS)
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100  # as Apache; each takes 160 bytes more than it is long
@@ -185,6 +187,7 @@ class BoundedProtocol(LimitedProtocol):
             self._write_by = inf
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.__class__ = QuickCycle  # uvicorn has made it, and it has not begun
         knows_chunks = cycle.scope["http_version"] >= "1.1"
         super()._start_asgi_task(cycle, app if knows_chunks else without_chunks(app, cycle))
 
