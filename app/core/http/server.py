@@ -67,7 +67,7 @@ class BoundedProtocol(LimitedProtocol):
         self.headers = []  # uvicorn's None would not let them be counted before the first
         self._pending_bytes = 0  # received outside a body: in a head, in trailers, in a chunk's extension
         self._in_body = False
-        self._read_by = self._write_by = inf
+        self._read_by = self._write_by = self._idle_until = inf
         self._is_late = False
         self._timer: TimerHandle | None = None
 
@@ -87,7 +87,7 @@ class BoundedProtocol(LimitedProtocol):
     def data_received(self, data: bytes) -> None:
         if self._read_by == inf:  # the first byte of another request
             self._read_by = self.loop.time() + self.head_seconds
-        self._unset_keepalive_if_required()
+        self._idle_until = inf
         rest = memoryview(data)
         while rest and not self._refused:
             piece = rest[: MAX_HEAD_BYTES - self._pending_bytes]
@@ -154,8 +154,16 @@ class BoundedProtocol(LimitedProtocol):
         self._read_by = self.loop.time() + self.body_seconds
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        """Go on with the next request, as uvicorn does; but that sets a timer for each answer."""
         self._last_used = self.loop.time()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_until = self._last_used + self.timeout_keep_alive
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece, as uvicorn does with three times as many calls: 256 KB can be 43,000 chunks of a byte."""
@@ -195,14 +203,16 @@ class BoundedProtocol(LimitedProtocol):
         if self._timer:
             self._timer.cancel()
         now = self.loop.time()
-        soonest = min(self._read_by, self._write_by, now + self.head_seconds)
+        most = min(self.head_seconds, self.timeout_keep_alive)  # a deadline that is set meanwhile comes no sooner
+        soonest = min(self._read_by, self._write_by, self._idle_until, now + most)
         self._timer = self.loop.call_later(soonest - now, self._look)
 
     def _look(self) -> None:
         now = self.loop.time()
         if self.transport.is_closing():  # closing waits until all is written
-            self._read_by, self._write_by = inf, min(self._write_by, now + self.write_seconds)
-        was_late, self._is_late = self._is_late, now >= min(self._read_by, self._write_by)
+            self._read_by = self._idle_until = inf
+            self._write_by = min(self._write_by, now + self.write_seconds)
+        was_late, self._is_late = self._is_late, now >= min(self._read_by, self._write_by, self._idle_until)
         if self._is_late and not was_late:  # if the process stood still, what has arrived is read first
             self._timer = self.loop.call_later(self.again_seconds, self._look)
             return
@@ -211,6 +221,8 @@ class BoundedProtocol(LimitedProtocol):
             return
         if now >= self._read_by:
             self._on_late(now)
+        elif now >= self._idle_until:
+            self.transport.close()
         self._set_timer()
 
     def _on_late(self, now: float) -> None:
@@ -252,7 +264,6 @@ class BoundedProtocol(LimitedProtocol):
         self.transport.write(b"".join([STATUS_LINE[error.status_code], *lines, b"\r\n", bytes(response.body)]))
         logger.info("refused", extra={"request_id": request_id, "status": error.status_code, "code": error.code})
         self._count_refused(error.code)
-        self._unset_keepalive_if_required()
         self._write_by = self.loop.time() + self.linger_seconds
         self._set_timer()
         if self.transport.can_write_eof():

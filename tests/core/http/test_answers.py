@@ -136,3 +136,23 @@ async def test_the_short_way_is_taken() -> None:
     assert type(made[0]) is QuickCycle
     assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
     protocol.connection_lost(ConnectionError())
+
+
+async def test_a_connection_closes_when_it_was_idle_long_enough() -> None:
+    """A connection that nobody uses ends after the seconds that are set, counted from the last answer."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in answer():
+            await send(message)
+
+    loop = asyncio.get_running_loop()
+    protocol, transport = connected(BoundedProtocol, app)
+    protocol.timeout_keep_alive = 0.2  # type: ignore[assignment]  # a timer takes it as well
+    for _ in range(3):
+        asked = loop.time()
+        protocol.data_received(GET)
+        await until(lambda: not protocol.tasks)
+    protocol._look()  # type: ignore[attr-defined]  # or the timer would ring once more, after ten seconds
+    await until(lambda: transport.closed)
+    assert loop.time() - asked >= 0.2
+    protocol.connection_lost(None)
