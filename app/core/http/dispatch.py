@@ -42,21 +42,24 @@ class RouteTable:
 
 
 class _OneOf:
-    """One expression for all paths of a method. Its groups are named after the place of the route."""
+    """One expression for all paths of a method, with a group for each route and each of its parameters."""
 
     def __init__(self, routes: list[ApiRoute]) -> None:
-        self._routes = routes
-        parts = [self._renamed(route.path_regex.pattern, place) for place, route in enumerate(routes)]
-        self._match = re.compile("|".join(f"(?P<_{place}>{part})" for place, part in enumerate(parts))).fullmatch
-        self._places = {f"_{place}": place for place in range(len(routes))}
+        groups = {f"_{place}": route for place, route in enumerate(routes)}
+        parts = (f"(?P<{group}>{_renamed(route, group)})" for group, route in groups.items())
+        self._match = re.compile("|".join(parts)).fullmatch
+        self._routes: dict[str | None, tuple[ApiRoute, list[tuple[str, str]]]] = {
+            group: (route, [(name, f"{group}_{name}") for name in route.param_convertors])
+            for group, route in groups.items()
+        }
 
     def find(self, path: str) -> Found | None:
         match = self._match(path)
         if match is None:
             return None
-        place = next(place for name, place in self._places.items() if match[name] is not None)
-        route = self._routes[place]
-        return Found(route, {name: match[f"_{place}_{name}"] for name in route.param_convertors})
+        route, parameters = self._routes[match.lastgroup]  # the group that closed last: that of a whole route
+        return Found(route, {name: match[group] for name, group in parameters})
 
-    def _renamed(self, pattern: str, place: int) -> str:
-        return re.sub(r"\(\?P<(\w+)>", rf"(?P<_{place}_\1>", pattern)
+
+def _renamed(route: ApiRoute, group: str) -> str:
+    return re.sub(r"\(\?P<(\w+)>", rf"(?P<{group}_\1>", route.path_regex.pattern)
