@@ -19,19 +19,25 @@ BEARER_ERRORS = (NotAuthenticated, InvalidToken, InsufficientScope, InternalErro
 # Dependencies are asynchronous: FastAPI runs a plain function in a thread, which takes longer than all of it.
 async def get_auth(request: Request) -> Auth:
     """Return what the operations of accounts and sessions work with."""
-    auth: Auth = request.app.state.auth
+    return _auth(request)
+
+
+def _auth(request: Request) -> Auth:
+    auth: Auth = request.scope["app"].state.auth
     return auth
 
 
 async def get_bearer_token(request: Request) -> str | None:
-    """Return the token of the Authorization header, None without one. Raises: InvalidToken.
+    """Return the token of the Authorization header, None without one. Raises: InvalidToken."""
+    return _bearer_token(request)
 
-    Source: RFC 6750 2.1.
-    """
-    headers = request.headers.getlist("authorization")
+
+def _bearer_token(request: Request) -> str | None:
+    """Source: RFC 6750 2.1."""
+    headers: list[bytes] = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if not headers:
         return None
-    scheme, _, token = headers[0].partition(" ")
+    scheme, _, token = headers[0].decode("latin-1").partition(" ")
     if len(headers) > 1 or scheme.lower() != "bearer":
         raise InvalidToken
     return token.lstrip(" ")
@@ -42,10 +48,10 @@ async def authenticate(request: Request) -> None:
 
     Raises: NotAuthenticated, InvalidToken, InsufficientScope.
     """
-    token = await get_bearer_token(request)
+    token = _bearer_token(request)
     if token is None:
         raise NotAuthenticated
-    request.state.user_db = db = read_bearer(await get_auth(request), token)
+    request.scope["user_db"] = db = read_bearer(_auth(request), token)
     scopes = db.principal.scopes
     if scopes is not None and request.scope["route"].script_scope not in scopes:
         raise InsufficientScope
@@ -53,7 +59,7 @@ async def authenticate(request: Request) -> None:
 
 def user_database(request: Request) -> UserDatabase:
     """Return the database of the user whom `authenticate` has found."""
-    db: UserDatabase = request.state.user_db
+    db: UserDatabase = request.scope["user_db"]
     return db
 
 
