@@ -431,7 +431,7 @@ GUARDS = [
     ),
     *_guards(
         "tests/tasks/test_isolation.py",
-        ("get_bearer_token", "if len(headers) > 1 or", "if"),
+        ("_bearer_token", "if len(headers) > 1 or", "if"),
         (
             "_is_asked_for",
             "_is_asked_for = (is_mine, col(Task.id) == _task_id)",
@@ -747,6 +747,21 @@ GUARDS = [
             "if not FORKING.acquire(blocking=False):",
             "if FORKING.acquire(blocking=False) and False:",
         ),
+    ),
+    *_guards(
+        "tests/core/test_quick_pool.py",
+        ("QuickPool._is_calm", "self._waiting or", ""),
+        ("QuickPool._is_calm", "self._closed or", ""),
+        ("QuickPool._is_good", "connection._pool is self and", ""),
+        ("QuickPool._is_good", "connection.pgconn.transaction_status == TransactionStatus.IDLE", "True"),
+        ("QuickPool._is_good", "connection._created_at > self._drained_at and", ""),
+        ("QuickPool._is_good", "and connection._expire_at > monotonic()", ""),
+    ),
+    *_guards(
+        "tests/core/http/test_answers.py",
+        ("_line", "or HEADER_RE.search(name)", ""),
+        ("_line", "or HEADER_VALUE_RE.search(value)", ""),
+        ("BoundedProtocol._look", "elif now >= self._idle_until:", "elif False:"),
     ),
     *_guards(
         "tests/core/test_wire.py",
