@@ -91,8 +91,8 @@ format: $(VENV)/dev ## Format the code and mend what lint can mend
 
 lock: $(VENV)/dev ## Write the hashed requirements files anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile -q pyproject.toml --extra redis --extra metrics $(LOCK) -o requirements-server.txt
-	$(BIN)/uv pip compile -q pyproject.toml --extra embedded --extra metrics $(LOCK) -o requirements.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra redis --extra metrics --extra passkeys $(LOCK) -o requirements-server.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra embedded --extra metrics --extra passkeys $(LOCK) -o requirements.txt
 	$(BIN)/uv pip compile -q pyproject.toml --all-extras $(LOCK) -o requirements-dev.txt
 
 LOCK := --generate-hashes --universal --python-version 3.11 --no-header --no-annotate \

@@ -13,7 +13,7 @@ from app.auth.auth import Auth
 from app.auth.fingerprints import make_fingerprints
 from app.auth.passwords import PasswordHasher
 from app.auth.tokens import make_codec
-from app.belongings import BELONGINGS
+from app.belongings import BELONGINGS, ENDED_BY_RESET
 from app.core.config import Settings
 from app.core.database.trouble import why
 from app.core.logging import configure_logging, get_logger
@@ -82,9 +82,11 @@ def _make_auth(app: FastAPI) -> Auth:
         passwords=PasswordHasher(cost=settings.password_hash_cost, queue_seconds=settings.hash_queue_seconds),
         limiter=make_limiter(settings, app.state.database, app.state.clock),
         belongings=BELONGINGS,
+        ended_by_reset=ENDED_BY_RESET,
         clock=app.state.clock,
         count_event=app.state.metrics.count_event if app.state.metrics else lambda event: None,
         tell_owner=app.state.post.tell if app.state.post else lambda notice: None,
+        prove_by_passkey=app.state.passkeys.prove if app.state.passkeys else None,
     )
 
 

@@ -19,6 +19,7 @@ from app.core.http.middleware import install_middleware
 from app.core.http.problems import install_error_handlers
 from app.lifespan import lifespan
 from app.mail import router as mail
+from app.passkeys import router as passkeys
 from app.public_keys import router as public_keys
 from app.script_tokens import router as script_tokens
 from app.sessions import router as sessions
@@ -30,6 +31,7 @@ from app.tasks.limit import TaskLimit
 if TYPE_CHECKING:
     from app.live.live import Live
     from app.mail.texts import Texts
+    from app.passkeys.service import Passkeys
     from app.status.prometheus import Metrics
 
 DESCRIPTION = """\
@@ -49,7 +51,8 @@ TAGS = [
 # In the order of the documentation.
 ROUTERS = (
     *(tasks.router, accounts.public, mail.public, accounts.oauth, sessions.public, accounts.revocation),
-    *(sessions.router, script_tokens.router, mail.router, accounts.router, public_keys.router, health.router),
+    *(passkeys.public, sessions.router, script_tokens.router, mail.router, passkeys.router, accounts.router),
+    *(public_keys.router, health.router),
 )
 
 
@@ -77,6 +80,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     )
     app.state.task_limit = TaskLimit(settings.max_tasks_per_user)
     app.state.mail_texts = _mail_texts(settings)
+    app.state.passkeys = _passkeys(settings)
     for router in ROUTERS:
         # Not include_router: FastAPI 0.165 would match every request twice, and 405 would not know all methods.
         app.router.routes.extend(router.routes)
@@ -121,6 +125,14 @@ def _mail_texts(settings: Settings) -> "Texts | None":
     from app.mail.texts import load_texts  # mail is off for many
 
     return load_texts(settings.mail_templates)
+
+
+def _passkeys(settings: Settings) -> "Passkeys | None":
+    if settings.passkeys == "off":
+        return None
+    from app.passkeys.service import Passkeys  # an extra that many do without
+
+    return Passkeys(settings)
 
 
 def _metrics(app: FastAPI) -> "Metrics":

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from app.auth.errors import BEARER_CHALLENGE
-from app.core.errors import ApiError, FieldRefused, ValidationFailed
+from app.core.errors import ApiError, FieldRefused, TooManyRequests, ValidationFailed
 
 
 class EmailTaken(ApiError):
@@ -45,6 +45,23 @@ class WrongPassword(FieldRefused):
     reason = "is wrong"
 
 
+class WrongProof(FieldRefused):
+    """A passkey's proof that is not accepted, is of something else, or was used: no 401, for the same reason."""
+
+    code = "WRONG_PROOF"
+    message = "The passkey was not accepted. Please try again."
+    field = "proof"
+    reason = "is not accepted"
+
+
+class PasskeysAreOff(ApiError):
+    """`PASSKEYS` is off."""
+
+    status = HTTPStatus.NOT_IMPLEMENTED
+    code = "PASSKEYS_ARE_OFF"
+    message = "This service knows no passkeys."
+
+
 class OAuthError(ApiError):
     """An error of the OAuth token endpoint, with RFC 6749 5.2's `error` beside the usual members."""
 
@@ -81,3 +98,7 @@ class UnsupportedGrantType(OAuthError):
 
     def __init__(self) -> None:
         super().__init__("unsupported_grant_type")
+
+
+PROOF_ERRORS = (WrongPassword, WrongProof, TooManyRequests, PasskeysAreOff)
+"""The errors of any route that takes a proof."""

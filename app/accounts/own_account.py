@@ -1,25 +1,24 @@
 """What changing and leaving one's own account means, and which errors there are, in order."""
 
 from contextlib import suppress
-from uuid import UUID
 
 from app.accounts import repository as account_repository
 from app.accounts.common_passwords import is_common
-from app.accounts.errors import CommonPassword, WrongPassword
-from app.accounts.leaving import finish
-from app.auth.active_session import Credentials, UserRow
+from app.accounts.errors import CommonPassword
+from app.accounts.leaving import end_made_before, finish
+from app.accounts.proving import guessing, prove
+from app.auth.active_session import UserRow
 from app.auth.auth import Auth
 from app.auth.errors import InvalidToken
 from app.auth.notices import OwnersNotice
+from app.auth.proof import Given
 from app.auth.tokens import TokenPair
 from app.auth.user_database import UserDatabase
 from app.core.database.connection import Transaction
 from app.core.errors import ServiceUnavailable
-from app.core.rate_limits.attempt import Attempt
 from app.sessions.service import renew_session
 
-# Apart from the counters of signing in: a stranger's failures there must not keep the owner from a new password.
-OWN_PASSWORD, RESET = "own-password", "password-reset"
+RESET = "password-reset"
 
 
 async def change_name(auth: Auth, db: UserDatabase, name: str | None) -> UserRow:
@@ -33,18 +32,19 @@ async def change_name(auth: Auth, db: UserDatabase, name: str | None) -> UserRow
     return user
 
 
-async def change_password(auth: Auth, db: UserDatabase, address: str, *, current: str, new: str) -> TokenPair:
+async def change_password(auth: Auth, db: UserDatabase, address: str, *, proof: Given, new: str) -> TokenPair:
     """Change the password, end every other session and return new tokens of this one.
 
-    Raises: InvalidToken, CommonPassword, TooManyRequests, WrongPassword. Of several at once one wins, the others find
-    their session's tokens out of date. If the session is signed out in the same moment, the password stays.
+    Raises: InvalidToken, CommonPassword, and what `prove` raises. Of several at once one wins, the others find their
+    session's tokens out of date. If the session is signed out in the same moment, the password stays.
     Source: FR-054, ASVS 5.0 6.2.3, 7.4.3.
     """
     credentials, principal = await db.get_credentials(), db.principal
     if auth.settings.common_passwords == "refuse" and is_common(new, credentials.email):
         raise CommonPassword("new_password")
-    await check_password(auth, credentials, current, address)
+    use = await prove(auth, db, credentials, proof, address, act="password")
     new_hash = await auth.passwords.hash(new, client=address)
+    await use()
 
     async def change(transaction: Transaction) -> TokenPair:
         version = await account_repository.change_password(
@@ -60,13 +60,14 @@ async def change_password(auth: Auth, db: UserDatabase, address: str, *, current
     return pair
 
 
-async def delete_account(auth: Auth, db: UserDatabase, address: str, *, current: str) -> None:
-    """Delete the account and all that belongs to it. Raises: InvalidToken, TooManyRequests, WrongPassword.
+async def delete_account(auth: Auth, db: UserDatabase, address: str, *, proof: Given) -> None:
+    """Delete the account and all that belongs to it. Raises: InvalidToken, and what `prove` raises.
 
     It is closed at once. If the rest is interrupted, `prune` finishes it. Source: FR-055.
     """
     credentials, principal = await db.get_credentials(), db.principal
-    await check_password(auth, credentials, current, address)
+    use = await prove(auth, db, credentials, proof, address, act="delete")
+    await use()
     version = credentials.password_version
     if not await account_repository.leave(auth.database, principal, password_version=version):
         raise InvalidToken
@@ -84,7 +85,7 @@ async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> N
     """
     now = auth.clock()
     claims = auth.tokens.read(token, "reset", now)
-    attempt = _attempt(auth, RESET, claims.user_id)
+    attempt = guessing(auth, RESET, claims.user_id)
     with auth.recording_limit("reset_limited", claims.user_id):
         async with attempt.counted():
             found = await account_repository.select_addressee(auth.database, claims)
@@ -97,6 +98,7 @@ async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> N
             transaction, claims, password_version=found.password_version, new_hash=new_hash, now=now
         ):
             raise InvalidToken
+        await end_made_before(transaction, auth.ended_by_reset, claims.user_id)
 
     await auth.database.transact(change)
     auth.record("password_reset", user_id=claims.user_id)
@@ -104,21 +106,3 @@ async def reset_password(auth: Auth, address: str, *, token: str, new: str) -> N
     auth.tell_owner(OwnersNotice("password_changed", claims.user_id, found.email))
     with suppress(ServiceUnavailable):  # the link is used
         await attempt.succeed()
-
-
-async def check_password(
-    auth: Auth, credentials: Credentials, password: str, address: str, *, field: str = "current_password"
-) -> None:
-    """Count before the hash, so that a stolen session cannot guess. Raises: TooManyRequests, WrongPassword."""
-    attempt = _attempt(auth, OWN_PASSWORD, credentials.id)
-    with auth.recording_limit("own_password_limited", credentials.id):
-        async with attempt.counted():
-            verified = await auth.passwords.verify(password, credentials.password_hash, client=address)
-    if not verified.correct:
-        auth.record("own_password_wrong", user_id=credentials.id, actor="unknown")
-        raise WrongPassword(field)
-    await attempt.succeed()
-
-
-def _attempt(auth: Auth, name: str, user_id: UUID) -> Attempt:
-    return Attempt(auth.limiter, name, str(user_id), auth.settings.rate_limit_signin_account)

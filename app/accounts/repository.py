@@ -124,7 +124,9 @@ def _update_state(*conditions: ColumnElement[bool], **values: Any) -> Statement[
 _state_columns = (col(UserState.user_id), col(UserState.is_active), col(UserState.token_version))
 _new_version = {"password_version": col(UserState.password_version) + constant(1)}
 CHANGE_STATE = _update_state(in_active_session, _is_as_read, **_new_version)
-RESET_STATE = _update_state(and_(is_of_version, col(UserState.is_active)), _is_as_read, **_new_version)
+# A reset makes passkeys worthless, too: whoever had the account before may have made one.
+_new_passkeys = {"passkey_version": col(UserState.passkey_version) + constant(1)}
+RESET_STATE = _update_state(and_(is_of_version, col(UserState.is_active)), _is_as_read, **_new_version, **_new_passkeys)
 
 
 def _update_password(*conditions: ColumnElement[bool], **values: Any) -> Statement[UUID]:

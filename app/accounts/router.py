@@ -9,13 +9,13 @@ from starlette.responses import Response
 from app.accounts import own_account, service
 from app.accounts.dependencies import OAuthRoute, RevocationRoute
 from app.accounts.errors import (
+    PROOF_ERRORS,
     EmailTaken,
     InvalidCredentials,
     InvalidGrant,
     InvalidOAuthRequest,
     InvalidRevocation,
     UnsupportedGrantType,
-    WrongPassword,
 )
 from app.accounts.oauth import grant
 from app.accounts.schemas import (
@@ -178,8 +178,7 @@ async def change_me(body: NameBody, db: UserDb, auth: AuthDep) -> Response:
     "/password",
     summary="Change my password",
     response_model=TokenRead,
-    responses=error_responses(*BEARER_ERRORS, *BODY_ERRORS, WrongPassword, TooManyRequests, OriginRefused)
-    | {200: SET_COOKIE},
+    responses=error_responses(*BEARER_ERRORS, *BODY_ERRORS, *PROOF_ERRORS, OriginRefused) | {200: SET_COOKIE},
 )
 async def change_password(
     body: PasswordBody, db: UserDb, auth: AuthDep, address: ClientAddress, cookie: Cookie
@@ -189,8 +188,8 @@ async def change_password(
     The answer has new tokens of this session: keep them, those of before are no longer good.
     """
     to_cookie = cookie.may_be_set(body.cookie)
-    current, new = body.current_password.get_secret_value(), body.new_password.get_secret_value()
-    tokens = await own_account.change_password(auth, db, address, current=current, new=new)
+    new = body.new_password.get_secret_value()
+    tokens = await own_account.change_password(auth, db, address, proof=body.given, new=new)
     return cookie.answer(tokens, to_cookie=to_cookie)
 
 
@@ -198,11 +197,11 @@ async def change_password(
     "/me/delete",
     summary="Delete my account",
     response_model=Detail,
-    responses=error_responses(*BEARER_ERRORS, *BODY_ERRORS, WrongPassword, TooManyRequests),
+    responses=error_responses(*BEARER_ERRORS, *BODY_ERRORS, *PROOF_ERRORS),
 )
 async def delete_me(body: DeleteBody, db: UserDb, auth: AuthDep, address: ClientAddress) -> Response:
     """Deletes the account with all of its tasks, for good. Its e-mail address is free again."""
-    await own_account.delete_account(auth, db, address, current=body.current_password.get_secret_value())
+    await own_account.delete_account(auth, db, address, proof=body.given)
     return json_response({"detail": "The account and everything in it is deleted."})
 
 

@@ -4,15 +4,26 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from app.accounts.emails import normalise_email
 from app.auth.models import NAME_LENGTH
 from app.auth.passwords import MAX_INPUT_LENGTH, MAX_LENGTH, MIN_LENGTH, normalise_password
+from app.auth.proof import Assertion, Given, may_be_missing
 from app.core.fields import NO_NUL, Body, blank_is_none, storable
 from app.core.http.error_responses import Problem
-from app.sessions.schemas import REFRESH_TOKEN_EXAMPLE, TOKENS_EXAMPLE, Device, TokenRead, WantsCookie
+from app.sessions.schemas import REFRESH_TOKEN_EXAMPLE, TOKENS_EXAMPLE, Device, ReplacedToken, TokenRead, WantsCookie
 
 
 def _email(text: str) -> str:
@@ -92,10 +103,7 @@ class SignInBody(Body):
     email: Email
     password: AnyPassword
     device: Device = None
-    refresh_token: Annotated[
-        str | None,
-        Field(description="The last one of this account on this device, used or expired: its session is replaced."),
-    ] = None
+    refresh_token: ReplacedToken = None
     cookie: WantsCookie = False
 
 
@@ -140,26 +148,84 @@ class NameBody(Body):
     name: Name
 
 
-class PasswordBody(Body):
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"current_password": "correct horse", "new_password": "correct horse battery"}}
+def _either(value: Any, info: ValidationInfo, other: str) -> Any:
+    """Take a password where no passkey is given, and nothing beside one. What is wrong with the other says itself."""
+    if value is None and info.data.get(other, ...) is None:
+        raise PydanticKnownError("missing")
+    if value is not None and info.data.get(other) is not None:
+        raise PydanticCustomError("own_two_proofs", "must not be sent beside another proof")
+    return value
+
+
+def _one_of(*names: str) -> dict[str, Any]:
+    """Document that one of these members is needed, and no two."""
+    return {"oneOf": [{"required": [name]} for name in names]}
+
+
+_PROOF_EXAMPLE: dict[str, Any] = {"current_password": "correct horse"}
+
+
+class Proof(Body):
+    """What shows that it is the account's owner who asks, and not somebody at a device that was left open.
+
+    The password, or what a passkey has signed of the options for this act.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"example": _PROOF_EXAMPLE, **_one_of("current_password", "passkey")})
+
+    passkey: Annotated[Assertion | None, Field(json_schema_extra=may_be_missing)] = None
+    current_password: Annotated[AnyPassword | None, Field(validate_default=True, json_schema_extra=may_be_missing)] = (
+        None
     )
 
-    current_password: AnyPassword
+    @field_validator("current_password")
+    @classmethod
+    def _one(cls, value: SecretStr | None, info: ValidationInfo) -> Any:
+        return _either(value, info, "passkey")
+
+    @property
+    def given(self) -> Given:
+        """Return which of the two it is."""
+        password = self.current_password
+        return Given(password.get_secret_value() if password else None, self.passkey)
+
+
+class ProvenBody(Body):
+    """A body that takes the password as such, too, as it did before there were proofs."""
+
+    proof: Annotated[Proof | None, Field(json_schema_extra=may_be_missing)] = None
+    current_password: Annotated[AnyPassword | None, Field(validate_default=True, json_schema_extra=may_be_missing)] = (
+        None
+    )
+
+    @field_validator("current_password")
+    @classmethod
+    def _one(cls, value: SecretStr | None, info: ValidationInfo) -> Any:
+        return _either(value, info, "proof")
+
+    @property
+    def given(self) -> Given:
+        """Return the proof, in whichever member it was sent."""
+        if self.proof:
+            return self.proof.given
+        assert self.current_password
+        return Given(self.current_password.get_secret_value(), None, "current_password")
+
+
+class PasswordBody(ProvenBody):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {**_PROOF_EXAMPLE, "new_password": "correct horse battery"},
+            **_one_of("current_password", "proof"),
+        }
+    )
+
     new_password: NewPassword
     cookie: WantsCookie = False
 
 
-class DeleteBody(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"current_password": "correct horse"}})
-
-    current_password: AnyPassword
-
-
-class Proof(Body):
-    """What shows that it is the account's owner who asks, and not somebody at a device that was left open."""
-
-    current_password: AnyPassword
+class DeleteBody(ProvenBody):
+    model_config = ConfigDict(json_schema_extra={"example": _PROOF_EXAMPLE, **_one_of("current_password", "proof")})
 
 
 class ResetBody(Body):

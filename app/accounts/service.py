@@ -10,13 +10,13 @@ from app.accounts.emails import normalise_email
 from app.accounts.errors import CommonPassword, EmailTaken, InvalidCredentials
 from app.accounts.repository import Account
 from app.auth.active_session import UserRow
-from app.auth.auth import Auth, read_expired_too
+from app.auth.auth import Auth
 from app.auth.notices import OwnersNotice
 from app.auth.tokens import Claims
 from app.core.database.pool import DatabaseUnavailable
 from app.core.errors import ServiceUnavailable, TooManyRequests
 from app.core.rate_limits.attempt import Attempt
-from app.sessions.service import NewSession, begin_session, end_replaced, goes_on
+from app.sessions.service import NewSession, begin_session, end_replaced, goes_on, sessions_before
 
 
 async def sign_up(
@@ -38,7 +38,7 @@ async def sign_up(
             )
     if user is None:
         raise EmailTaken
-    session = await begin_session(auth, user, password_version=0, device=device, is_first=True)
+    session = await begin_session(auth, user, version=0, device=device, is_first=True)
     auth.record("signed_up", user_id=user.id, session_id=session.id if session else None, device=device)
     if session is None:  # an operator has closed it already
         raise InvalidCredentials
@@ -60,7 +60,7 @@ async def sign_in(
         async with by_address.counted():
             account = await repository.select_account(auth.database, email, dummy_hash=auth.passwords.dummy_hash)
             user_id = account.id if account.known else None
-            before = _sessions_before(auth, account.id, refresh_tokens)
+            before = sessions_before(auth, account.id, refresh_tokens)
             counter = await _counter(auth, account.id, email, before)
             by_account = Attempt(auth.limiter, *counter, auth.settings.rate_limit_signin_account)
             async with by_account.counted():
@@ -87,13 +87,6 @@ async def sign_in(
     return session
 
 
-def _sessions_before(auth: Auth, account_id: UUID, refresh_tokens: Sequence[str]) -> list[Claims]:
-    """Return what genuine tokens say of sessions that a device has had with this account."""
-    now = auth.clock()
-    found = [read_expired_too(auth, token, "refresh", now) for token in refresh_tokens]
-    return [claims for claims in found if claims and claims.user_id == account_id]
-
-
 async def _counter(auth: Auth, account_id: UUID, email: str, before: list[Claims]) -> tuple[str, str]:
     """Return what counts the tries of an account's password; strangers cannot lock that of a known device.
 
@@ -108,4 +101,4 @@ async def _counter(auth: Auth, account_id: UUID, email: str, before: list[Claims
 async def _begin(auth: Auth, account: Account, device: str | None) -> NewSession | None:
     """Open a session; None if the account is closed, or was changed while the password was verified."""
     user = UserRow(account.id, account.email, account.name, account.created_at)
-    return await begin_session(auth, user, password_version=account.password_version, device=device)
+    return await begin_session(auth, user, version=account.password_version, device=device)

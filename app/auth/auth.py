@@ -1,9 +1,10 @@
 """What the operations of accounts and sessions work with, and how they read tokens."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from app.auth.errors import InvalidToken
@@ -12,6 +13,7 @@ from app.auth.fingerprints import Fingerprints
 from app.auth.notices import OwnersNotice
 from app.auth.passwords import PasswordHasher
 from app.auth.principal import Principal
+from app.auth.proof import Act, Assertion, Use
 from app.auth.tokens import SCRIPT_PREFIX, Claims, TokenCodec, TokenType
 from app.auth.user_database import UserDatabase
 from app.core.clock import Clock
@@ -27,7 +29,8 @@ from app.core.rate_limits.limiter import RateLimiter
 class Auth:
     """What the operations work with; `count_event` counts an event in the metrics.
 
-    `belongings` delete what belongs to a user, some rows at a time. `tell_owner` sends a notice, if there is mail.
+    `belongings` delete what belongs to a user, some rows at a time, `ended_by_reset` that of it which a reset ends.
+    `tell_owner` sends a notice, if there is mail; `prove_by_passkey` verifies a proof, if there are passkeys.
     """
 
     database: Database
@@ -37,9 +40,11 @@ class Auth:
     passwords: PasswordHasher
     limiter: RateLimiter
     belongings: Sequence[Statement[UUID]]
+    ended_by_reset: Sequence[Statement[Any]]
     clock: Clock
     count_event: Callable[[str], None]
     tell_owner: Callable[[OwnersNotice], None]
+    prove_by_passkey: "ProveByPasskey | None"
 
     @property
     def lifetime(self) -> timedelta:
@@ -68,6 +73,9 @@ class Auth:
         except TooManyRequests:
             self.record(event, user_id=user_id, actor="unknown")
             raise
+
+
+ProveByPasskey: TypeAlias = Callable[[Auth, UserDatabase, Assertion, Act], Awaitable[Use]]
 
 
 def read_bearer(auth: Auth, access_token: str) -> UserDatabase:

@@ -12,6 +12,7 @@ logger = get_logger(AUDIT)
 AUTH_EVENTS = (
     *("sign_in_failed", "sign_in_locked", "refresh_reuse_detected", "refresh_repeated"),
     *("password_changed", "password_reset", "account_deleted", "session_ended"),
+    "passkey_copied",
 )
 """Those that are counted, by the names that the trail has for them."""
 
@@ -22,6 +23,7 @@ did not prove it."""
 _WARNINGS = frozenset(
     {
         *("sign_in_failed", "sign_in_locked", "own_password_wrong", "refresh_reuse_detected"),
+        *("own_passkey_wrong", "passkey_copied"),
         *("mail_delayed", "mail_failed"),
     }
 )

@@ -47,8 +47,8 @@ class User(SQLModel, table=True):
 class UserState(SQLModel, table=True):
     """Who may: what every statement asks of its user, in a row that lies beside the user's others.
 
-    `token_version` is that of the tokens which are good, `password_version` that of the password. Who is `leaving` has
-    been closed for good, and is being deleted.
+    `token_version` is that of the tokens which are good, `password_version` that of the password, `passkey_version`
+    that of the passkeys. Who is `leaving` has been closed for good, and is being deleted.
     """
 
     __tablename__ = "user_state"
@@ -57,6 +57,7 @@ class UserState(SQLModel, table=True):
     is_active: bool = Field(nullable=False, sa_column_kwargs={"server_default": text("true")})
     token_version: int = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
     password_version: int = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
+    passkey_version: int = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
     leaving: bool = Field(nullable=False, sa_column_kwargs={"server_default": text("false")})
 
 
@@ -67,7 +68,8 @@ class DeniedToken(SQLModel, table=True):
     token was used, `uses` when and with what the last few were: who has them may ask for the answer again. `counted`
     is how many exchanges there were in the window that ends at `window_ends`.
 
-    1.0 kept a row for each refresh token that was `used`, whose `id` is the token's `jti`.
+    1.0 kept a row for each refresh token that was `used`, whose `id` is the token's `jti`. The `challenge` of a passkey
+    that was used has a row, too, whose `id` is no session's.
     """
 
     __tablename__ = "token_denylist"

@@ -85,8 +85,10 @@ async def _export(database: Database, *, email: str, out: IO[bytes]) -> UUID:
 
 async def _rows(database: Database, name: str, user_id: UUID) -> AsyncIterator[bytes]:
     """Yield everything of one kind, some at a time: one statement for all could take longer than it may."""
-    after = UUID(int=0)
-    while rows := await database.fetch_all(EXPORTED[name], user_id=user_id, after=after, limit=EXPORT_BATCH):
+    statement, after = EXPORTED[name], UUID(int=0)
+    while rows := await database.fetch_all(statement, user_id=user_id, after=after, limit=EXPORT_BATCH):
         for row in rows:
             yield encode(row)
+        if "after" not in statement.parameters:
+            return
         after = rows[-1].id

@@ -13,6 +13,7 @@ from app.core.database.dsn import Dsn, parse_database_url
 from app.core.exposure import exposures
 from app.core.mail_settings import ALL_NOTICES, MailFrom, MailNotices, MailUrl, ServiceName
 from app.core.operator_error import OperatorError
+from app.core.passkey_settings import PasskeyDomain, PasskeyOrigins, is_below
 from app.core.secret_files import SecretFiles, credentials
 from app.core.setting_types import (
     LOOPBACK,
@@ -107,6 +108,10 @@ class Settings(BaseSettings):
     rate_limit_mail_client: LimitSetting = Limit(20, 3600)
     rate_limit_mail_account: LimitSetting = Limit(3, 3600)
 
+    passkeys: Literal["off", "on"] = "off"
+    passkey_domain: PasskeyDomain = None
+    passkey_origins: PasskeyOrigins = ()
+
     api_contracts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = ()
     docs_enabled: bool = True
     metrics_enabled: bool = False
@@ -174,6 +179,13 @@ class Settings(BaseSettings):
             raise ValueError("needs the opentelemetry extra: pip install opentelemetry-exporter-otlp-proto-http")
         return value
 
+    @field_validator("passkeys")
+    @classmethod
+    def _passkeys(cls, value: str) -> str:
+        if value == "on" and find_spec("webauthn") is None:
+            raise ValueError("needs the passkeys extra: pip install webauthn")
+        return value
+
     @field_validator("frontend_url", mode="before")
     @classmethod
     def _no_local_pages(cls, value: Any, info: ValidationInfo) -> Any:
@@ -229,6 +241,12 @@ class Settings(BaseSettings):
         """Return the direct way to the database, for what a pooler does not pass on; None if none was set."""
         url = self.database_listen_url
         return parse_database_url(url.get_secret_value())._replace(behind_pooler=False) if url else None
+
+    @property
+    def passkey_pages(self) -> tuple[str, ...]:
+        """Return the origins of which a passkey may say that it was asked there: pages of its domain, and apps."""
+        pages = [origin for origin in self.frontend_url if is_below(origin, self.passkey_domain or "")]
+        return tuple(dict.fromkeys((*pages, *self.passkey_origins)))
 
     @property
     def access_token_seconds(self) -> int:

@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 
 from app.core.setting_types import LOOPBACK, split, unique
 
-Notice = Literal["password_changed", "email_changed", "signed_in"]
+Notice = Literal["password_changed", "email_changed", "passkey_added", "signed_in"]
 """Of what the owner of an account is told by mail."""
 ALL_NOTICES: tuple[Notice, ...] = get_args(Notice)
 NAME_LENGTH = 60

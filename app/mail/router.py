@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from app.accounts.errors import EmailTaken, WrongPassword
+from app.accounts.errors import PROOF_ERRORS, EmailTaken
 from app.auth.dependencies import BEARER_ERRORS, AuthDep, ClientAddress, UserDb
 from app.core.errors import BODY_ERRORS, TooManyRequests
 from app.core.http.error_responses import error_responses
@@ -54,7 +54,7 @@ async def show_email(db: UserDb, auth: AuthDep) -> Response:
     status_code=HTTPStatus.ACCEPTED,
     summary="Change my e-mail address",
     response_model=Detail,
-    responses=error_responses(*BEARER_ERRORS, *BODY_ERRORS, WrongPassword, *_ASKING),
+    responses=error_responses(*BEARER_ERRORS, *BODY_ERRORS, *PROOF_ERRORS, *_ASKING),
 )
 async def change_email(body: ChangeBody, db: UserDb, auth: AuthDep, post: PostDep, address: ClientAddress) -> Response:
     """Mails a link to the new address, and a notice to the old one, which stays the account's until the link is used.
@@ -62,8 +62,7 @@ async def change_email(body: ChangeBody, db: UserDb, auth: AuthDep, post: PostDe
     The answer is the same if another account has the new address: its owner is told so by mail. The link is good for an
     hour, and until the password changes or this account is signed out everywhere.
     """
-    password = body.proof.current_password.get_secret_value()
-    await service.ask_for_change(auth, post, db, address, email=body.email, password=password)
+    await service.ask_for_change(auth, post, db, address, email=body.email, proof=body.proof.given)
     return _accepted("A link is on its way to the new address. The old one stays until you follow it.")
 
 

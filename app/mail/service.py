@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from app.accounts.own_account import check_password
+from app.accounts.proving import prove
 from app.auth.auth import Auth
 from app.auth.errors import InvalidToken
 from app.auth.notices import OwnersNotice
+from app.auth.proof import Given, Use
 from app.auth.tokens import Claims, LinkType
 from app.auth.user_database import UserDatabase
 from app.core.errors import TooManyRequests
@@ -35,20 +36,23 @@ async def ask_for_verification(auth: Auth, post: Post, db: UserDatabase, address
     await _order(auth, post, address, order, limited=[f"verify {user.id}"])
 
 
-async def ask_for_change(auth: Auth, post: Post, db: UserDatabase, address: str, *, email: str, password: str) -> None:
+async def ask_for_change(auth: Auth, post: Post, db: UserDatabase, address: str, *, email: str, proof: Given) -> None:
     """Mail a link to a new address, and a notice to the account's.
 
-    Raises: InvalidToken, WrongPassword, MailQueueFull, TooManyRequests. Whether an account has the new address is told
-    to whoever reads it, and to nobody else.
+    Raises: InvalidToken, MailQueueFull, TooManyRequests, and what `prove` raises. Whether an account has the new
+    address is told to whoever reads it, and to nobody else.
     """
     credentials, who = await db.get_credentials(), db.principal
-    await check_password(auth, credentials, password, address, field="proof")
+    use = await prove(auth, db, credentials, proof, address, act="email")
+    post.require_room()
     order = ChangeAsked(credentials.id, credentials.email, email, who.token_version)
-    await _order(auth, post, address, order, limited=[email, str(credentials.id)])
+    await _order(auth, post, address, order, limited=[email, str(credentials.id)], use=use)
     auth.record("email_change_asked", user_id=who.user_id, session_id=who.session_id)
 
 
-async def _order(auth: Auth, post: Post, address: str, order: Order, *, limited: list[str]) -> None:
+async def _order(
+    auth: Auth, post: Post, address: str, order: Order, *, limited: list[str], use: Use | None = None
+) -> None:
     """Put an order into the queue. Raises: MailQueueFull, and TooManyRequests by the client's address alone.
 
     Where the others are `limited`, nothing is mailed and nobody is told: it would tell who else has asked.
@@ -57,6 +61,8 @@ async def _order(auth: Auth, post: Post, address: str, order: Order, *, limited:
     by_client = Attempt(auth.limiter, "mail-client", address, settings.rate_limit_mail_client)
     with auth.recording_limit("mail_limited", None):
         async with by_client.counted():
+            if use:
+                await use()
             with suppress(TooManyRequests):
                 async with _counted(auth, limited):
                     post.put(order)

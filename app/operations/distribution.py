@@ -20,6 +20,7 @@ DISTRIBUTED = {
     "task_tombstones": "user_id",
     "token_denylist": "user_id",
     "sessions": "user_id",
+    "passkeys": "user_id",
     "rate_limit_counters": "key",
 }
 # The service's settings for its own connections, repeated for those from node to node, which do not inherit them. No

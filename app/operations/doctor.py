@@ -43,6 +43,8 @@ def examine(settings: Settings, try_out: Callable[[Settings], Iterator[Finding]]
     """
     yield from _settings(settings)
     yield _tokens(settings)
+    if settings.passkeys == "on":
+        yield _passkeys(settings)
     try:
         # With the arguments of the service, so that whatever keeps it from connecting shows here.
         with psycopg.connect(settings.dsn.conninfo, **connection_arguments(settings.dsn)) as connection:
@@ -77,6 +79,10 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 def _tokens(settings: Settings) -> Finding:
     keys = "two keys" if settings.better_auth_secret_previous else "one key"
     return Finding("ok", "tokens", f"access tokens are signed with {settings.access_token_algorithm}, {keys}")
+
+
+def _passkeys(settings: Settings) -> Finding:
+    return Finding("ok", "passkeys", f"of {settings.passkey_domain}, asked for by {', '.join(settings.passkey_pages)}")
 
 
 def _ask(connection: psycopg.Connection, query: str) -> tuple[str, ...]:

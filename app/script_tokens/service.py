@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from app.accounts.own_account import check_password
+from app.accounts.proving import prove
 from app.auth.auth import Auth
+from app.auth.proof import Given
 from app.auth.user_database import UserDatabase
 from app.core.database.statement import Row
 from app.script_tokens import repository
@@ -23,14 +24,15 @@ class ScriptToken(Row):
 
 
 async def create_token(
-    auth: Auth, db: UserDatabase, address: str, *, name: str, scopes: Iterable[str], days: int, password: str
+    auth: Auth, db: UserDatabase, address: str, *, name: str, scopes: Iterable[str], days: int, proof: Given
 ) -> ScriptToken:
     """Begin a script's session and issue its token, in this order: what its owner cannot see and end must not be.
 
-    Raises: InvalidToken, TooManyRequests, WrongPassword, TooManyTokens. Source: FR-062.
+    Raises: InvalidToken, TooManyTokens, and what `prove` raises. Source: FR-062.
     """
     credentials, principal = await db.get_credentials(), db.principal
-    await check_password(auth, credentials, password, address, field="proof")
+    use = await prove(auth, db, credentials, proof, address, act="token")
+    await use()
     script = principal._replace(session_id=uuid4())
     allowed = sorted(set(scopes))
     expires_at = int((principal.now + timedelta(days=days)).timestamp())

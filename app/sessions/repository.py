@@ -52,24 +52,18 @@ _is_mine = col(Session.user_id) == user_id
 _is_of_this_version = col(Session.token_version) == token_version
 _is_denied_to_me = col(DeniedToken.user_id) == user_id
 
-# It asks whether the password is still that which was verified.
 _begun: dict[str, Any] = {"user_id": own_id, "id": session_id, "created_at": now}
 _begun |= {"device": parameter("device", str), "token_version": col(UserState.token_version)}
-BEGIN = Statement(
-    insert_from(
-        UserState,
-        Session,
-        _begun,
-        and_(
-            col(UserState.user_id) == user_id,
-            col(UserState.is_active),
-            col(UserState.password_version) == parameter("password_version", int),
-        ),
-        key_share=UserState,
-    ).returning(col(Session.token_version)),
-    int,
-    quiet=True,
-)
+
+
+def begin_if(is_as_verified: ColumnElement[bool]) -> Statement[int]:
+    """Return what begins a session if what was verified before is still good, by the `version` of it."""
+    may_begin = and_(col(UserState.user_id) == user_id, col(UserState.is_active), is_as_verified)
+    begun = insert_from(UserState, Session, _begun, may_begin, key_share=UserState)
+    return Statement(begun.returning(col(Session.token_version)), int, quiet=True)
+
+
+BEGIN = begin_if(col(UserState.password_version) == parameter("version", int))
 
 # The denylist's row of a session tells whether it has ended, and otherwise when its tokens were last refreshed.
 _last_used_at = func.coalesce(col(DeniedToken.denied_at), col(Session.created_at))
@@ -185,14 +179,21 @@ PRUNE = Statement(
 
 
 async def insert_session(
-    database: Database, user_id: UUID, session_id: UUID, *, password_version: int, device: str | None, now: datetime
+    database: Database,
+    user_id: UUID,
+    session_id: UUID,
+    *,
+    begin: Statement[int],
+    version: int,
+    device: str | None,
+    now: datetime,
 ) -> int | None:
     """Write down a session that begins, and return the version of its tokens.
 
-    None if the account is closed, or its password another than the one that was verified: the session must not begin.
+    None if the account is closed, or what was verified is of another version by now: the session must not begin.
     """
     session = {"user_id": user_id, "session_id": session_id, "device": device, "now": now}
-    return await database.fetch_value(BEGIN, **session, password_version=password_version)
+    return await database.fetch_value(begin, **session, version=version)
 
 
 async def select_living(db: UserDatabase, *, oldest: datetime) -> list[ListedSession]:

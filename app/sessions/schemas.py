@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
 
+from app.auth.proof import may_be_missing
 from app.core.fields import NO_NUL, Body, blank_is_none, storable
 from app.sessions.models import DEVICE_LENGTH
 
@@ -26,15 +26,14 @@ Device = Annotated[
     BeforeValidator(blank_is_none),
     Field(description="What to call this device in the list of sessions; otherwise its User-Agent."),
 ]
+ReplacedToken = Annotated[
+    str | None,
+    Field(description="The last one of this account on this device, used or expired: its session is replaced."),
+]
 WantsCookie = Annotated[
     bool,
     Field(description="For pages: put the refresh token into a cookie that no script can read, not into the body."),
 ]
-
-
-def _no_default(schema: dict[str, Any]) -> None:
-    """Document a member as one that may be missing, never as null."""
-    schema.pop("default", None)
 
 
 class RefreshBody(Body):
@@ -61,8 +60,8 @@ class TokenRead(BaseModel):
 
     access_token: str
     refresh_token: Annotated[
-        str | SkipJsonSchema[None],
-        Field(description="Left out where it is in the cookie.", json_schema_extra=_no_default),
+        str | None,
+        Field(description="Left out where it is in the cookie.", json_schema_extra=may_be_missing),
     ] = None
     token_type: Literal["bearer"] = "bearer"
     expires_in: int

@@ -14,6 +14,7 @@ from app.auth.tokens import Claims, TokenPair, TokenType
 from app.auth.user_database import UserDatabase
 from app.core.database.connection import Transaction
 from app.core.database.pool import DatabaseUnavailable
+from app.core.database.statement import Statement
 from app.sessions import denylist, lifetimes, repository, rotation_repository
 from app.sessions.errors import SessionNotFound
 from app.sessions.repository import ListedSession
@@ -30,20 +31,26 @@ class NewSession(NamedTuple):
 
 
 async def begin_session(
-    auth: Auth, user: UserRow, *, password_version: int, device: str | None, is_first: bool = False
+    auth: Auth,
+    user: UserRow,
+    *,
+    version: int,
+    device: str | None,
+    begin: Statement[int] = repository.BEGIN,
+    is_first: bool = False,
 ) -> NewSession | None:
     """Write a session down and issue its tokens, in this order: what its owner cannot see and end must not be.
 
-    None if the account is closed, or has another password by now. Unless it is the first, the session that was used
-    least recently ends where there are too many.
+    None if the account is closed, or what was verified, a password unless `begin` asks for another thing, is not of
+    this version by now. Unless it is the first, the session that was used least recently ends where there are too many.
     """
     now, session_id = auth.clock(), uuid4()
-    version = await repository.insert_session(
-        auth.database, user.id, session_id, password_version=password_version, device=device, now=now
+    token_version = await repository.insert_session(
+        auth.database, user.id, session_id, begin=begin, version=version, device=device, now=now
     )
-    if version is None:
+    if token_version is None:
         return None
-    principal = Principal(user.id, session_id, version, now)
+    principal = Principal(user.id, session_id, token_version, now)
     if not is_first:
         with suppress(DatabaseUnavailable):  # the next one ends them
             await _end_least_used(auth, principal)
@@ -164,6 +171,13 @@ async def _end_others(auth: Auth, claims: Claims, now: datetime) -> None:
         auth.record("session_ended", user_id=claims.user_id, by_session=claims.session_id, others=ended)
     else:
         await user_database(auth, claims, now).require_active()
+
+
+def sessions_before(auth: Auth, user_id: UUID, refresh_tokens: Iterable[str]) -> list[Claims]:
+    """Return what genuine tokens say of sessions that a device has had with this account."""
+    now = auth.clock()
+    found = [read_expired_too(auth, token, "refresh", now) for token in refresh_tokens]
+    return [claims for claims in found if claims and claims.user_id == user_id]
 
 
 async def end_replaced(auth: Auth, replaced: Iterable[Claims]) -> None:

@@ -79,7 +79,8 @@ RETURNING user_state.user_id, user_state.is_active, user_state.token_version;
 
 -- app/accounts/repository.py RESET_STATE
 UPDATE user_state
-SET token_version=(user_state.token_version + 1), password_version=(user_state.password_version + 1)
+SET token_version=(user_state.token_version + 1), password_version=(user_state.password_version + 1),
+    passkey_version=(user_state.passkey_version + 1)
 WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.token_version = %(token_version)s::INTEGER
   AND user_state.is_active
@@ -285,6 +286,190 @@ WHERE users.id = %(user_id)s::UUID
   AND users.password_version = %(password_version)s::INTEGER
 RETURNING users.email, users.email_verified_at AS verified_at;
 
+-- app/passkeys/going_repository.py DELETE_ALL
+DELETE FROM passkeys
+WHERE passkeys.user_id = %(user_id)s::UUID
+RETURNING passkeys.id;
+
+-- app/passkeys/going_repository.py EXPORT_PASSKEYS
+SELECT translate(encode(passkeys.id, 'base64'), '+/=' || chr(10), '-_') AS id, passkeys.name, passkeys.created_at,
+    passkeys.last_used_at, passkeys.synced
+FROM passkeys
+WHERE passkeys.user_id = %(user_id)s::UUID
+ORDER BY passkeys.created_at, passkeys.id;
+
+-- app/passkeys/repository.py SELECT_FOR_SIGN_IN
+SELECT users.id, users.email, users.name, users.created_at, passkeys.public_key, passkeys.passkey_version
+FROM users, passkeys, user_state
+WHERE users.id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND passkeys.user_id = %(user_id)s::UUID
+  AND user_state.user_id = %(user_id)s::UUID
+  AND passkeys.passkey_version = user_state.passkey_version
+  AND passkeys.id = %(passkey_id)s;
+
+-- app/passkeys/repository.py SELECT_OWN
+WITH active_session AS (
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.public_key
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT passkeys.id AS id, passkeys.public_key AS public_key
+    FROM passkeys, user_state
+    WHERE passkeys.user_id = %(user_id)s::UUID
+      AND user_state.user_id = %(user_id)s::UUID
+      AND passkeys.passkey_version = user_state.passkey_version
+      AND passkeys.id = %(passkey_id)s
+) AS work ON true;
+
+-- app/passkeys/repository.py LIST
+WITH active_session AS (
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, work.id, work.name, work.created_at, work.last_used_at, work.synced
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT translate(encode(passkeys.id, 'base64'), '+/=' || chr(10), '-_') AS id, passkeys.name AS name,
+        passkeys.created_at AS created_at, passkeys.last_used_at AS last_used_at, passkeys.synced AS synced
+    FROM passkeys, user_state
+    WHERE passkeys.user_id = %(user_id)s::UUID
+      AND user_state.user_id = %(user_id)s::UUID
+      AND passkeys.passkey_version = user_state.passkey_version
+    ORDER BY passkeys.created_at, passkeys.id
+) AS work ON true;
+
+-- app/passkeys/repository.py USE_CHALLENGE
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT %(challenge_id)s::UUID AS id, %(challenge_id)s::UUID AS session_id, user_state.user_id AS user_id,
+    'challenge' AS reason, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.passkey_version = %(version)s::INTEGER
+FOR KEY SHARE OF user_state
+ON CONFLICT (user_id, id) DO NOTHING
+RETURNING token_denylist.id;
+
+-- app/passkeys/repository.py USE_CHALLENGE_IN_SESSION
+INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at)
+SELECT %(challenge_id)s::UUID AS id, %(challenge_id)s::UUID AS session_id, user_state.user_id AS user_id,
+    'challenge' AS reason, %(now)s::TIMESTAMP WITH TIME ZONE AS denied_at,
+    %(expires_at)s::TIMESTAMP WITH TIME ZONE AS expires_at
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+ON CONFLICT (user_id, id) DO NOTHING
+RETURNING token_denylist.id;
+
+-- app/passkeys/repository.py COUNT_USE
+UPDATE passkeys
+SET sign_count=%(sign_count)s::BIGINT, synced=%(synced)s, last_used_at=%(now)s::TIMESTAMP
+WITH TIME ZONE
+WHERE passkeys.user_id = %(user_id)s::UUID
+  AND passkeys.id = %(passkey_id)s
+  AND (passkeys.sign_count < %(sign_count)s::BIGINT OR passkeys.sign_count = 0 AND %(sign_count)s::BIGINT = 0)
+RETURNING passkeys.user_id;
+
+-- app/passkeys/repository.py BEGIN
+INSERT INTO sessions (user_id, id, created_at, device, token_version)
+SELECT user_state.user_id AS user_id, %(session_id)s::UUID AS id, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at,
+    %(device)s::VARCHAR AS device, user_state.token_version AS token_version
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.is_active
+  AND user_state.passkey_version = %(version)s::INTEGER
+FOR KEY SHARE OF user_state
+RETURNING sessions.token_version;
+
+-- app/passkeys/repository.py INSERT
+INSERT INTO passkeys (user_id, id, public_key, sign_count, name, synced, passkey_version, created_at)
+SELECT user_state.user_id AS user_id, %(passkey_id)s AS id, %(public_key)s AS public_key,
+    %(sign_count)s::BIGINT AS sign_count, %(name)s::VARCHAR AS name, %(synced)s AS synced,
+    user_state.passkey_version AS passkey_version, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+  AND user_state.token_version = %(token_version)s::INTEGER
+  AND user_state.is_active
+  AND NOT (EXISTS (
+      SELECT *
+      FROM token_denylist
+      WHERE token_denylist.user_id = %(user_id)s::UUID
+        AND token_denylist.id = %(session_id)s::UUID
+        AND token_denylist.reason != 'active'
+  ))
+  AND (
+      SELECT count(*) AS count_1
+      FROM passkeys
+      WHERE passkeys.user_id = %(user_id)s::UUID
+        AND passkeys.passkey_version = user_state.passkey_version
+  ) < 10
+ON CONFLICT (user_id, id) DO UPDATE SET public_key = excluded.public_key, sign_count = excluded.sign_count,
+    name = excluded.name, synced = excluded.synced, passkey_version = excluded.passkey_version,
+    created_at = excluded.created_at
+WHERE passkeys.passkey_version < excluded.passkey_version
+RETURNING passkeys.created_at;
+
+-- app/passkeys/repository.py DELETE
+WITH active_session AS (
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+),
+work AS (
+    DELETE FROM passkeys
+    WHERE passkeys.user_id = %(user_id)s::UUID
+      AND passkeys.id = %(passkey_id)s
+      AND (EXISTS (
+          SELECT *
+          FROM active_session
+      ))
+    RETURNING passkeys.id
+)
+SELECT work.id IS NOT NULL AS found, work.id
+FROM active_session
+LEFT OUTER JOIN work ON true;
+
 -- app/script_tokens/repository.py BEGIN_SCRIPT
 INSERT INTO sessions (user_id, id, created_at, device, token_version, kind, scopes, expires_at)
 SELECT user_state.user_id AS user_id, %(script_id)s::UUID AS id, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at,
@@ -438,7 +623,7 @@ SELECT user_state.user_id AS user_id, %(session_id)s::UUID AS id, %(now)s::TIMES
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.is_active
-  AND user_state.password_version = %(password_version)s::INTEGER
+  AND user_state.password_version = %(version)s::INTEGER
 FOR KEY SHARE OF user_state
 RETURNING sessions.token_version;
 

@@ -6,13 +6,66 @@ export interface AddressRead {
   verified_at: string | null;
 }
 
+/** A kind of keys that is accepted. */
+export interface Algorithm {
+  type: "public-key";
+  alg: number;
+}
+
+/** What `navigator.credentials.get()` returns, by `toJSON()`; more members are ignored. */
+export interface Assertion {
+  /** In base64url, as all bytes here. */
+  id: string;
+  /** In base64url, as all bytes here. */
+  rawId: string;
+  type: "public-key";
+  response: AssertionResponse;
+}
+
+/** What an authenticator has signed. */
+export interface AssertionResponse {
+  clientDataJSON: string;
+  authenticatorData: string;
+  signature: string;
+  userHandle?: string;
+}
+
+/** What `navigator.credentials.create()` returns, by `toJSON()`; more members are ignored. */
+export interface Attestation {
+  /** In base64url, as all bytes here. */
+  id: string;
+  /** In base64url, as all bytes here. */
+  rawId: string;
+  type: "public-key";
+  response: AttestationResponse;
+}
+
+/** What an authenticator says of a new key. */
+export interface AttestationResponse {
+  clientDataJSON: string;
+  attestationObject: string;
+}
+
 export interface ChangeBody {
   email: string;
   proof: Proof;
 }
 
+/** What `PublicKeyCredential.parseCreationOptionsFromJSON()` reads for `navigator.credentials.create()`. */
+export interface CreationOptionsRead {
+  rp: Party;
+  user: KeyOwner;
+  challenge: string;
+  pubKeyCredParams: Algorithm[];
+  timeout: number;
+  excludeCredentials: KnownKey[];
+  authenticatorSelection: Selection;
+  attestation: "none";
+}
+
 export interface DeleteBody {
-  current_password: string;
+  proof?: Proof;
+  current_password?: string;
 }
 
 export interface Detail {
@@ -27,6 +80,13 @@ export interface FieldError {
   field: string;
   message: string;
   code: string;
+}
+
+/** Whose key it will be: the id is the account's, its 16 bytes in base64url. */
+export interface KeyOwner {
+  id: string;
+  name: string;
+  displayName: string;
 }
 
 /** A public key of Ed25519. */
@@ -44,6 +104,12 @@ export interface KeySetRead {
   keys: KeyRead[];
 }
 
+/** A key, by its id. */
+export interface KnownKey {
+  type: "public-key";
+  id: string;
+}
+
 export interface LinkBody {
   /** What follows `#token=` in the link. */
   token: string;
@@ -53,8 +119,39 @@ export interface NameBody {
   name: string | null;
 }
 
+/** Who asks for a key. */
+export interface Party {
+  id: string;
+  name: string;
+}
+
+export interface PasskeyBody {
+  credential: Attestation;
+  name?: string | null;
+  proof: Proof;
+}
+
+export interface PasskeyRead {
+  id: string;
+  name: string | null;
+  created_at: string;
+  /** When it signed in or proved last; null until then. */
+  last_used_at: string | null;
+  /** Whether its owner's other devices have it, too. */
+  synced: boolean;
+}
+
+export interface PasskeySignInBody {
+  credential: Assertion;
+  /** What to call this device in the list of sessions; otherwise its User-Agent. */
+  device?: string | null;
+  /** The last one of this account on this device, used or expired: its session is replaced. */
+  refresh_token?: string | null;
+}
+
 export interface PasswordBody {
-  current_password: string;
+  proof?: Proof;
+  current_password?: string;
   /** 8 to 128 characters, counted in Unicode's normal form NFKC. */
   new_password: string;
 }
@@ -73,12 +170,31 @@ export interface Problem {
 
 /** What shows that it is the account's owner who asks, and not somebody at a device that was left open. */
 export interface Proof {
-  current_password: string;
+  passkey?: Assertion;
+  current_password?: string;
+}
+
+export interface ProofBody {
+  proof: Proof;
+}
+
+export interface ProofOptionsBody {
+  /** What will be asked for with the proof. */
+  for: "password" | "delete" | "email" | "passkey" | "token";
 }
 
 export interface RefreshBody {
   /** Required, unless it is in the cookie. */
   refresh_token?: string | null;
+}
+
+/** What `PublicKeyCredential.parseRequestOptionsFromJSON()` reads for `navigator.credentials.get()`. */
+export interface RequestOptionsRead {
+  challenge: string;
+  timeout: number;
+  rpId: string;
+  allowCredentials: KnownKey[];
+  userVerification: "required";
 }
 
 export interface ResetBody {
@@ -95,6 +211,13 @@ export interface ScriptTokenRead {
   scopes: ("tasks:read" | "tasks:write")[];
   expires_at: string;
   token: string;
+}
+
+/** What an authenticator must be able to do. */
+export interface Selection {
+  residentKey: "required";
+  requireResidentKey: boolean;
+  userVerification: "required";
 }
 
 /** A session in which somebody is signed in; `current` is the one that asks. */
@@ -235,6 +358,10 @@ export interface Auth {
   mailResetLink(body: EmailBody): Promise<Detail>;
   /** Sign out. */
   signOut(body?: SignOutBody): Promise<Detail>;
+  /** Begin to sign in by a passkey. */
+  beginPasskeySignIn(): Promise<RequestOptionsRead>;
+  /** Sign in by a passkey. */
+  signInByPasskey(body: PasskeySignInBody): Promise<SignedInRead>;
   /** List my sessions. */
   listSessions(): Promise<SessionRead[]>;
   /** End a session. */
@@ -251,6 +378,16 @@ export interface Auth {
   mailVerificationLink(): Promise<Detail>;
   /** Prove my e-mail address. */
   verifyEmail(body: LinkBody): Promise<AddressRead>;
+  /** List my passkeys. */
+  listPasskeys(): Promise<PasskeyRead[]>;
+  /** Make a passkey. */
+  createPasskey(body: PasskeyBody): Promise<PasskeyRead>;
+  /** Begin to make a passkey. */
+  beginPasskey(): Promise<CreationOptionsRead>;
+  /** Delete a passkey. */
+  deletePasskey(id: string, body: ProofBody): Promise<Detail>;
+  /** Begin to prove by a passkey. */
+  beginProof(body: ProofOptionsBody): Promise<RequestOptionsRead>;
   /** Show my account. */
   showMe(): Promise<UserRead>;
   /** Change my name. */
@@ -268,6 +405,8 @@ export const AUTH = {
   resetPassword: "POST reset",
   mailResetLink: "POST reset/mail",
   signOut: "POST signout",
+  beginPasskeySignIn: "POST passkeys/signin/options",
+  signInByPasskey: "POST passkeys/signin +",
   listSessions: "GET sessions *",
   endSession: "DELETE sessions/{} *",
   createToken: "POST tokens *",
@@ -276,6 +415,11 @@ export const AUTH = {
   confirmEmail: "POST email/confirm *",
   mailVerificationLink: "POST email/verify/mail *",
   verifyEmail: "POST email/verify *",
+  listPasskeys: "GET passkeys *",
+  createPasskey: "POST passkeys *",
+  beginPasskey: "POST passkeys/options *",
+  deletePasskey: "POST passkeys/{}/delete *",
+  beginProof: "POST proof/options *",
   showMe: "GET me *",
   changeMe: "PATCH me *",
   changePassword: "POST password +*",
