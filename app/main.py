@@ -50,8 +50,8 @@ TAGS = [
 ]
 # In the order of the documentation.
 ROUTERS = (
-    *(tasks.router, accounts.public, mail.public, accounts.oauth, sessions.public, accounts.revocation),
-    *(passkeys.public, sessions.router, script_tokens.router, mail.router, passkeys.router, accounts.router),
+    *(tasks.router, accounts.public, mail.public, passkeys.public, accounts.oauth, sessions.public),
+    *(accounts.revocation, sessions.router, script_tokens.router, mail.router, passkeys.router, accounts.router),
     *(public_keys.router, health.router),
 )
 

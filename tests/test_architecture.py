@@ -55,6 +55,7 @@ def inside(*folders: str) -> set[str]:
     [
         (("jose",), allowed("auth/keys.py", "auth/tokens.py"), "let tokens.py sign and read"),
         (("cryptography",), allowed("auth/ed25519.py"), "let keys.py sign and verify"),
+        (("webauthn", "cbor2"), allowed("passkeys/ceremonies.py"), "let ceremonies.py verify"),
         (("passlib", "bcrypt"), allowed("auth/passwords.py"), "let passwords.py hash and verify"),
         (
             ("time",),
@@ -100,6 +101,7 @@ ROOMS = {
     "public_keys": "core auth",
     "live": "core auth tasks",
     "script_tokens": "core auth sessions accounts",
+    "passkeys": "core auth sessions accounts",
     "contracts": "core auth sessions accounts tasks",
     "operations": "core auth",
     "status": "core sessions operations",

@@ -72,6 +72,8 @@ def test_operation_ids_are_verbs() -> None:
         "sign_out",
         "issue_token",
         "revoke_token",
+        *("begin_passkey_sign_in", "sign_in_by_passkey", "list_passkeys", "begin_passkey", "create_passkey"),
+        *("delete_passkey", "begin_proof"),
         "create_token",
         "list_public_keys",
         "show_me",
@@ -98,10 +100,11 @@ def test_the_page_reads_as_somebodys_life_with_the_service() -> None:
     assert [tag["name"] for tag in document_of()["tags"]] == ["tasks", "auth", "service"]
     auth = [it.described["operationId"] for it in operations(document_of()) if it.described["tags"] == ["auth"]]
     assert auth == [
-        *("sign_up", "sign_in", "reset_password", "mail_reset_link", "issue_token", "refresh_tokens", "sign_out"),
-        "revoke_token",
+        *("sign_up", "sign_in", "reset_password", "mail_reset_link", "begin_passkey_sign_in", "sign_in_by_passkey"),
+        *("issue_token", "refresh_tokens", "sign_out", "revoke_token"),
         *("list_sessions", "end_session", "create_token", "show_email", "change_email", "confirm_email"),
-        *("mail_verification_link", "verify_email", "show_me", "change_me", "change_password", "delete_me"),
+        *("mail_verification_link", "verify_email", "list_passkeys", "create_passkey", "begin_passkey"),
+        *("delete_passkey", "begin_proof", "show_me", "change_me", "change_password", "delete_me"),
         "list_public_keys",
     ]
 
@@ -152,7 +155,7 @@ def test_what_is_public_says_so(document: dict[str, Any]) -> None:
     public = {op.described["operationId"] for op in operations(document) if op.described["security"] == []}
     service = {"show_about", "show_health", "show_liveness", "show_readiness"}
     auth = {"sign_up", "sign_in", "issue_token", "refresh_tokens", "sign_out", "reset_password", "mail_reset_link"}
-    auth |= {"revoke_token", "list_public_keys"}
+    auth |= {"revoke_token", "list_public_keys", "begin_passkey_sign_in", "sign_in_by_passkey"}
     assert public == service | auth | {name for name in ("login",) if "/api/auth/login" in document["paths"]}
 
 

@@ -356,12 +356,12 @@ export interface Auth {
   resetPassword(body: ResetBody): Promise<Detail>;
   /** Forgot my password. */
   mailResetLink(body: EmailBody): Promise<Detail>;
-  /** Sign out. */
-  signOut(body?: SignOutBody): Promise<Detail>;
   /** Begin to sign in by a passkey. */
   beginPasskeySignIn(): Promise<RequestOptionsRead>;
   /** Sign in by a passkey. */
   signInByPasskey(body: PasskeySignInBody): Promise<SignedInRead>;
+  /** Sign out. */
+  signOut(body?: SignOutBody): Promise<Detail>;
   /** List my sessions. */
   listSessions(): Promise<SessionRead[]>;
   /** End a session. */
@@ -404,9 +404,9 @@ export const AUTH = {
   signIn: "POST signin +",
   resetPassword: "POST reset",
   mailResetLink: "POST reset/mail",
-  signOut: "POST signout",
   beginPasskeySignIn: "POST passkeys/signin/options",
   signInByPasskey: "POST passkeys/signin +",
+  signOut: "POST signout",
   listSessions: "GET sessions *",
   endSession: "DELETE sessions/{} *",
   createToken: "POST tokens *",
