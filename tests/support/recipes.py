@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.support.settings import ROOT
 
 _BLOCK = re.compile(r"^```(sh|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def follow(page: str, folder: Path, **environment: str) -> None:
@@ -32,6 +33,25 @@ def code_of(page: str, language: str) -> str:
     """Return the one block of code that a page of docs/ has in this language."""
     (block,) = re.findall(rf"(?ms)^```{language}\n(.*?)^```$", (ROOT / "docs" / page).read_text())
     return str(block)
+
+
+def sections(page: str) -> dict[str, str]:
+    """Return what stands below each heading of the second level of a page."""
+    parts = re.split(r"(?m)^## (.+)\n", (ROOT / page).read_text())
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def commands_of(text: str) -> list[str]:
+    """Return the commands that somebody types who follows a text."""
+    return [line for kind, block in _BLOCK.findall(text) if kind == "sh" for line in block.splitlines()]
+
+
+def write_files(text: str, folder: Path) -> None:
+    """Write the blocks of code that name a file, each to the end of its file."""
+    for name, code in _FILE.findall(text):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("a") as file:
+            file.write(code)
 
 
 def run(command: str, folder: Path, **environment: str) -> None:

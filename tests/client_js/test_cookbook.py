@@ -1,0 +1,125 @@
+"""The recipes of docs/cookbook.md, run as they stand there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from tests.client_js.conftest import Project
+from tests.support.pages import serving_folder
+from tests.support.people import PASSWORD, new_email
+from tests.support.recipes import sections, write_files
+from tests.support.server import Server, free_port, serving
+
+pytestmark = pytest.mark.slow
+
+RECIPES = sections("docs/cookbook.md")
+FAKES = {
+    "react-native-get-random-values": "crypto.getRandomValues = secureRandom;\n",
+    "@react-native-async-storage/async-storage": """const items = new Map();
+const later = () => new Promise((done) => setTimeout(done));
+export default {
+  getItem: async (name) => (await later(), items.get(name) ?? null),
+  setItem: async (name, value) => (await later(), void items.set(name, value)),
+};
+""",
+}
+
+
+def installed(project: Project, folder: Path) -> Path:
+    """Put the package where a project in this folder finds it."""
+    (folder / "node_modules").mkdir()
+    (folder / "node_modules" / "auth-tasks-client").symlink_to(project.folder / "node_modules" / "auth-tasks-client")
+    (folder / "package.json").write_text('{"type": "module"}')
+    return folder
+
+
+@pytest.mark.parametrize("scenario", ["lost answers", "a session's end"])
+def test_plain_fetch(project: Project, server: Server, tmp_path: Path, scenario: str) -> None:
+    """A page without the package stays signed in whatever is lost, refreshes once for all, and does nothing twice."""
+    write_files(RECIPES["Plain fetch"], installed(project, tmp_path))
+    project.node("plain.mjs", scenario, server, str(tmp_path / "my-page" / "api.js"))
+
+
+def test_react_native(project: Project, server: Server, tmp_path: Path) -> None:
+    """An app without locks, cookies and IndexedDB stays signed in, and sends once what was typed without a network."""
+    installed(project, tmp_path)
+    for name, code in FAKES.items():
+        folder = tmp_path / "node_modules" / name
+        folder.mkdir(parents=True)
+        (folder / "index.js").write_text(code)
+        (folder / "package.json").write_text('{"type": "module", "main": "index.js"}')
+    write_files(RECIPES["React Native and Expo"], tmp_path)
+    project.node("native.mjs", "an app", server, str(tmp_path))
+
+
+def test_a_script(project: Project, server: Server, tmp_path: Path) -> None:
+    """A script reads the tasks with a token of its own."""
+    write_files(RECIPES["A script"], installed(project, tmp_path))
+    account = {"email": new_email(), "password": PASSWORD}
+    with httpx.Client(base_url=server.url) as ada:
+        tokens = ada.post("/api/auth/signup", json=account).json()
+        ada.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+        ada.post("/api/tasks", json={"title": "Water the plants"})
+    said = Project(tmp_path).run("node", "backup.mjs", server.url, account["email"], PASSWORD)
+    assert [task["title"] for task in json.loads(said)] == ["Water the plants"]
+
+
+def test_a_service_worker(project: Project, context: BrowserContext, database_url: str, tmp_path: Path) -> None:
+    """A page opens without a network from one release, keeps no answer, and what waits is sent with no page open."""
+    service = free_port()
+    write_files(RECIPES["A service worker"].replace("8000", str(service)), tmp_path)
+    folder = tmp_path / "my-page"
+    (folder / "client").symlink_to(project.folder / "node_modules" / "auth-tasks-client" / "dist")
+    account = {"email": new_email(), "password": PASSWORD}
+    page = context.new_page()
+    with serving_folder(folder) as port:
+        origin = f"http://localhost:{port}"
+        settings: dict[str, Any] = {"DATABASE_URL": database_url, "FRONTEND_URL": origin, "PORT": str(service)}
+        page.goto(origin)
+        page.evaluate("async () => { await navigator.serviceWorker.ready; }")
+        with serving(tmp_path, **settings):
+            page.evaluate(f"async (account) => {{ {IMPORT} await client.auth.signUp(account); }}", account)
+            page.reload()
+            page.evaluate(f"async () => {{ {IMPORT} await (await openList()).sync(); }}")
+    page.reload()  # there is no server at all
+    page.evaluate(f"async () => {{ {IMPORT} await (await openList()).create({{ title: 'In a tunnel' }}); }}")
+    kept = page.evaluate(KEPT)
+    assert len(kept) == 14
+    assert not any("/api/" in name for name in kept)
+    other = context.new_page()
+    other.goto(f"{origin}/store.js")  # a file of the page, which runs nothing
+    page.close()
+    with serving(tmp_path, **settings) as api:
+        send_in_the_background(other, origin)
+        with httpx.Client(base_url=api.url) as ada:
+            token = ada.post("/api/auth/signin", json=account).json()["access_token"]
+            ada.headers["Authorization"] = f"Bearer {token}"
+            while not (tasks := ada.get("/api/tasks").json()):
+                other.wait_for_timeout(50)
+    assert [task["title"] for task in tasks] == ["In a tunnel"]
+
+
+IMPORT = "const { client, openList } = await import('/page.js');"
+KEPT = """async () => {
+    const names = await Promise.all((await caches.keys()).map(async (name) => (await caches.open(name)).keys()));
+    return names.flat().map(({ url }) => url);
+}"""
+
+
+def send_in_the_background(page: Page, origin: str) -> None:
+    """Let the browser tell the worker of the page's host that the network is back, as it does when no page is open."""
+    told = page.context.new_cdp_session(page)
+    found: list[str] = []
+    told.on(
+        "ServiceWorker.workerRegistrationUpdated",
+        lambda it: found.extend(one["registrationId"] for one in it["registrations"]),
+    )
+    told.send("ServiceWorker.enable")
+    while not found:
+        page.wait_for_timeout(20)
+    event = {"origin": origin, "registrationId": found[0], "tag": "tasks", "lastChance": False}
+    told.send("ServiceWorker.dispatchSyncEvent", event)
