@@ -356,10 +356,6 @@ export interface Auth {
   resetPassword(body: ResetBody): Promise<Detail>;
   /** Forgot my password. */
   mailResetLink(body: EmailBody): Promise<Detail>;
-  /** Begin to sign in by a passkey. */
-  beginPasskeySignIn(): Promise<RequestOptionsRead>;
-  /** Sign in by a passkey. */
-  signInByPasskey(body: PasskeySignInBody): Promise<SignedInRead>;
   /** Sign out. */
   signOut(body?: SignOutBody): Promise<Detail>;
   /** List my sessions. */
@@ -378,16 +374,6 @@ export interface Auth {
   mailVerificationLink(): Promise<Detail>;
   /** Prove my e-mail address. */
   verifyEmail(body: LinkBody): Promise<AddressRead>;
-  /** List my passkeys. */
-  listPasskeys(): Promise<PasskeyRead[]>;
-  /** Make a passkey. */
-  createPasskey(body: PasskeyBody): Promise<PasskeyRead>;
-  /** Begin to make a passkey. */
-  beginPasskey(): Promise<CreationOptionsRead>;
-  /** Delete a passkey. */
-  deletePasskey(id: string, body: ProofBody): Promise<Detail>;
-  /** Begin to prove by a passkey. */
-  beginProof(body: ProofOptionsBody): Promise<RequestOptionsRead>;
   /** Show my account. */
   showMe(): Promise<UserRead>;
   /** Change my name. */
@@ -404,8 +390,6 @@ export const AUTH = {
   signIn: "POST signin +",
   resetPassword: "POST reset",
   mailResetLink: "POST reset/mail",
-  beginPasskeySignIn: "POST passkeys/signin/options",
-  signInByPasskey: "POST passkeys/signin +",
   signOut: "POST signout",
   listSessions: "GET sessions *",
   endSession: "DELETE sessions/{} *",
@@ -415,11 +399,6 @@ export const AUTH = {
   confirmEmail: "POST email/confirm *",
   mailVerificationLink: "POST email/verify/mail *",
   verifyEmail: "POST email/verify *",
-  listPasskeys: "GET passkeys *",
-  createPasskey: "POST passkeys *",
-  beginPasskey: "POST passkeys/options *",
-  deletePasskey: "POST passkeys/{}/delete *",
-  beginProof: "POST proof/options *",
   showMe: "GET me *",
   changeMe: "PATCH me *",
   changePassword: "POST password +*",
