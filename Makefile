@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run dev example test test-slow test-night check bench profile growth refresh sql openapi migration format lock audit sbom clean
+.PHONY: help run dev example client test test-slow test-night check bench profile growth refresh sql openapi migration format lock audit sbom clean
 .DEFAULT_GOAL := help
 
 # An environment that has moved, or whose Python is gone, is made anew.
@@ -22,7 +22,7 @@ dev: $(VENV)/run .env ## Serve like make run, and anew whenever the code changes
 	@exec $(BIN)/python -m app serve --reload
 
 example: $(VENV)/run .env ## Serve the page of examples/web at http://localhost:3000, and the service beside it
-	@$(BIN)/python -m http.server 3000 --bind 127.0.0.1 --directory examples/web >/dev/null 2>&1 & page=$$!; \
+	@$(BIN)/python examples/serve.py 3000 2>/dev/null & page=$$!; \
 	sleep 1; kill -0 $$page 2>/dev/null || { echo "Port 3000 is in use by another program."; exit 1; }; \
 	trap 'kill $$page' EXIT; trap : INT TERM; echo "The page is at http://localhost:3000"; \
 	FRONTEND_URL=http://localhost:3000 PORT=8000 $(BIN)/python -m app serve
@@ -80,6 +80,10 @@ sql: $(VENV)/dev ## Write docs/statements.sql anew
 openapi: $(VENV)/run ## Write docs/openapi.json anew, and the JavaScript client's types from it
 	@$(BIN)/python -m app openapi > docs/openapi.json
 	@$(BIN)/python clients/javascript/write_types.py docs/openapi.json > clients/javascript/src/api.ts
+
+client: ## Build the JavaScript client anew, and what examples/web has of it (needs npm)
+	@npm --prefix clients/javascript install --no-package-lock --no-audit --no-fund --loglevel=error
+	@$(PYTHON) examples/take_client.py clients/javascript/dist
 
 migration: $(VENV)/dev ## Begin a migration: make migration NAME="due dates"
 	@test -n "$(NAME)" || { echo 'Name it: make migration NAME="due dates"'; exit 2; }

@@ -1,194 +1,108 @@
-import { createApi } from "./api.js";
+import { closeAccount, openAccount } from "./account.js";
+import { createClient } from "./client/index.js";
+import { openCopy } from "./client/offline.js";
+import { bindEntrance, say, showEntrance } from "./entrance.js";
+import { ask, find } from "./forms.js";
+import { bindNew, openList } from "./list.js";
+import { plainly, whyOver } from "./messages.js";
+import { toast } from "./toasts.js";
 
-const find = (id) => document.getElementById(id);
-const api = createApi(document.querySelector("meta[name=api]").content, "cookie");
-const PAGE_SIZE = 50;
+const client = createClient(document.querySelector("meta[name=api]").content, { session: "cookie" });
+const { session } = client;
 
-// What forward.js has sent on from a link. The token goes out of the address bar, and so out of the history, at once.
-const [, linkKind, linkToken] = location.hash.match(/^#(reset|verify|email)-token=(.+)$/) ?? [];
-let link = linkKind && { kind: linkKind, token: linkToken };
-if (link) history.replaceState(null, "", location.pathname);
+// A link of a mail, or of whoever runs the service: its token leaves the address bar, and so the history, at once.
+const [, kind] = /\/(reset|verify|email)$/.exec(location.pathname) ?? [];
+let link = kind && { kind, token: location.hash.slice("#token=".length) };
+if (link) history.replaceState(null, "", "./");
 
-/** Does what a person asked for and shows what they are told: the API's own sentence if it refuses. */
-async function tell(work) {
-  find("said").textContent = "";
-  try {
-    find("said").textContent = (await work()) ?? "";
-  } catch (refusal) {
-    find("said").textContent = refusal.status ? refusal.message : "The service cannot be reached. Please try again.";
-  }
-  show();
-}
+const tell = (error) => toast(plainly(error), { isError: true });
+let list = null; // of whoever is signed in
 
-function show() {
-  const isReset = link?.kind === "reset";
-  find("reset").hidden = !isReset;
-  find("account").hidden = isReset || api.isSignedIn();
-  find("signed-in").hidden = isReset || !api.isSignedIn();
-  if (!api.isSignedIn()) find("tasks").replaceChildren();
-}
-
-const fromTemplate = (id) => find(id).content.cloneNode(true).firstElementChild;
-const taskPath = (task) => `/api/tasks/${task.id}`;
-
-function taskItem(task) {
-  const item = fromTemplate("task");
-  const [row, form] = item.children;
-  const [box, text] = [row.querySelector("input"), row.querySelector("span")];
-  const [editButton, deleteButton] = row.querySelectorAll("button");
-
-  function showTask() {
-    text.textContent = task.title;
-    box.checked = task.completed;
-  }
-
-  function setEditing(isEditing) {
-    row.hidden = isEditing;
-    form.hidden = !isEditing;
-    (isEditing ? form.title : editButton).focus();
-  }
-
-  const change = (fields) =>
-    tell(async () => {
-      try {
-        task = await api.call("PATCH", taskPath(task), fields);
-        if (fields.title) setEditing(false); // if it is refused, what was typed stays
-      } finally {
-        showTask();
+/** Opens the list of whoever is signed in now, and closes that of somebody else. */
+let switching = Promise.resolve();
+const switchList = () =>
+  (switching = switching
+    .then(async () => {
+      if (list && list.copy.userId !== session.user?.id) {
+        list.close();
+        list = null;
       }
-    });
+      if (session.user) list ??= openList(await openCopy(client));
+      show();
+    })
+    .catch(tell));
 
-  // The wanted state, not a toggle: it can be sent again.
-  box.onchange = () => change({ completed: box.checked });
-  editButton.onclick = () => {
-    form.title.value = task.title;
-    setEditing(true);
-  };
-  form.onkeydown = (event) => {
-    if (event.key === "Escape") setEditing(false);
-  };
-  form.onsubmit = (event) => {
-    event.preventDefault();
-    change({ title: form.title.value });
-  };
-  deleteButton.onclick = () =>
-    tell(async () => {
-      await api.call("DELETE", taskPath(task));
-      const next = item.nextElementSibling ?? item.previousElementSibling;
-      item.remove();
-      (next?.querySelector("input") ?? find("new").title).focus();
-    });
-  showTask();
-  return item;
-}
+/** Shows what the address names: #all, #active, #completed, #account, #password, #sessions, or a form of the entrance. */
+function show() {
+  const name = location.hash.slice(1);
+  const { user } = session;
+  const isEntrance = !user || link?.kind === "reset";
+  const isAccount = !isEntrance && ["account", "password", "sessions"].includes(name);
+  const isTasks = !isEntrance && !isAccount;
+  const wasEntrance = !find("entrance").hidden;
+  const wasAccount = !find("account").hidden;
 
-async function loadTasks() {
-  const offset = find("tasks").children.length;
-  const tasks = await api.call("GET", `/api/tasks?limit=${PAGE_SIZE}&offset=${offset}`);
-  find("tasks").append(...tasks.map(taskItem));
-  find("more").hidden = tasks.length < PAGE_SIZE;
-}
+  find("menu-button").hidden = !user;
+  find("who").textContent = user ? user.name || user.email : "";
+  find("initial").textContent = find("who").textContent.slice(0, 1).toUpperCase();
+  find("menu-email").textContent = user?.email ?? "";
+  find("tasks").hidden = !isTasks;
+  if (!isEntrance) find("entrance").hidden = true;
+  if (!isAccount) closeAccount();
 
-async function load() {
-  find("tasks").replaceChildren();
-  if (!api.isSignedIn()) return link && link.kind !== "reset" ? "Sign in, and the link is used." : "";
-  await loadTasks();
-  const said = await followLink();
-  await loadAddress();
-  return said;
-}
-
-/** Shows the address, and whether it is proven; nothing where the service sends no mail. */
-async function loadAddress() {
-  try {
-    const { email, verified_at } = await api.call("GET", "/api/auth/email");
-    find("address").textContent = `Now: ${email}${verified_at ? "" : ", not proven"}`;
-    find("unproven").hidden = verified_at !== null;
-    find("move").hidden = false;
-  } catch (refusal) {
-    if (refusal.status !== 501) throw refusal;
-  }
+  if (!isEntrance && ["sign-in", "sign-up", "forgotten"].includes(name)) history.replaceState(null, "", "./"); // it is done
+  if (isEntrance) showEntrance(link?.kind === "reset" ? "reset" : ["sign-up", "forgotten"].includes(name) ? name : "sign-in");
+  if (isAccount) void openAccount(client, name, leave);
+  if (isTasks) list?.setFilter(["active", "completed"].includes(name) ? name : "all");
+  if (isTasks && wasEntrance) find("new").elements.title.focus();
+  if (isTasks && wasAccount) find("menu-button").focus();
 }
 
 /** Uses the link of a mail, once somebody is signed in: it takes the mailbox and the session. */
 async function followLink() {
-  if (!link || link.kind === "reset") return;
-  const { kind, token } = link;
+  if (!link || link.kind === "reset" || !session.user) return;
+  try {
+    const { kind, token } = link;
+    const { email } = await (kind === "verify" ? client.auth.verifyEmail({ token }) : client.auth.confirmEmail({ token }));
+    toast(`Thank you: ${email} is your address.`);
+  } catch (error) {
+    tell(error);
+    if (!error.status) return; // it can be used later
+  }
   link = null;
-  const path = kind === "verify" ? "/api/auth/email/verify" : "/api/auth/email/confirm";
-  const { email } = await api.call("POST", path, { token });
-  return `Thank you: ${email} is your address.`;
 }
 
-async function loadSessions() {
-  const items = (await api.call("GET", "/api/auth/sessions")).map((session) => {
-    const item = fromTemplate("session");
-    const used = new Date(session.last_used_at).toLocaleString();
-    item.querySelector("span").textContent = `${session.device ?? "A device"}${session.current ? " (this one)" : ""}, ${used}`;
-    item.querySelector("button").hidden = session.current;
-    item.querySelector("button").onclick = () =>
-      tell(async () => {
-        await api.call("DELETE", `/api/auth/sessions/${session.id}`);
-        item.remove();
-      });
-    return item;
-  });
-  find("sessions").replaceChildren(...items);
+async function signOut(which) {
+  const { copy } = list;
+  const waiting = await list.waiting();
+  const lost = `${waiting === 1 ? "One change has" : `${waiting} changes have`} not been sent yet, and would be lost.`;
+  if (waiting && !(await ask(lost, "Sign out"))) return;
+  await client.auth.signOut(which);
+  await copy.delete(); // others who use this browser find nothing
 }
 
-/** Calls the work with a form's fields and what was pressed, and empties the form if it succeeds. */
-function onSubmit(id, work) {
-  find(id).onsubmit = (event) => {
-    event.preventDefault();
-    tell(async () => {
-      const said = await work(Object.fromEntries(new FormData(event.target)), event.submitter?.value);
-      event.target.reset();
-      return said;
-    });
-  };
+/** After the account was deleted. */
+async function leave() {
+  await list?.copy.delete();
+  say("The account and everything in it is deleted.");
 }
 
-onSubmit("account", async (account, pressed) => {
-  const device = `A web page on ${navigator.userAgentData?.platform ?? navigator.platform}`;
-  const { user } = await api[pressed || "signIn"]({ ...account, device });
-  show();
-  return (await load()) || `Hello ${user.name ?? user.email}`;
+bindEntrance(client, {
+  token: () => link.token,
+  done: () => ((link = null), show()),
 });
-onSubmit("reset", async ({ new_password }) => {
-  const { detail } = await api.call("POST", "/api/auth/reset", { token: link.token, new_password });
-  link = null;
-  return detail;
+bindNew(() => list);
+for (const [id, which] of [["sign-out", {}], ["sign-out-everywhere", { everywhere: true }]])
+  find(id).onclick = () => signOut(which).catch(tell);
+find("menu").addEventListener("click", () => find("menu").hidePopover());
+addEventListener("hashchange", show);
+session.onChange(({ state, reason }) => {
+  say(state === "signed-out" ? whyOver(reason) || "You are signed out." : "");
+  void switchList().then(followLink);
 });
-onSubmit("move", async ({ new_email, current_password }) => {
-  const { detail } = await api.call("POST", "/api/auth/email", { email: new_email, proof: { current_password } });
-  return detail;
-});
-find("forgot").onclick = () =>
-  tell(async () => {
-    const field = find("account").email;
-    if (!field.reportValidity()) return;
-    return (await api.call("POST", "/api/auth/reset/mail", { email: field.value })).detail;
-  });
-find("prove").onclick = () => tell(async () => (await api.call("POST", "/api/auth/email/verify/mail")).detail);
-onSubmit("new", async (task) => {
-  find("tasks").prepend(taskItem(await api.call("POST", "/api/tasks", task)));
-});
-onSubmit("password", async (passwords) => {
-  await api.changePassword(passwords);
-  await loadSessions();
-  return "The password is changed, and every other session has ended.";
-});
-onSubmit("leave", async (password) => (await api.deleteAccount(password)).detail);
-find("more").onclick = () => tell(loadTasks);
-find("settings").ontoggle = (event) => {
-  if (event.target.open) tell(loadSessions);
-};
-find("sign-out").onclick = () => tell(async () => (await api.signOut()).detail);
-find("sign-out-others").onclick = () => tell(async () => (await api.signOut({ others: true })).detail);
-// Another tab has signed out, or somebody else in, whose access token this one does not have.
-addEventListener("storage", ({ key }) => {
-  if (key === "session") location.reload();
-});
+navigator.serviceWorker?.register("sw.js").catch(() => {}); // without it the page needs a network to be loaded
 
-show();
-tell(load);
+await session.ready;
+say(session.user ? "" : link?.kind === "verify" || link?.kind === "email" ? "Sign in, and the link is used." : whyOver(session.reason));
+await switchList();
+await followLink();

@@ -15,7 +15,7 @@ CUTS = rounds(200, least=20)
     "scenario",
     [
         *("life", "busy", "again", "silent", "hotel", "bare", "reasons", "clocks"),
-        *("a copied store", "one cookie for two", "script"),
+        *("a copied store", "one cookie for two", "a stopped tab", "script"),
     ],
 )
 def test_the_core(project: Project, server: Server, scenario: str) -> None:

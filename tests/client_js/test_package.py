@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from app import __version__
+from examples.take_client import taken
 from tests.client_js.conftest import PACKAGE, Project
+from tests.support.pages import EXAMPLE
 from tests.support.settings import ROOT
 
 ENTRIES = ["index", "offline", "passkeys", "react", "script", "server"]
@@ -53,6 +55,13 @@ def test_each_entry_has_a_source_map(project: Project) -> None:
     for entry in ENTRIES:
         source = json.loads((dist / f"{entry}.js.map").read_text())["sources"]
         assert [(dist / path).resolve().is_file() for path in source] == [True]
+
+
+@pytest.mark.slow
+def test_the_example_has_this_client(project: Project) -> None:
+    """The page that `make example` serves needs no build: `make client` takes what `tsc` makes of the client."""
+    built = taken(project.folder / "node_modules" / "auth-tasks-client" / "dist")
+    assert {path.name: path.read_text() for path in (EXAMPLE / "client").iterdir()} == built
 
 
 STRICT = ["--strict", "--noEmit", "--jsx", "react-jsx", "--lib", "esnext,dom,dom.iterable", "--target", "es2022"]

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from tests.support.pages import LONGEST_WAIT_MS
+from tests.support.pages import LONGEST_WAIT_MS, asked
 from tests.support.people import PASSWORD, new_email
 
 pytestmark = pytest.mark.slow
@@ -23,9 +23,9 @@ def test_a_list_in_strict_mode(browser: Browser, origin: str, api: str) -> None:
         tab.goto(f"{origin}/page/react.html?api={api}")
     page.bring_to_front()  # where nothing is throttled
     expect(page.locator("#state")).to_have_text("signed-out null")
-    assert page.evaluate("() => states[0]") == "loading"
+    assert asked(page, "() => states[0]") == "loading"
     email = new_email()
-    page.evaluate("(account) => void client.auth.signUp(account)", {"email": email, "password": PASSWORD})
+    asked(page, "(account) => void client.auth.signUp(account)", {"email": email, "password": PASSWORD})
     for tab in (page, other):
         expect(tab.locator("#user")).to_have_text(email)
 
@@ -51,17 +51,17 @@ def test_a_list_in_strict_mode(browser: Browser, origin: str, api: str) -> None:
     expect(items).to_have_count(1)
     expect(page.locator("#said")).to_have_text(re.compile("200"))
 
-    task = page.evaluate("async () => (await client.request('GET', '/api/tasks'))[0]")
-    other.evaluate("(id) => client.tasks.update(id, { title: 'Water all plants' })", task["id"])
+    task = asked(page, "async () => (await client.request('GET', '/api/tasks'))[0]")
+    asked(other, "(id) => client.tasks.update(id, { title: 'Water all plants' })", task["id"])
     page.locator("li button").click()  # of a version that is gone: taken back, and read anew
     expect(items).to_have_text([re.compile("Water all plants")])
 
-    page.evaluate("() => useCopy()")
+    asked(page, "() => useCopy()")
     expect(items).to_have_count(0)
     page.fill("input:not([type])", "In the copy")
     page.click("#add")
     expect(items).to_have_attribute("data-pending", "true")
-    other.evaluate("() => void client.auth.signOut()")
+    asked(other, "() => void client.auth.signOut()")
     for tab in (page, other):
         expect(tab.locator("#state")).to_have_text("signed-out user")
         expect(tab.locator("li")).to_have_count(0)
@@ -77,7 +77,7 @@ def test_what_waits_is_sent_for_nobody_else(browser: Browser, origin: str, api: 
     for tab in (page, other):
         tab.goto(f"{origin}/page/react.html?api={api}")
     page.bring_to_front()
-    page.evaluate("(account) => client.auth.signUp(account)", {"email": new_email(), "password": PASSWORD})
+    asked(page, "(account) => client.auth.signUp(account)", {"email": new_email(), "password": PASSWORD})
     expect(page.locator("#said")).to_have_text("")
     held: list[Route] = []
 
@@ -92,9 +92,9 @@ def test_what_waits_is_sent_for_nobody_else(browser: Browser, origin: str, api: 
         for title in ("First", "Second"):
             page.fill("input:not([type])", title)
             page.click("#add")
-    other.evaluate("(account) => client.auth.signUp(account)", {"email": new_email(), "password": PASSWORD})
+    asked(other, "(account) => client.auth.signUp(account)", {"email": new_email(), "password": PASSWORD})
     with page.expect_response(lambda it: it.request.method == "POST" and it.url.endswith("/api/tasks")):
         held[0].continue_()
-    page.evaluate("() => client.auth.showMe()")
-    assert other.evaluate("() => client.request('GET', '/api/tasks')") == []
+    asked(page, "() => client.auth.showMe()")
+    assert asked(other, "() => client.request('GET', '/api/tasks')") == []
     context.close()

@@ -10,9 +10,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from app.mail.texts import KINDS, load_texts
-from tests.frontends.test_cookie import page_for
 from tests.support.mail import Mailbox, mail_server, mail_settings, plain
-from tests.support.pages import LONGEST_WAIT_MS, serving_folder
+from tests.support.pages import LONGEST_WAIT_MS, fill_in, page_for, serving_folder, sign_in, sign_out, sign_up
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import serving
 from tests.support.waiting import wait_until
@@ -62,14 +61,8 @@ def link_to(mailbox: Mailbox, email: str, path: str) -> str:
     return found[-1]
 
 
-def sign(page: Page, button: str, email: str, password: str = PASSWORD) -> None:
-    page.fill("#account [name=email]", email)
-    page.fill("#account [name=password]", password)
-    page.click(f"button[value={button}]")
-
-
-def expect_said(page: Page, text: str) -> None:
-    expect(page.locator("#said")).to_have_text(text)
+def expect_toast(page: Page, text: str) -> None:
+    expect(page.locator("#toasts")).to_contain_text(text)
 
 
 def test_somebody_lives_with_the_links_of_mails(context: BrowserContext, page_url: str, mailbox: Mailbox) -> None:
@@ -77,40 +70,42 @@ def test_somebody_lives_with_the_links_of_mails(context: BrowserContext, page_ur
     email, new = new_email(), new_email()
     page = context.new_page()
     page.goto(page_url)
-    sign(page, "signUp", email)
-    expect(page.locator("#unproven")).to_be_visible()
-    page.click("text=Send me a link")
-    expect_said(page, "A link is on its way to your address.")
+    sign_up(page, email)
+    page.goto(f"{page_url}/#account")
+    expect(page.locator("#address-now")).to_have_text(f"{email} is not proven to be yours yet.")
+    page.click("#prove")
+    expect_toast(page, "A link is on its way to your address.")
     page.goto(link_to(mailbox, email, "/verify"))
-    expect_said(page, f"Thank you: {email} is your address.")
+    expect_toast(page, f"Thank you: {email} is your address.")
     assert page.url == f"{page_url}/", "no token stays in the history"
-    expect(page.locator("#unproven")).to_be_hidden()
 
-    page.click("summary")
-    page.fill("#move [name=new_email]", new)
-    page.fill("#move [name=current_password]", PASSWORD)
-    page.click("text=Send a link to it")
-    expect_said(page, "A link is on its way to the new address. The old one stays until you follow it.")
+    page.goto(f"{page_url}/#account")
+    expect(page.locator("#address-now")).to_have_text(f"{email} is proven to be yours.")
+    expect(page.locator("#prove")).to_be_hidden()
+    fill_in(page, "address", email=new, current_password="wrong guess")
+    expect(page.locator("#address .error")).to_have_text("The password is wrong.")
+    expect(page.locator("#address [name=current_password]")).to_have_attribute("aria-invalid", "true")
+    fill_in(page, "address", email=new, current_password=PASSWORD)
+    expect_toast(page, "A link is on its way to the new address. The old one stays until you follow it.")
     link = link_to(mailbox, new, "/email")
-    page.click("#sign-out")
-    expect_said(page, "Signed out.")
+    sign_out(page)
+    expect(page.locator("#notice")).to_have_text("You are signed out.")
     page.goto(link)
-    expect_said(page, "Sign in, and the link is used.")
-    sign(page, "signIn", email)
-    expect_said(page, f"Thank you: {new} is your address.")
+    expect(page.locator("#notice")).to_have_text("Sign in, and the link is used.")
+    fill_in(page, "sign-in", email=email, password=PASSWORD)
+    expect_toast(page, f"Thank you: {new} is your address.")
+    expect(page.locator("#menu-email")).to_have_text(new)
 
-    page.click("#sign-out")
-    expect_said(page, "Signed out.")
-    page.fill("#account [name=email]", new)
-    page.click("text=I forgot the password")
-    expect_said(page, "If this address has an account, a link for a new password is on its way to it.")
+    sign_out(page)
+    page.click("text=Forgot the password?")
+    fill_in(page, "forgotten", email=new)
+    expect(page.locator("#notice")).to_have_text(
+        "If this address has an account, a link for a new password is on its way to it."
+    )
     page.goto(link_to(mailbox, new, "/reset"))
-    page.fill("#reset [name=new_password]", NEW)
-    page.click("#reset button")
-    expect_said(page, "The password is changed. Please sign in.")
-    sign(page, "signIn", new, NEW)
-    expect_said(page, f"Hello {new}")
-    expect(page.locator("#unproven")).to_be_hidden()
+    fill_in(page, "reset", new_password=NEW)
+    expect(page.locator("#notice")).to_have_text("The password is changed. Please sign in.")
+    sign_in(page, new, NEW)
 
 
 def test_every_mail_can_be_read_on_a_telephone(context: BrowserContext) -> None:

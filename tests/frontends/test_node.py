@@ -16,7 +16,6 @@ import pytest
 from app.auth.keys import Algorithm
 from app.auth.principal import Principal
 from app.auth.tokens import TokenCodec
-from tests.support.pages import EXAMPLE
 from tests.support.people import PASSWORD, new_email
 from tests.support.recipes import code_of
 from tests.support.server import Server, serving
@@ -153,20 +152,6 @@ def test_jose_reads_the_user_by_the_published_keys(project: Path, database_url: 
         {"refused": "ERR_JWT_EXPIRED"},
         {"refused": "ERR_JWS_SIGNATURE_VERIFICATION_FAILED"},
     ]
-
-
-@pytest.mark.skipif(not shutil.which("node"), reason="there is no node to test with: apt-get install nodejs")
-@pytest.mark.parametrize("locks", ["locks", "no locks"])
-def test_lost_answers_sign_nobody_out(database_url: str, tmp_path: Path, locks: str) -> None:
-    """A page goes on wherever an answer was cut, in many tabs with and without a lock, and when it is opened later.
-
-    Source: FR-051.
-    """
-    wrapper = tmp_path / "api.mjs"
-    shutil.copy(EXAMPLE / "api.js", wrapper)
-    settings = {"DATABASE_URL": database_url, "ACCESS_TOKEN_EXPIRE_MINUTES": "0.15"}
-    with serving(tmp_path, wait=True, **settings) as api:
-        print(run(SOURCES, "node", "lost.mjs", str(wrapper), api.url, new_email(), PASSWORD, locks))
 
 
 def expired_token(algorithm: Algorithm = "HS256") -> str:

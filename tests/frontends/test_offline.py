@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("npm"), reason="there is no npm to test with: apt-get install npm"),
 ]
 
-WATERMELON = "export async function sync(database, api, synchronize, pushChanges) {{\n{}}}\n"
+WATERMELON = "export async function sync(database, client, synchronize, pushChanges) {{\n{}}}\n"
 
 
 def recipe(library: str) -> str:
@@ -33,7 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs with their packages."""
     folder = tmp_path_factory.mktemp("node") / "project"
     shutil.copytree(Path(__file__).parent / "offline", folder)
-    shutil.copy(EXAMPLE / "api.js", folder / "api.mjs")
+    shutil.copytree(EXAMPLE / "client", folder / "client")
     run(folder, "npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
     return folder
 

@@ -1,24 +1,34 @@
-"""Web pages for a browser, and pictures of them."""
+"""Web pages for a browser, the page of the example, and pictures of them."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
-from playwright.sync_api import Page, Response
+from playwright.sync_api import Locator, Page, Response, expect
 
+from examples.serve import PageHandler
+from tests.support.people import PASSWORD, new_email
 from tests.support.settings import ROOT
 
 EXAMPLE = ROOT / "examples" / "web"
 LONGEST_WAIT_MS = 60_000  # on a busy machine, where one hash at full cost takes seconds
 
+BOUNDED = """([given, ms]) => Promise.race([
+    (FUNCTION)(given),
+    new Promise((_, fail) => setTimeout(() => fail(new Error(`not within ${ms} ms`)), ms)),
+])"""
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args: Any) -> None: ...
+
+def asked(page: Page, function: str, given: Any = None, *, ms: int = LONGEST_WAIT_MS) -> Any:
+    """Call a function in a page and return what it returns or promises; Playwright's `evaluate` would wait for ever."""
+    return page.evaluate(BOUNDED.replace("FUNCTION", function), [given, ms])
 
 
 def take_picture(page: Page, name: str) -> None:
@@ -34,8 +44,8 @@ def is_answer_to_post(path: str) -> Callable[[Response], bool]:
 
 @contextmanager
 def serving_folder(folder: Path) -> Iterator[int]:
-    """Serve a folder's files, and yield the port."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server:
+    """Serve a folder's files as the example's are, and yield the port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(PageHandler, directory=folder)) as server:
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -43,3 +53,64 @@ def serving_folder(folder: Path) -> Iterator[int]:
         finally:
             server.shutdown()
             thread.join()
+
+
+# The page of the example.
+
+
+def page_for(folder: Path, api: str) -> Path:
+    """Copy the example, with another API."""
+    shutil.copytree(EXAMPLE, folder)
+    file = folder / "index.html"
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(api))
+    text = file.read_text().replace("connect-src http://localhost:8000", f"connect-src {origin}")
+    file.write_text(text.replace("http://localhost:8000", api))
+    return folder
+
+
+def sign_up(page: Page, email: str | None = None, name: str = "") -> str:
+    """Make an account in the page that is open; return its address."""
+    email = email or new_email()
+    page.click("text=Create an account")
+    page.fill("#sign-up [name=name]", name)
+    fill_in(page, "sign-up", email=email, password=PASSWORD)
+    expect(page.locator("#who")).to_have_text(name or email)
+    return email
+
+
+def sign_in(page: Page, email: str, password: str = PASSWORD) -> None:
+    fill_in(page, "sign-in", email=email, password=password)
+    expect(page.locator("#menu-email")).to_have_text(email)
+
+
+def fill_in(page: Page, form: str, **fields: str) -> None:
+    """Fill in a form and send it off."""
+    for name, value in fields.items():
+        page.fill(f"#{form} [name={name}]", value)
+    page.click(f"#{form} button")
+
+
+def sign_out(page: Page) -> None:
+    page.click("#menu-button")
+    page.click("#sign-out")
+
+
+def add(page: Page, title: str) -> None:
+    page.fill("#new [name=title]", title)
+    page.press("#new [name=title]", "Enter")
+    expect(items(page).filter(has_text=title)).to_have_count(1)
+
+
+def items(page: Page) -> Locator:
+    """The tasks that are shown."""
+    return page.locator("#list > li")
+
+
+def expect_titles(page: Page, *titles: str) -> None:
+    expect(page.locator("#list .title")).to_have_text(list(titles))
+
+
+def expect_sent(page: Page) -> None:
+    """Wait until the service has everything."""
+    expect(page.locator("#sync")).to_be_empty()
+    expect(page.locator("#list [data-pending=true]")).to_have_count(0)

@@ -256,6 +256,19 @@ await run({
     }
   },
 
+  async "a stopped tab"() {
+    // A tab that the browser has stopped holds the lock, and does not give it up: the others go on without.
+    const request = (_, { signal }) => new Promise((_, fail) => signal?.addEventListener("abort", () => fail(signal.reason)));
+    Object.defineProperty(globalThis, "navigator", { value: { locks: { request } }, configurable: true });
+    const { client, store } = await signedUp({ timeout: 1000 });
+    const { key } = store.kept();
+    store.expire();
+    assert.equal((await client.auth.showMe()).email, email);
+    assert.equal(store.kept().key, key); // as where there are no locks
+    await client.auth.signOut();
+    assert.equal(client.session.user, null);
+  },
+
   async clocks() {
     // A device whose clock is wrong by days, either way.
     const { now } = Date;

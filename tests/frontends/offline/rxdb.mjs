@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createRxDatabase } from "rxdb";
 import { getRxStorageMemory } from "rxdb/plugins/storage-memory";
-import { createApi } from "./api.mjs";
+import { createClient } from "./client/index.js";
 import { newTask, replicate, tasks } from "./recipe.mjs";
 
 const [url, email, password] = process.argv.slice(2);
@@ -10,18 +10,23 @@ const inMemory = () => {
   const items = new Map();
   return { getItem: (name) => items.get(name) ?? null, setItem: (name, value) => items.set(name, value) };
 };
-globalThis.navigator ??= {};
 
 async function device(name) {
-  const api = createApi(url, "storage", inMemory());
-  const { user } = await api.signIn({ email, password });
+  const client = createClient(url, { session: inMemory() });
+  const { user } = await client.auth.signIn({ email, password });
   const database = await createRxDatabase({ name, storage: getRxStorageMemory() });
   const { tasks: collection } = await database.addCollections({ tasks });
-  const call = (...request) => api.call(...request);
+  const request = (...sent) => client.request(...sent);
   const all = async () => (await collection.find().exec()).map((task) => task.toJSON());
-  const made = { api: { call }, user, collection, all };
+  const made = { request, user, collection, all };
   made.sync = async () => {
-    const replication = replicate(collection, { call: (...request) => made.api.call(...request) }, { live: false, retryTime: 50 });
+    const client = {
+      request: (...sent) => made.request(...sent),
+      tasks: {
+        create: (body, key) => made.request("POST", "/api/tasks", { body, headers: { "Idempotency-Key": key } }),
+      },
+    };
+    const replication = replicate(collection, client, { live: false, retryTime: 50 });
     await replication.awaitInitialReplication();
     await replication.cancel();
   };
@@ -32,7 +37,7 @@ async function device(name) {
 }
 const told = (list) => Object.fromEntries(list.map(({ title, status }) => [title, status]));
 
-await createApi(url, "storage", inMemory()).signUp({ email, password });
+await createClient(url, { session: inMemory() }).auth.signUp({ email, password });
 const phone = await device("phone");
 const laptop = await device("laptop");
 const sync = async (...devices) => {
@@ -55,10 +60,10 @@ await sync(phone, laptop, phone);
 for (const one of [phone, laptop]) assert.deepEqual(told(await one.all()), { "Soy milk": "completed" }, "the first one stays");
 
 // Answers that are lost: the task is made, and sent again it is one.
-const call = phone.api.call;
+const { request } = phone;
 let lost = 0;
-phone.api.call = async (method, ...rest) => {
-  const answer = await call(method, ...rest);
+phone.request = async (method, ...rest) => {
+  const answer = await request(method, ...rest);
   if (["POST", "PATCH", "DELETE"].includes(method) && lost++ % 2 === 0) throw new Error("lost");
   return answer;
 };
@@ -74,28 +79,28 @@ await phone.remove(bread);
 await laptop.change(bread, { status: "completed" });
 await sync(phone, laptop);
 for (const one of [phone, laptop]) assert.deepEqual(told(await one.all()), { "Soy milk": "pending" }, "deleted");
-phone.api.call = call;
+phone.request = request;
 
 // What has changed since then cannot be told any more: another account's cursor is as good as one of last year.
-const other = createApi(url, "storage", inMemory());
-await other.signUp({ email: `other-${email}`, password });
-const { next } = await other.call("GET", "/api/tasks/changes");
+const other = createClient(url, { session: inMemory() });
+await other.auth.signUp({ email: `other-${email}`, password });
+const { next } = await other.request("GET", "/api/tasks/changes");
 let expired = 0;
-phone.api.call = (method, path, ...rest) => {
+phone.request = (method, path, ...rest) => {
   const [where, since] = path.split("?since=");
   if (since) expired += 1;
-  return call(method, since ? `${where}?since=${encodeURIComponent(next)}` : path, ...rest);
+  return request(method, since ? `${where}?since=${encodeURIComponent(next)}` : path, ...rest);
 };
 await laptop.remove(milk);
 await laptop.add("Tea");
 await laptop.sync();
 await phone.add("Coffee"); // waits to be sent
 await phone.sync();
-phone.api.call = call;
+phone.request = request;
 await sync(phone, laptop);
 for (const one of [phone, laptop]) assert.deepEqual(told(await one.all()), { Tea: "pending", Coffee: "pending" });
 assert(expired > 0);
-const there = await call("GET", "/api/tasks");
+const there = await request("GET", "/api/tasks");
 assert.deepEqual(told(there), { Tea: "pending", Coffee: "pending" });
 console.log("both copies are what the service has");
 process.exit(0);

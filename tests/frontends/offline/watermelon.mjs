@@ -1,7 +1,7 @@
 // WatermelonDB's own synchronize, by the lines of docs/offline.md, which stand in recipe.mjs.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { createApi } from "./api.mjs";
+import { createClient } from "./client/index.js";
 import { sync } from "./recipe.mjs";
 
 const require = createRequire(import.meta.url);
@@ -12,9 +12,8 @@ const { synchronize } = require("@nozbe/watermelondb/sync");
 const [url, email, password] = process.argv.slice(2);
 const items = new Map();
 const store = { getItem: (name) => items.get(name) ?? null, setItem: (name, value) => items.set(name, value) };
-globalThis.navigator ??= {};
-const api = createApi(url, "storage", store);
-await api.signUp({ email, password });
+const client = createClient(url, { session: store });
+await client.auth.signUp({ email, password });
 
 class Task extends Model {
   static table = "tasks";
@@ -26,18 +25,18 @@ const database = new Database({ adapter, modelClasses: [Task] });
 const titles = async () => (await database.get("tasks").query().fetch()).map(({ _raw }) => `${_raw.title} ${_raw.status}`).sort();
 const pushed = [];
 const pushChanges = async ({ changes }) => pushed.push(changes.tasks);
-const pull = () => sync(database, api, synchronize, pushChanges);
+const pull = () => sync(database, client, synchronize, pushChanges);
 
-const milk = await api.call("POST", "/api/tasks", { title: "Milk" });
-await api.call("POST", "/api/tasks", { title: "Bread" });
+const milk = await client.tasks.create({ title: "Milk" });
+await client.tasks.create({ title: "Bread" });
 await pull();
 assert.deepEqual(await titles(), ["Bread pending", "Milk pending"]);
-await api.call("PATCH", `/api/tasks/${milk.id}/toggle`);
+await client.tasks.update(milk, { completed: true });
 const before = await database.localStorage.get("next");
 await pull();
 assert.deepEqual(await titles(), ["Bread pending", "Milk completed"]);
 assert.notEqual(await database.localStorage.get("next"), before);
-await api.call("DELETE", `/api/tasks/${milk.id}`);
+await client.tasks.remove(milk.id);
 await database.write(async () => {
   const [bread] = await database.get("tasks").query().fetch();
   await bread.update(({ _raw }) => {});

@@ -6,21 +6,11 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Browser, Page, StorageState
 
-from tests.support.pages import LONGEST_WAIT_MS
-from tests.support.people import PASSWORD, new_email
-from tests.support.server import serving
+from tests.client_js.test_browser import EXPIRE, WITHOUT_LOCKS, WORKS, signed_up
+from tests.support.pages import LONGEST_WAIT_MS, asked
 
 pytestmark = pytest.mark.slow
 
-WITHOUT_LOCKS = "Object.defineProperty(navigator, 'locks', { value: undefined })"
-EXPIRE = """() => {
-    const tokens = localStorage.tokens && JSON.parse(localStorage.tokens);
-    if (tokens) localStorage.tokens = JSON.stringify({ ...tokens, access_token: "x" });
-}"""
-LOOK = """() => api.call("GET", "/api/tasks").then(() => true, (refusal) => {
-    if (refusal.status === 401) return false;
-    throw refusal;
-})"""
 MODES = pytest.mark.parametrize("mode", ["cookie", "storage"])
 LOCKS = pytest.mark.parametrize("has_locks", [True, False], ids=["with locks", "without locks"])
 
@@ -31,7 +21,7 @@ class Browsers:
     def __init__(self, browser: Browser, stack: ExitStack, address: str, *, has_locks: bool) -> None:
         self.browser, self.stack, self.address, self.has_locks = browser, stack, address, has_locks
         self.owner = self.opened(None)
-        self.owner.evaluate("(account) => api.signUp(account)", {"email": new_email(), "password": PASSWORD})
+        signed_up(self.owner)
 
     def opened(self, stored: StorageState | None) -> Page:
         """Open the page in a browser of its own, which has stored this."""
@@ -42,32 +32,26 @@ class Browsers:
             context.add_init_script(WITHOUT_LOCKS)
         page = context.new_page()
         page.goto(self.address)
+        page.wait_for_function("() => window.client")
         return page
 
     def thief(self) -> Page:
         return self.opened(self.owner.context.storage_state())
 
 
-@pytest.fixture(scope="module")
-def address(origin: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the page is, with a service on the same site."""
-    page = origin.replace("127.0.0.1", "localhost")
-    with serving(tmp_path_factory.mktemp("api"), DATABASE_URL=database_url, FRONTEND_URL=page) as api:
-        yield f"{page}/?api={api.url.replace('127.0.0.1', 'localhost')}"
-
-
 @pytest.fixture
-def browsers(browser: Browser, address: str, mode: str, has_locks: bool) -> Iterator[Browsers]:
+def browsers(browser: Browser, origin: str, api: str, mode: str, has_locks: bool) -> Iterator[Browsers]:
     """The page keeps the refresh token where `mode` says."""
     with ExitStack() as stack:
-        yield Browsers(browser, stack, f"{address}&mode={mode}", has_locks=has_locks)
+        yield Browsers(browser, stack, f"{origin}/page/?api={api}&session={mode}", has_locks=has_locks)
 
 
 def works(page: Page) -> bool:
     """Open the page again when its access token has expired; return whether the session goes on."""
-    page.evaluate(EXPIRE)
+    asked(page, EXPIRE)
     page.reload()
-    return bool(page.evaluate(LOOK))
+    page.wait_for_function("() => window.client")
+    return bool(asked(page, WORKS))
 
 
 def in_turns(first: Page, second: Page) -> int:
@@ -93,5 +77,5 @@ def test_a_thief_who_runs_ahead_is_put_out(browsers: Browsers) -> None:
     for _ in range(3):
         assert works(thief)
     assert not works(owner)
-    assert not thief.evaluate(LOOK)
-    assert not owner.evaluate("() => api.isSignedIn()")
+    assert not asked(thief, WORKS)
+    assert asked(owner, "() => client.session.user") is None

@@ -1,0 +1,121 @@
+import { ask, find, fromTemplate, onSubmit } from "./forms.js";
+import { plainly } from "./messages.js";
+import { toast } from "./toasts.js";
+
+/** What the account view consists of, in its order in the page: each binds its part and returns what fills it. */
+const SECTIONS = [profile, address, password, sessions, leaving];
+const HEADINGS = { account: "profile-title", password: "password-title", sessions: "sessions-title" };
+
+/** Shows the account at one of its sections; `onLeft` is called once it is deleted. */
+export async function openAccount(client, name, onLeft) {
+  const view = find("account");
+  if (view.hidden) {
+    view.replaceChildren(fromTemplate("account-sections"));
+    view.hidden = false;
+    for (const field of view.querySelectorAll(".whose")) field.value = client.session.user.email;
+    const fills = SECTIONS.map((section) => section(client, onLeft));
+    goTo(name);
+    await Promise.all(fills.map((fill) => fill?.())).catch((error) => toast(plainly(error), { isError: true }));
+  }
+  if (!view.contains(document.activeElement)) goTo(name);
+}
+
+export function closeAccount() {
+  find("account").hidden = true;
+  find("account").replaceChildren();
+}
+
+function goTo(name) {
+  find(HEADINGS[name]).focus({ preventScroll: true });
+  find(HEADINGS[name]).closest("section").scrollIntoView({ block: name === "account" ? "end" : "start" });
+}
+
+/** Does what a button is for, and says at the bottom what came of it. */
+function onClick(button, work) {
+  button.onclick = async () => {
+    button.disabled = true;
+    try {
+      const said = await work();
+      if (said) toast(said);
+    } catch (error) {
+      toast(plainly(error), { isError: true });
+    }
+    button.disabled = false;
+  };
+}
+
+function profile(client) {
+  const form = find("profile");
+  form.elements.name.defaultValue = client.session.user.name ?? "";
+  onSubmit(form, async ({ name }) => {
+    const user = await client.auth.changeMe({ name: name.trim() || null });
+    form.elements.name.defaultValue = user.name ?? "";
+    toast("The name is changed.");
+  });
+}
+
+/** Only where the service sends mail. */
+function address(client) {
+  onClick(find("prove"), async () => (await client.auth.mailVerificationLink()).detail);
+  onSubmit(find("address"), async ({ email, current_password }) => {
+    const { detail } = await client.auth.changeEmail({ email, proof: { current_password } });
+    toast(detail);
+  });
+  return async () => {
+    try {
+      const { email, verified_at } = await client.auth.showEmail();
+      find("address-now").textContent = `${email} ${verified_at ? "is proven to be yours." : "is not proven to be yours yet."}`;
+      find("prove").hidden = verified_at !== null;
+      find("account-address").hidden = false;
+    } catch (error) {
+      if (error.status !== 501) throw error;
+    }
+  };
+}
+
+function password(client) {
+  onSubmit(find("password-form"), async (passwords) => {
+    await client.auth.changePassword(passwords);
+    toast("The password is changed, and every other session has ended.");
+    await fillSessions(client);
+  });
+}
+
+function sessions(client) {
+  onClick(find("sign-out-others"), async () => {
+    await client.auth.signOut({ others: true });
+    await fillSessions(client);
+    return "You are signed out everywhere else.";
+  });
+  return () => fillSessions(client);
+}
+
+async function fillSessions(client) {
+  const all = await client.auth.listSessions();
+  const items = all.map(({ id, device, last_used_at, current }) => {
+    const item = fromTemplate("session");
+    const [text, button] = item.children;
+    const name = device ?? "A device";
+    const used = new Date(last_used_at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+    text.textContent = current ? `${name} (this one)` : `${name}, last used ${used}`;
+    button.hidden = current;
+    button.ariaLabel = `End the session of ${name}`;
+    onClick(button, async () => {
+      await client.auth.endSession(id);
+      item.remove();
+      find("sessions-title").focus();
+      return `${name} is signed out.`;
+    });
+    return item;
+  });
+  find("session-list").replaceChildren(...items);
+  find("sign-out-others").hidden = items.length < 2;
+}
+
+function leaving(client, onLeft) {
+  onSubmit(find("leave"), async (sent) => {
+    if (!(await ask("Delete the account and all of its tasks?", "Delete everything"))) return;
+    await client.auth.deleteMe(sent);
+    await onLeft();
+  });
+}

@@ -1,0 +1,187 @@
+import { isUnauthorized, OtherAccount } from "./errors.js";
+import { randomKey } from "./random.js";
+/** What a token says, unverified. */
+export const claimsOf = (token) => JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")));
+const isExpired = (code, { refresh_token }) => code !== "INVALID_TOKEN" || (!!refresh_token && claimsOf(refresh_token).exp * 1000 < Date.now());
+function inMemory() {
+    let item = null;
+    return { getItem: () => item, setItem: (_, value) => (item = value), lock: (work) => work() };
+}
+function inBrowser() {
+    try {
+        return globalThis.localStorage;
+    }
+    catch {
+        return undefined; // a browser that keeps nothing for this page
+    }
+}
+export function createSession(send, url, where) {
+    const hasCookie = where === "cookie";
+    const browser = typeof where === "string" ? inBrowser() : undefined;
+    const store = typeof where === "string" ? (browser ?? inMemory()) : where;
+    const name = `auth-tasks ${url}`;
+    const listeners = new Set();
+    let kept = null;
+    let inTab = null; // in cookie mode the access token stays in this tab
+    function take(item) {
+        const before = kept;
+        kept = item;
+        const isSame = JSON.stringify(before) === JSON.stringify(item);
+        if (isSame || (!before?.user && !item?.user))
+            return item;
+        const change = item?.user
+            ? { state: before?.user && before.id === item.id ? "refreshed" : "signed-in", reason: null }
+            : { state: "signed-out", reason: item?.reason ?? "user" };
+        // By promises, so that a listener that fails stops nobody.
+        for (const listener of listeners)
+            void Promise.resolve(change).then(listener);
+        return item;
+    }
+    let writes = 0;
+    async function read() {
+        const before = writes;
+        const text = await store.getItem(name);
+        return before === writes ? take(text ? JSON.parse(text) : null) : kept; // or it was written meanwhile
+    }
+    async function write(item) {
+        writes++;
+        await store.setItem(name, JSON.stringify(item));
+        return take(item);
+    }
+    const tokenOf = (item) => !item?.user ? undefined : hasCookie ? (inTab?.id === item.id && inTab?.token) || undefined : item.access_token;
+    async function keep({ id = randomKey(), user }, pair, key) {
+        const { access_token, refresh_token } = pair;
+        if (hasCookie)
+            inTab = { id, token: access_token };
+        await write({ id, user: pair.user ?? user, key, refresh_token, ...(!hasCookie && { access_token }) });
+    }
+    const device = () => kept?.refresh_token ?? kept?.device;
+    const forget = (reason) => write({ reason, device: device() });
+    const locks = globalThis.navigator?.locks;
+    const lock = store.lock?.bind(store) ?? (locks && ((work) => locks.request(name, work)));
+    let last = Promise.resolve();
+    /** Does the work when no other work of this session is done; `alone` says whether that holds for other tabs, too. */
+    function exclusive(work) {
+        const next = () => (lock ? lock(() => work(true)) : work(false));
+        const done = last.then(next, next);
+        last = done.catch(() => { });
+        return done;
+    }
+    const sendSignOut = (which, token) => send("POST", "/api/auth/signout", { body: { refresh_token: kept?.refresh_token, ...which } }, token);
+    const refresh = (stale) => exclusive((alone) => exchange(stale, alone));
+    async function exchange(stale, alone) {
+        let why = null;
+        for (let tries = 1;; tries++) {
+            const sent = await read();
+            if (!sent?.user || tokenOf(sent) !== stale)
+                return; // another call, or another tab, was here before
+            // What is sent stays until it is answered: this tab may not see yet what another has stored.
+            if (hasCookie)
+                await write(sent);
+            const isNewest = async () => hasCookie || (await read())?.refresh_token === sent.refresh_token;
+            const key = (await store.refreshKey?.(sent.refresh_token)) ?? sent.key;
+            try {
+                const body = { cookie: hasCookie, refresh_token: sent.refresh_token };
+                const { content } = await send("POST", "/api/auth/refresh", { body, headers: { "Idempotency-Key": key } });
+                // Each pair has a key of its own: of two who have a copy of the same one, who refreshes second is found.
+                // Without a lock all tabs that asked for a pair at once must go on with one key, which is that of the pair before.
+                if (!(await isNewest()))
+                    return;
+                // Another page of the service, with a storage of its own, has signed somebody else in: the cookie is theirs.
+                if (claimsOf(content.access_token).sub !== sent.user.id)
+                    return forget("elsewhere");
+                await keep(sent, content, alone ? randomKey() : key);
+                return;
+            }
+            catch (error) {
+                if (!isUnauthorized(error))
+                    throw error;
+                if (!(await isNewest()))
+                    return;
+                const isGone = error.code === "NOT_AUTHENTICATED"; // there is no cookie: the session is over
+                why ??= error.code === "REFRESH_TOKEN_REUSED" ? "reused" : isExpired(error.code, sent) ? "expired" : "elsewhere";
+                if (hasCookie && !isGone && tries < 20)
+                    continue; // another tab may have had a newer one meanwhile
+                // A thief who runs ahead of this pair has nothing then. Where keys are derived nobody can.
+                if (!isGone && !store.refreshKey)
+                    await sendSignOut({}).catch(() => { });
+                return forget(why);
+            }
+        }
+    }
+    /** Does the work with an access token, again with a new one when that has expired. */
+    async function withToken(work, as) {
+        for (let tries = 1;; tries++) {
+            if ((await read())?.user && !tokenOf(kept))
+                await refresh(undefined);
+            const token = tokenOf(kept);
+            if (as && token && claimsOf(token).sub !== as)
+                throw new OtherAccount("Another account is signed in.");
+            try {
+                return await work(token);
+            }
+            catch (error) {
+                // Twice: a pair that is asked for again long after has an expired access token.
+                if (!isUnauthorized(error) || !token || tries > 2)
+                    throw error;
+                await refresh(token);
+                if (!kept?.user)
+                    throw error;
+            }
+        }
+    }
+    /** Sign in, or go on with a new pair. */
+    const begin = (path, body = {}, token) => exclusive(async () => {
+        const before = await read();
+        const last = path.endsWith("/signin") ? device() : undefined; // others who guess cannot lock this device out
+        const more = { cookie: hasCookie, refresh_token: last };
+        const { content } = await send("POST", path, { body: { ...more, ...body } }, token);
+        // Under a token it is the same session, which has a new pair, unless somebody else has signed in meanwhile.
+        if (!token)
+            await keep({}, content, randomKey());
+        else if (claimsOf(content.access_token).sub === before?.user?.id)
+            await keep(before, content, randomKey());
+        return content;
+    });
+    const signOut = (which = {}) => exclusive(async () => {
+        await read();
+        try {
+            const { content } = await sendSignOut(which, tokenOf(kept));
+            if (!which.others)
+                await forget("user");
+            return content;
+        }
+        catch (error) {
+            const wasOver = isUnauthorized(error);
+            // Only the service can remove the cookie: until it has, this page is signed in.
+            if (wasOver || (!hasCookie && !which.others))
+                await forget("user");
+            if (!wasOver || which.others || which.everywhere)
+                throw error;
+            return { detail: error.message };
+        }
+    });
+    /** Take over what the service says of the account, as after a new name or address. */
+    const updateUser = ({ email, name }) => exclusive(async () => {
+        const now = await read();
+        const user = now?.user && { ...now.user, ...(email && { email }), ...(name !== undefined && { name }) };
+        if (user && JSON.stringify(now.user) !== JSON.stringify(user))
+            await write({ ...now, user });
+    });
+    const ready = read().then(() => { });
+    // Another tab has written, or everything was removed.
+    if (browser)
+        globalThis.addEventListener?.("storage", () => void read());
+    const session = {
+        get user() {
+            return kept?.user ?? null;
+        },
+        get reason() {
+            return kept?.reason ?? null;
+        },
+        ready,
+        refresh: async () => void (await refresh(tokenOf(await read()))),
+        onChange: (listener) => (listeners.add(listener), () => void listeners.delete(listener)),
+    };
+    return { session, withToken, begin, signOut, forget, updateUser };
+}
