@@ -180,8 +180,9 @@ export function createSession(send, url, where) {
             return kept?.reason ?? null;
         },
         ready,
+        begin,
         refresh: async () => void (await refresh(tokenOf(await read()))),
         onChange: (listener) => (listeners.add(listener), () => void listeners.delete(listener)),
     };
-    return { session, withToken, begin, signOut, forget, updateUser };
+    return { session, withToken, signOut, forget, updateUser };
 }
