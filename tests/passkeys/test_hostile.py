@@ -182,7 +182,7 @@ def test_what_authenticators_write_is_read() -> None:
         assert read_cbor(b"\x00" + written + b"\x00", 1) == (value, len(written) + 1)
 
 
-@pytest.mark.parametrize("what", HOSTILE_CBOR.keys() - {"many lists"})
+@pytest.mark.parametrize("what", sorted(HOSTILE_CBOR.keys() - {"many lists"}))
 def test_what_they_do_not_write_is_not_read(what: str) -> None:
     """No number, date, pattern or reference is made of what a stranger sends."""
     with pytest.raises(InvalidCbor):
