@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.machines.citus import nodes_of
 from tests.support.checks import TOKEN, check_every_response
 from tests.support.clock import FrozenClock
 from tests.support.databases import migrated_database, new_database, new_folder, new_template
+from tests.support.measuring import choose_measured, import_all, is_measured, untraced
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Service, running
 from tests.support.settings import SECRET, make_settings
@@ -181,6 +183,29 @@ def _restore_logging() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     trail.handlers[:], trail.propagate = [], True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Let coverage see the imports of what it measures, and not the collecting."""
+    if sys.gettrace() and not session.config.getoption("numprocesses", None):  # if so, the workers collect
+        import_all()
+    with untraced():
+        return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    choose_measured(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let coverage see a test only where it may see something new."""
+    if is_measured(item):
+        return (yield)
+    with untraced():
+        return (yield)
 
 
 def pytest_report_header() -> str:

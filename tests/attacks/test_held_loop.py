@@ -2,11 +2,9 @@
 
 import asyncio
 import socket
-import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import product
 from typing import Any
 from uuid import uuid4
@@ -21,6 +19,7 @@ from app.core.http.server import BoundedProtocol
 from app.main import create_app
 from tests.attacks.hostile import PATHS, Attack, attacks
 from tests.support.mail import mail_settings
+from tests.support.measuring import untraced
 from tests.support.people import Person
 from tests.support.server import client_of
 from tests.support.settings import make_settings
@@ -189,17 +188,6 @@ async def held_for(app: FastAPI, method: str, attack: Attack) -> tuple[float, in
         if best <= MOST_SECONDS:
             break
     return best, status
-
-
-@contextmanager
-def untraced() -> Iterator[None]:
-    """Measure without coverage's tracer, which would double the time."""
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    try:
-        yield
-    finally:
-        sys.settrace(tracer)
 
 
 async def longest_gap() -> float:

@@ -14,7 +14,7 @@ import pytest
 
 from app.passkeys.cbor import InvalidCbor, read_cbor
 from app.passkeys.ceremonies import NotAccepted, challenge_of, from_base64url, to_base64url
-from tests.attacks.test_held_loop import MOST_SECONDS, TRIES, longest_gap, untraced
+from tests.attacks.test_held_loop import MOST_SECONDS, TRIES, longest_gap
 from tests.support.authenticator import (
     SIGN_IN,
     Authenticator,
@@ -24,6 +24,7 @@ from tests.support.authenticator import (
     sign_in_options,
     spelled,
 )
+from tests.support.measuring import untraced
 from tests.support.people import Person
 
 ROOM = 12_288  # bytes that the longest member of a body has
