@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 import idna
@@ -47,6 +48,7 @@ def is_one_of(origin: str, origins: Collection[str]) -> bool:
     return (origin if is_web else origin.lower()) in origins
 
 
+@lru_cache(maxsize=32)
 def own_origins(host: str) -> tuple[str, ...]:
     """Return the origins of pages of the host that a request names, by https and by http."""
     try:

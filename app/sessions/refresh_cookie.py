@@ -77,8 +77,10 @@ class RefreshCookie:
         self._sent = [value for sent, value in pairs if sent == self.name and value]
         self._outdated = OF_1_0.keys() & {sent for sent, _ in pairs}
         self._origin = request.headers.getlist("origin")
-        pages = (*settings.frontend_url, *own_origins(host)[: 2 if is_local else 1])  # by https, and locally by http
-        self._is_own_page = len(self._origin) == 1 and is_one_of(self._origin[0], pages)
+        self._is_own_page = False
+        if len(self._origin) == 1:
+            own = own_origins(host)[: 2 if is_local else 1]  # by https, and locally by http
+            self._is_own_page = is_one_of(self._origin[0], (*settings.frontend_url, *own))
 
     def may_be_set(self, wanted: bool) -> bool:
         """Return whether the answer puts its refresh token into the cookie. Raises: CookieOff, OriginRefused.

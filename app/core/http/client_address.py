@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.requests import HTTPConnection
@@ -62,7 +63,7 @@ def _peer(request: HTTPConnection) -> Address:
     client = request.client
     if client is None or client.port == 0:
         return _LOOPBACK
-    return _parse(client.host) or _LOOPBACK
+    return _parse_peer(client.host) or _LOOPBACK
 
 
 def _parse(text: str) -> Address | None:
@@ -72,6 +73,9 @@ def _parse(text: str) -> Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+_parse_peer = lru_cache(maxsize=1000)(_parse)  # not of what is sent, which may be long
 
 
 def _key(address: Address) -> str:
