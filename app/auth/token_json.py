@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from app.auth.errors import InvalidToken
 
 
@@ -16,4 +18,4 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 from_json = json.JSONDecoder(object_pairs_hook=_unique).decode
-to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode  # a long address in Unicode must fit
+to_json = msgspec.json.Encoder().encode  # in UTF-8: a long address in Unicode must fit

@@ -198,7 +198,7 @@ class TokenCodec:
         claims["exp"] = expires_at if ends_at is None else min(expires_at, ends_at)
         for audience in _AUDIENCES[kind]:
             claims["aud"] = audience
-        payload = base64url_encode(to_json(claims).encode()).decode()
+        payload = base64url_encode(to_json(claims)).decode()
         header, key = self._signers[kind]
         signed = f"{header}.{payload}"
         return f"{signed}.{base64url_encode(key.sign(signed.encode())).decode()}"
@@ -290,4 +290,4 @@ def _named_by_link(said: dict[str, Any]) -> tuple[str | None, bytes | None]:
 def _uuid(text: Any) -> UUID:
     if not isinstance(text, str) or not _UUID.fullmatch(text):
         raise InvalidToken
-    return UUID(text)
+    return msgspec.convert(text, UUID)

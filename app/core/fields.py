@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -92,7 +93,7 @@ _NO_ID = UUID(int=0)
 
 def path_id(text: Any) -> UUID:
     """Read an id in a path; text that is none becomes the id of nothing, so that the error is the same."""
-    return UUID(text) if UUID_TEXT.fullmatch(text) else _NO_ID
+    return msgspec.convert(text, UUID) if UUID_TEXT.fullmatch(text) else _NO_ID
 
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
