@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from uuid import uuid4
+from secrets import token_hex
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -135,7 +135,7 @@ def _record(scope: Scope, trusted_proxies: Sequence[Network]) -> RequestRecord:
             trace_id = found[1].decode() if found else None
     known = request_id is not None and _REQUEST_ID.fullmatch(request_id)
     find_client = partial(_find_client, scope, trusted_proxies)
-    return RequestRecord(request_id if known and request_id else uuid4().hex, trace_id, find_client)
+    return RequestRecord(request_id if known and request_id else token_hex(16), trace_id, find_client)
 
 
 def _find_client(scope: Scope, trusted_proxies: Sequence[Network]) -> Client:

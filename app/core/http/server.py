@@ -4,8 +4,8 @@ from asyncio import TimerHandle, Transport
 from collections.abc import Iterable
 from http import HTTPStatus
 from math import inf
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.responses import JSONResponse
@@ -222,6 +222,7 @@ class BoundedProtocol(LimitedProtocol):
         if now >= self._read_by:
             self._on_late(now)
         elif now >= self._idle_until:
+            self._idle_until = inf
             self.transport.close()
         self._set_timer()
 
@@ -257,7 +258,7 @@ class BoundedProtocol(LimitedProtocol):
 
     def _answer(self, error: ApiError) -> None:
         """Send an error and read on for a moment: closing with unread bytes resets the connection and loses it."""
-        request_id = uuid4().hex
+        request_id = token_hex(16)
         response = JSONResponse(problem_details(error, request_id), error.status_code, error.headers)
         headers = [*self.server_state.default_headers, *standard_headers(response.raw_headers, request_id)]
         lines = _lines([*headers, (b"connection", b"close")])
