@@ -187,7 +187,7 @@ class Proof(Body):
     def given(self) -> Given:
         """Return which of the two it is."""
         password = self.current_password
-        return Given(password.get_secret_value() if password else None, self.passkey)
+        return Given(None if password is None else password.get_secret_value(), self.passkey)
 
 
 class ProvenBody(Body):
@@ -208,7 +208,7 @@ class ProvenBody(Body):
         """Return the proof, in whichever member it was sent."""
         if self.proof:
             return self.proof.given
-        assert self.current_password
+        assert self.current_password is not None
         return Given(self.current_password.get_secret_value(), None, "current_password")
 
 

@@ -113,7 +113,7 @@ async def _sign_up_and_add(transaction: Transaction) -> None:
     now, me = system_clock(), Principal(uuid4(), uuid4(), 0, system_clock())
     email = f"{me.user_id}@doctor.invalid"
     await transaction.fetch_one(INSERT_USER, user_id=me.user_id, email=email, name=None, new_hash="", now=now)
-    begun = {"session_id": me.session_id, "device": "doctor", "version": 0, "now": now}
+    begun = {"session_id": me.session_id, "device": "doctor", "proven_version": 0, "now": now}
     await transaction.fetch_one(BEGIN, user_id=me.user_id, **begun)
     text = os.urandom(DESCRIPTION_LENGTH // 2).hex()
     values = {"title": "doctor", "description": text, "status": "pending", "priority": "low"}

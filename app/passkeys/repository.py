@@ -71,7 +71,7 @@ _used |= {"expires_at": parameter("expires_at", datetime)}
 _may_sign_in = and_(
     col(UserState.user_id) == user_id,
     col(UserState.is_active),
-    col(UserState.passkey_version) == parameter("version", int),
+    col(UserState.passkey_version) == parameter("proven_version", int),
 )
 USE_CHALLENGE = Statement(
     insert_from(UserState, DeniedToken, _used, _may_sign_in, key_share=UserState)
@@ -101,7 +101,7 @@ COUNT_USE = Statement(
     UUID,
     quiet=True,
 )
-BEGIN = begin_if(col(UserState.passkey_version) == parameter("version", int))
+BEGIN = begin_if(col(UserState.passkey_version) == parameter("proven_version", int))
 
 _how_many: ColumnElement[int] = (
     select(func.count())
@@ -144,7 +144,7 @@ async def select_passkeys(db: UserDatabase) -> list[ListedPasskey]:
 
 async def use_challenge(database: Database, key: KeyOfUser, challenge: Challenge, now: datetime) -> bool:
     """Use a challenge to sign in; False if it is used, or the key no longer good for that."""
-    used = {**_row_of(challenge), "user_id": key.id, "version": key.passkey_version, "now": now}
+    used = {**_row_of(challenge), "user_id": key.id, "proven_version": key.passkey_version, "now": now}
     return await database.fetch_value(USE_CHALLENGE, **used) is not None
 
 

@@ -57,13 +57,13 @@ _begun |= {"device": parameter("device", str), "token_version": col(UserState.to
 
 
 def begin_if(is_as_verified: ColumnElement[bool]) -> Statement[int]:
-    """Return what begins a session if what was verified before is still good, by the `version` of it."""
+    """Return what begins a session if what was verified before is still good, by the `proven_version` of it."""
     may_begin = and_(col(UserState.user_id) == user_id, col(UserState.is_active), is_as_verified)
     begun = insert_from(UserState, Session, _begun, may_begin, key_share=UserState)
     return Statement(begun.returning(col(Session.token_version)), int, quiet=True)
 
 
-BEGIN = begin_if(col(UserState.password_version) == parameter("version", int))
+BEGIN = begin_if(col(UserState.password_version) == parameter("proven_version", int))
 
 # The denylist's row of a session tells whether it has ended, and otherwise when its tokens were last refreshed.
 _last_used_at = func.coalesce(col(DeniedToken.denied_at), col(Session.created_at))
@@ -193,7 +193,7 @@ async def insert_session(
     None if the account is closed, or what was verified is of another version by now: the session must not begin.
     """
     session = {"user_id": user_id, "session_id": session_id, "device": device, "now": now}
-    return await database.fetch_value(begin, **session, version=version)
+    return await database.fetch_value(begin, **session, proven_version=version)
 
 
 async def select_living(db: UserDatabase, *, oldest: datetime) -> list[ListedSession]:

@@ -152,8 +152,8 @@ GUARDS = [
         "tests/sessions/test_sessions.py",
         (
             "BEGIN",
-            'col(UserState.password_version) == parameter("version", int)',
-            'parameter("version", int) == parameter("version", int)',
+            'col(UserState.password_version) == parameter("proven_version", int)',
+            'parameter("proven_version", int) == parameter("proven_version", int)',
         ),
         ("_kept_until", "exchange.now + auth.lifetime", "exchange.now"),
         ("sign_in", "await end_replaced(auth, before)", "pass"),

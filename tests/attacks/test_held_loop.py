@@ -45,6 +45,7 @@ async def test_no_request_of_64_kib_holds_the_loop(database_url: str, contracts:
         common_passwords="refuse",
         trusted_proxies="10.0.0.0/8",
         log_level="WARNING",
+        passkeys="on",
         **mail_settings(1),  # nobody is there
     )
     app = create_app(settings)
@@ -58,6 +59,7 @@ async def test_no_request_of_64_kib_holds_the_loop(database_url: str, contracts:
             person = await Person.sign_up(client)
             task = await person.add_task()
             known = {"user_id": person.user["id"], "task_id": task["id"], "session_id": str(uuid4())}
+            known["passkey_id"] = "AAAA"
             for attack in attacks(document, path, operation, person.bearer["Authorization"], known):
                 held, status = await held_for(app, method, attack)
                 times.append(held)

@@ -369,7 +369,7 @@ SELECT %(challenge_id)s::UUID AS id, %(challenge_id)s::UUID AS session_id, user_
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.is_active
-  AND user_state.passkey_version = %(version)s::INTEGER
+  AND user_state.passkey_version = %(proven_version)s::INTEGER
 FOR KEY SHARE OF user_state
 ON CONFLICT (user_id, id) DO NOTHING
 RETURNING token_denylist.id;
@@ -409,7 +409,7 @@ SELECT user_state.user_id AS user_id, %(session_id)s::UUID AS id, %(now)s::TIMES
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.is_active
-  AND user_state.passkey_version = %(version)s::INTEGER
+  AND user_state.passkey_version = %(proven_version)s::INTEGER
 FOR KEY SHARE OF user_state
 RETURNING sessions.token_version;
 
@@ -623,7 +623,7 @@ SELECT user_state.user_id AS user_id, %(session_id)s::UUID AS id, %(now)s::TIMES
 FROM user_state
 WHERE user_state.user_id = %(user_id)s::UUID
   AND user_state.is_active
-  AND user_state.password_version = %(version)s::INTEGER
+  AND user_state.password_version = %(proven_version)s::INTEGER
 FOR KEY SHARE OF user_state
 RETURNING sessions.token_version;
 

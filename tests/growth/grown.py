@@ -124,6 +124,7 @@ def ask(name: str, user_id: UUID, email: str, task_id: UUID) -> Asked:
     task: dict[str, Any] = dict.fromkeys((*TaskUpdate.model_fields, "versions")) | sent | {"excluded": []}
     session = {"session_id": uuid4(), "token_version": 0, "token_id": uuid4(), "expires_at": now + timedelta(days=8)}
     session |= {"number": 101, "key_hash": bytes(32), "client": bytes(8), "use": bytes(8), "password_version": 0}
+    session |= {"proven_version": 0}
     params = {
         **{
             "user_id": user_id,

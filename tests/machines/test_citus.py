@@ -215,6 +215,7 @@ async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided
     params = ask("get", UUID(ada.user["id"]), ada.email, task["id"]).params
     params |= {"session_id": session["id"], "ended_id": other["id"], "number": 1, "new_version": 0, "batch": 1}
     params |= {"name": "x", "new_hash": "y", "old_hash": "x", "is_active": True, "first": b"a", "end": b"b"}
+    params |= {"passkey_id": b"x", "public_key": b"y", "sign_count": 1, "synced": False, "challenge_id": uuid4()}
     params |= {"completed": True, "version_read": None, "successor_id": uuid4()}
     special: dict[str, dict[str, Any]] = {"INSERT_USER": {"user_id": uuid4(), "email": f"{uuid4()}@b.co"}}
     arrivals = [uuid4() for _ in range(20)]
@@ -225,7 +226,8 @@ async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided
     special |= {"SELECT_USERS": {"after": ""}, "DELETE_USER": {"user_id": bob.user["id"]}}
     special |= {"BEGIN": {"session_id": uuid4()}, "INSERT": {"task_id": uuid4()}, "INSERT_AGAIN": {"task_id": uuid4()}}
     as_before = [
-        b"UPDATE user_state SET is_active = true, leaving = false, token_version = 0, password_version = 0 "
+        b"UPDATE user_state SET is_active = true, leaving = false, token_version = 0, password_version = 0, "
+        b"passkey_version = 0 "
         b"WHERE user_id = %(user_id)s::uuid",
         b"DELETE FROM token_denylist WHERE user_id = %(user_id)s::uuid",
         b"INSERT INTO tasks (user_id, id, title) VALUES (%(user_id)s::uuid, %(task_id)s::uuid, 'x') "

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from app.mail.errors import MailQueueFull
+from tests.support.authenticator import SIGN_IN, add_passkey, proof_of, sign_in_by, sign_in_options
 from tests.support.clock import FrozenClock
 from tests.support.mail import PAGE, Mailbox, mail_settings, plain, subjects, token_in
 from tests.support.people import PASSWORD, Person, is_signed_in, new_email
@@ -43,6 +44,37 @@ async def test_somebody_who_forgot_the_password_gets_in_again(mailing: httpx.Asy
     again = await ada.sign_in()
     assert (await again.get("/api/auth/email")).json()["verified_at"]
     assert (await reset(mailing, token, PASSWORD)).status_code == 401, "a link is good once"
+
+
+async def test_nothing_that_was_made_before_works(service: Service, port: int, mailbox: Mailbox) -> None:
+    """A thief who was in the account has planted nothing: no session, script's token or passkey of before is left.
+
+    Source: FR-064.
+    """
+    settings = mail_settings(port, frontend_url="http://localhost:3000", passkeys="on")
+    async with service(**settings) as client:
+        ada = await Person.sign_up(client)
+        planted = await add_passkey(ada)
+        by_key = Person(client, ada.email).keep(await sign_in_by(client, planted))
+        body = {"name": "x", "scopes": ["tasks:read"], "days": 365, "proof": {"current_password": PASSWORD}}
+        made = (await ada.send("POST", "/api/auth/tokens", json=body)).json()
+        script = Person(client, ada.email, access_token=made["token"])
+        early = planted.sign(await sign_in_options(client))
+        proof = await proof_of(by_key, planted, "delete")
+        await forgot(client, ada.email)
+        mails = await mailbox.has(3)  # that of the passkey and of the sign-in before it
+        assert (await reset(client, token_in(mails[-1], "reset"))).status_code == 200
+        for person in (ada, by_key, script):
+            assert (await person.get("/api/tasks")).status_code == 401
+        for person in (ada, by_key):
+            assert (await person.refresh()).status_code == 401
+        for credential in (early, planted.sign(await sign_in_options(client))):
+            assert (await client.post(SIGN_IN, json={"credential": credential})).status_code == 401
+        assert (await by_key.send("POST", "/api/auth/me/delete", json={"proof": proof})).status_code == 401
+        ada.password = NEW
+        again = await ada.sign_in()
+        assert (await again.get("/api/auth/passkeys")).json() == []
+        assert [session["kind"] for session in (await again.get("/api/auth/sessions")).json()] == ["person"]
 
 
 async def test_of_two_links_the_first_use_ends_both(mailing: httpx.AsyncClient, mailbox: Mailbox) -> None:

@@ -33,6 +33,7 @@ def test_it_is_the_route_that_starlette_would_take(shapes: str) -> None:
     for template in paths | {"/nope", "/api", "/docs"}:
         for part in PARTS:
             path = template.replace("{user_id}", str(uuid4())).replace("{task_id}", part).replace("{session_id}", part)
+            path = path.replace("{passkey_id}", part)
             for tried in (path, f"{path}/", path.upper()):
                 for method in METHODS:
                     found = table.find(method, tried)

@@ -72,7 +72,8 @@ async def test_no_url_leaves_without_it(service: Service) -> None:
         client.event_hooks["response"] = []
         ada = await Person.sign_up(client)
         tasks = [await ada.add_task() for _ in range(3)]
-        ids = {"user_id": ada.user["id"], "task_id": tasks[0]["id"], "session_id": tasks[0]["id"], "path": "x"}
+        ids = {"user_id": ada.user["id"], "task_id": tasks[0]["id"], "session_id": tasks[0]["id"]}
+        ids |= {"passkey_id": "x", "path": "x"}
         named: list[str] = []
         for method, path in calls(app_of(client), ids):
             if (method, path) == ("DELETE", "/api/auth/me"):
