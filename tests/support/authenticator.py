@@ -48,14 +48,17 @@ class Authenticator:
     synced: bool = False
     tells_user: bool = True
     """Whether it sends the handle of the user, as those do that keep the key itself."""
+    origin: str = ORIGIN
+    """The page in which it is asked."""
+    domain: str = DOMAIN
     keys: list[Key] = field(default_factory=list)
 
     @property
     def flags(self) -> int:
         return PRESENT | VERIFIED * self.verifies | (ELIGIBLE | BACKED_UP) * self.synced
 
-    def data(self, count: int, *, domain: str = DOMAIN, flags: int | None = None, attested: bytes = b"") -> bytes:
-        head = hashlib.sha256(domain.encode()).digest()
+    def data(self, count: int, *, domain: str = "", flags: int | None = None, attested: bytes = b"") -> bytes:
+        head = hashlib.sha256((domain or self.domain).encode()).digest()
         return head + bytes([self.flags if flags is None else flags]) + count.to_bytes(4, "big") + attested
 
     def make(self, options: dict[str, Any], *, public_key: bytes | None = None, **told: Any) -> dict[str, Any]:
@@ -63,7 +66,7 @@ class Authenticator:
         key = Key(generate_private_key(SECP256R1()), unspelled(options["user"]["id"]))
         self.keys.append(key)
         client = client_data(
-            "webauthn.create", options["challenge"], told.pop("origin", ORIGIN), **told.pop("client", {})
+            "webauthn.create", options["challenge"], told.pop("origin", self.origin), **told.pop("client", {})
         )
         attested = (
             bytes(16)
@@ -73,7 +76,7 @@ class Authenticator:
         )
         data = self.data(
             0,
-            domain=told.pop("domain", DOMAIN),
+            domain=told.pop("domain", ""),
             flags=told.pop("flags", self.flags) | ATTESTED,
             attested=attested,
         )
@@ -85,10 +88,12 @@ class Authenticator:
         """Sign these options; `told` is what a dishonest one says otherwise."""
         key = key or self.keys[-1]
         key.count += self.counts
-        client = client_data("webauthn.get", options["challenge"], told.pop("origin", ORIGIN), **told.pop("client", {}))
+        client = client_data(
+            "webauthn.get", options["challenge"], told.pop("origin", self.origin), **told.pop("client", {})
+        )
         data = self.data(
             told.pop("count", key.count),
-            domain=told.pop("domain", DOMAIN),
+            domain=told.pop("domain", ""),
             flags=told.pop("flags", None),
             attested=told.pop("attested", b""),
         )
