@@ -201,7 +201,7 @@ _BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "descripti
 _SCRIPT_TOKEN = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A script's token, of `POST /api/auth/tokens`, for operations on tasks alone. "
+    "description": "A script's token, which `create_token` makes, for operations on tasks alone. "
     "`tasks:read`: every GET. `tasks:write`: every other method.",
 }
 

@@ -7,39 +7,33 @@ reached, did not answer or does not work at the moment; 5 the command was carrie
 
 import argparse
 import os
-import platform
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, NoReturn
 from uuid import UUID
 
 import httpx
 
+from auth_tasks_client.accounts import FOR_ACCOUNTS, TOKEN, run_for_account
 from auth_tasks_client.api import ScriptClient, TaskOperations, TasksClient
-from auth_tasks_client.arguments import make_parser
+from auth_tasks_client.arguments import Unclear, given, make_parser, only
 from auth_tasks_client.auth import NOT_SENT
 from auth_tasks_client.changes import FIELDS, Task
 from auth_tasks_client.errors import ApiError, OtherServer, SignedOut, TokenEnded
 from auth_tasks_client.live import Told
 from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
-from auth_tasks_client.offline import OfflineTasks, copy_path
+from auth_tasks_client.offline import OfflineTasks, copy_of
 from auth_tasks_client.origins import can_be_called, is_readable_on_the_way, origin_of
 from auth_tasks_client.showing import AFTER_LOSS, AFTER_LOST_CHANGE, show, show_told
 from auth_tasks_client.store import default_store
 from auth_tasks_client.sync import OtherAccount, Synchronised, check_origin
-from auth_tasks_client.terminal import OutputLost, WrongUse, ask_password, checked, print_lines, read_password
+from auth_tasks_client.terminal import OutputLost, WrongUse, checked, print_lines
 
 DONE, ERROR, WRONG_USE, SIGNED_OUT, UNREACHABLE, OUTPUT_LOST = range(6)
 INTERRUPTED = 130
-TOKEN = "AUTH_TASKS_TOKEN"
-FOR_ACCOUNTS = ("signup", "signin", "signout", "password", "email", "sessions", "token", "delete")
 FOR_COPIES = ("sync", "conflicts", "keep")
-
-
-class Unclear(Exception):
-    """The arguments name no task, or more than one."""
 
 
 def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
@@ -49,17 +43,15 @@ def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
         _warn_of_readers(client.url, "password")
     else:
         client.check_server()
-    if arguments.command == "token":
-        return _token(arguments, client)
     if arguments.command in FOR_ACCOUNTS:
-        return _run_for_account(arguments, client)
+        return run_for_account(arguments, client)
     if arguments.command == "watch":
         _print_all(client.watch(), arguments)
-    with _copy(client, make=arguments.command == "sync") as copy:
+    with copy_of(client, make=arguments.command == "sync") as copy:
         if copy:
             check_origin(copy, origin_of(client.url))
         if arguments.command in FOR_COPIES:
-            return _run_for_copy(arguments, client, copy)
+            return _run_forcopy_of(arguments, client, copy)
         if copy is None:
             return _run_for_tasks(arguments, client, client.tasks)
         tasks = OfflineTasks(client, copy)
@@ -111,19 +103,8 @@ def _check(arguments: argparse.Namespace, url: str) -> None:
         raise WrongUse(f"--url needs http:// or https:// and a host, as in http://127.0.0.1:8000, not {url}.")
     if getattr(arguments, "title", None) == "":
         raise WrongUse("The title must not be empty.")
-    if arguments.command == "edit" and not _given(arguments, FIELDS):
+    if arguments.command == "edit" and not given(arguments, FIELDS):
         raise WrongUse("Say what to change: --title, --description, --priority or --status.")
-
-
-@contextmanager
-def _copy(client: TasksClient, *, make: bool = False) -> Iterator[LocalCopy | None]:
-    """Yield the copy on this device, if there is one."""
-    path = copy_path(client.store)
-    if not make and not path.exists():
-        yield None
-        return
-    with LocalCopy(path) as copy:
-        yield copy
 
 
 def _run_for_tasks(
@@ -131,20 +112,20 @@ def _run_for_tasks(
 ) -> Any:
     match arguments.command:
         case "list":
-            return tasks.tasks(**_given(arguments, ("status", "priority", "q")))
+            return tasks.tasks(**given(arguments, ("status", "priority", "q")))
         case "add":
-            return tasks.add(**_given(arguments, FIELDS))
+            return tasks.add(**given(arguments, FIELDS))
         case "done":
-            return tasks.edit(_only("task", known(), arguments.id), completed=True)
+            return tasks.edit(only("task", known(), arguments.id), completed=True)
         case "undo":
-            return tasks.edit(_only("task", known(), arguments.id), completed=False)
+            return tasks.edit(only("task", known(), arguments.id), completed=False)
         case "edit":
-            return tasks.edit(_only("task", known(), arguments.id), **_given(arguments, FIELDS))
-    tasks.remove(_only("task", known(), arguments.id))
+            return tasks.edit(only("task", known(), arguments.id), **given(arguments, FIELDS))
+    tasks.remove(only("task", known(), arguments.id))
     return "Deleted."
 
 
-def _run_for_copy(arguments: argparse.Namespace, client: TasksClient, copy: LocalCopy | None) -> Any:
+def _run_forcopy_of(arguments: argparse.Namespace, client: TasksClient, copy: LocalCopy | None) -> Any:
     if copy is None:
         raise Unclear("There is no copy on this device. Make one with: auth-tasks sync")
     if arguments.command == "conflicts":
@@ -173,124 +154,6 @@ def _of_sync(done: Synchronised, arguments: argparse.Namespace) -> Any:
         return asdict(done)
     waiting = f"{done.refused} not taken: see `conflicts`." if done.refused else "Nothing waits."
     return f"Sent {done.sent}, received {done.received}. {waiting}"
-
-
-def _run_for_account(arguments: argparse.Namespace, client: TasksClient) -> Any:
-    match arguments.command:
-        case "signup":
-            client.sign_up(arguments.email, _new_password(arguments, "Password: "), arguments.name, device=_device())
-            return f"Welcome, you are signed in as {arguments.email}."
-        case "signin":
-            client.sign_in(arguments.email, _password(arguments), device=_device())
-            return f"You are signed in as {arguments.email}."
-        case "signout":
-            _sign_out(arguments, client)
-            return "You are signed out."
-        case "password":
-            return _change_password(arguments, client)
-        case "email":
-            return _email(arguments, client)
-        case "sessions":
-            return _sessions(arguments, client)
-    client.delete_account(_password(arguments))
-    with _copy(client) as copy:
-        if copy:
-            copy.delete()
-    return "Your account and all of its tasks are deleted."
-
-
-def _change_password(arguments: argparse.Namespace, client: TasksClient) -> str:
-    if arguments.forgot is not None:
-        client.mail_reset_link(arguments.forgot)
-        return "If this address has an account, a link is on its way to it. Open it, or: auth-tasks password --link"
-    if arguments.link:
-        client.reset_password(_link(arguments), _new_password(arguments, "New password: "))
-        return "Your password is changed, and every session has ended. Sign in with: auth-tasks signin EMAIL"
-    client.change_password(_password(arguments), _new_password(arguments, "New password: "))
-    return "Your password is changed, and every other session has ended."
-
-
-def _email(arguments: argparse.Namespace, client: TasksClient) -> Any:
-    if arguments.verify:
-        client.mail_verification_link()
-        return "A link is on its way to your address. Open it, or: auth-tasks email --link"
-    if arguments.new is not None:
-        client.change_email(arguments.new, _password(arguments))
-        return f"A link is on its way to {arguments.new}. Open it, or: auth-tasks email --link"
-    if arguments.link:
-        link = _link(arguments)
-        return client.confirm_email(link) if "/email#" in link else client.verify_email(link)
-    return client.address()
-
-
-def _sign_out(arguments: argparse.Namespace, client: TasksClient) -> None:
-    with _copy(client) as copy:
-        if copy and (copy.changes() or copy.conflicts()) and not arguments.discard:
-            raise Unclear("The server does not have all of your changes. `sync` first, or `signout --discard`.")
-        client.sign_out(everywhere=arguments.everywhere)
-        if copy:
-            copy.delete()
-
-
-def _given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
-
-
-def _password(arguments: argparse.Namespace) -> str:
-    return read_password() if arguments.password_stdin else ask_password("Password: ")
-
-
-def _link(arguments: argparse.Namespace) -> str:
-    return read_password() if arguments.password_stdin else ask_password("Link: ")
-
-
-def _new_password(arguments: argparse.Namespace, prompt: str) -> str:
-    if arguments.password_stdin:
-        return read_password()
-    new = ask_password(prompt)
-    if ask_password("Once more: ") != new:
-        raise Unclear("The two passwords are not the same. Nothing was changed.")
-    return new
-
-
-def _device() -> str:
-    """Return what the list of sessions calls this device."""
-    return f"auth-tasks on {platform.node() or 'an unnamed host'}"
-
-
-def _sessions(arguments: argparse.Namespace, client: TasksClient) -> Any:
-    if arguments.end_others:
-        client.end_other_sessions()
-        return "Every other session has ended."
-    if arguments.end is not None:
-        client.end_session(_only("session", client.sessions(), arguments.end))
-        return "The session has ended."
-    return client.sessions()
-
-
-def _token(arguments: argparse.Namespace, client: TasksClient) -> Any:
-    if arguments.act == "list":
-        return client.script_tokens() or ([] if arguments.json else "No tokens.")
-    if arguments.act == "end":
-        client.end_session(_only("token", client.script_tokens(), arguments.id))
-        return "The token has ended."
-    made = client.create_script_token(arguments.name, arguments.scope, arguments.days, _password(arguments))
-    print_lines(
-        [
-            f"It is shown this once. Give it to the script as {TOKEN}, and {client.url} as AUTH_TASKS_URL.",
-            f"It may {' and '.join(made['scopes'])} until {made['expires_at'][:10]}. "
-            f"End it with: auth-tasks token end {made['id'][:8]}",
-        ],
-        error=True,
-    )
-    return made if arguments.json else made["token"]
-
-
-def _only(kind: str, rows: list[dict[str, Any]], beginning: str) -> str:
-    ids = [str(row["id"]) for row in rows if str(row["id"]).startswith(beginning.lower())]
-    if len(ids) != 1:
-        raise Unclear(f"{len(ids)} {kind}s have an id that begins with {beginning}." if ids else f"No such {kind}.")
-    return ids[0]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -140,3 +140,20 @@ def _describe_copy(commands: Commands) -> None:
     whose = keep.add_mutually_exclusive_group(required=True)
     whose.add_argument("--mine", action="store_true", help="make the change over what the server has")
     whose.add_argument("--theirs", action="store_true", help="let the change be")
+
+
+class Unclear(Exception):
+    """The arguments name no task, or more than one."""
+
+
+def only(kind: str, rows: list[dict[str, Any]], beginning: str) -> str:
+    """Return the id that begins like this. Raises: Unclear."""
+    ids = [str(row["id"]) for row in rows if str(row["id"]).startswith(beginning.lower())]
+    if len(ids) != 1:
+        raise Unclear(f"{len(ids)} {kind}s have an id that begins with {beginning}." if ids else f"No such {kind}.")
+    return ids[0]
+
+
+def given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the arguments of these names that somebody has given."""
+    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}

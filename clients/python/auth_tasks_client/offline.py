@@ -1,5 +1,7 @@
 """Tasks by way of the local copy: what is done is kept at once, and the server has it when it can be reached."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,17 @@ from auth_tasks_client.store import TokenStore
 def copy_path(store: TokenStore) -> Path:
     """Return where the copy of the account is whose tokens are in this store."""
     return store.path.with_name("tasks.db")
+
+
+@contextmanager
+def copy_of(client: TasksClient, *, make: bool = False) -> Iterator[LocalCopy | None]:
+    """Yield the copy of this account on this device, if there is one or one is to be made."""
+    path = copy_path(client.store)
+    if not make and not path.exists():
+        yield None
+        return
+    with LocalCopy(path) as copy:
+        yield copy
 
 
 class OfflineTasks:
