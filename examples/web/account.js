@@ -26,8 +26,10 @@ export function closeAccount() {
 }
 
 function goTo(name) {
-  find(HEADINGS[name]).focus({ preventScroll: true });
-  find(HEADINGS[name]).closest("section").scrollIntoView({ block: name === "account" ? "end" : "start" });
+  const heading = find(HEADINGS[name]);
+  heading.focus({ preventScroll: true });
+  if (name === "account") scrollTo(0, 0);
+  else heading.closest("section").scrollIntoView();
 }
 
 /** Does what a button is for, and says at the bottom what came of it. */

@@ -6,6 +6,7 @@ import { createRow } from "./row.js";
 import { toast } from "./toasts.js";
 
 const PAGE_SIZE = 200;
+const LONGEST_WAIT_MS = 10_000;
 const RANK = { high: 0, medium: 1, low: 2 };
 const SORTS = {
   newest: () => 0, // as the copy has them
@@ -147,7 +148,8 @@ export function openList(copy) {
     /** How many changes the service does not have yet, once it was asked to take them. */
     async waiting() {
       await deletions.finish();
-      await copy.sync().catch(() => {});
+      const late = new Promise((done) => setTimeout(done, LONGEST_WAIT_MS));
+      if (!isOffline) await Promise.race([copy.sync(), late]).catch(() => {});
       return (await copy.changes()).length;
     },
     close() {

@@ -23,8 +23,9 @@ const AWAY = "The service cannot be reached. Please try again when you are onlin
 
 /** An error of the client, in a sentence. */
 export function plainly(error) {
-  if (error.name === "Error") return error.message; // one of the page's own
-  if (!error.status) return navigator.onLine ? AWAY : "You are offline. Please try again when you are online.";
+  if (error instanceof ReferenceError) return "It was deleted elsewhere meanwhile.";
+  const isNetwork = error instanceof TypeError || ["AbortError", "TimeoutError"].includes(error.name);
+  if (isNetwork) return navigator.onLine ? AWAY : "You are offline. Please try again when you are online.";
   if (CODES[error.code]) return CODES[error.code];
   const [wrong] = error.errors ?? [];
   if (error.code === "VALIDATION_FAILED" && FIELDS[wrong?.field]) return `${FIELDS[wrong.field]} ${wrong.message}.`;

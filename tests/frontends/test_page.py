@@ -27,6 +27,8 @@ from tests.support.pages import (
     sign_in,
     sign_out,
     sign_up,
+    take_picture,
+    take_picture_of_both,
 )
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import serving
@@ -460,3 +462,39 @@ def test_it_is_accessible(
     page.click("#menu >> text=Your account")
     expect(page.locator("#session-list li")).not_to_have_count(0)
     expect_nothing_wrong()
+
+
+def test_two_devices_of_which_one_is_offline(browser: Browser, site: Site) -> None:
+    """What one device does is on the other at once; what was done offline comes with the network."""
+    contexts = [browser.new_context(viewport={"width": 560, "height": 560}) for _ in range(2)]
+    desk, train = (opened(context, site) for context in contexts)
+    email = sign_up(desk, name="Ada Lovelace")
+    sign_in(train, email)
+    for title in ("Pay the rent", "Return the library books", "Book a table for Saturday", "Buy seeds"):
+        add(desk, title)
+    desk.fill("#new [name=title]", "Water the plants")
+    desk.select_option("#new [name=priority]", "high")
+    desk.click("#new button")
+    desk.get_by_role("button", name="Edit Buy seeds").click()
+    desk.fill("form.edit:visible [name=description]", "Tomatoes, basil, sunflowers")
+    desk.get_by_role("button", name="Save").click()
+    desk.get_by_role("checkbox", name="Pay the rent").click()
+    expect(train.locator("#list .description").filter(has_text="Tomatoes")).to_be_visible()
+    expect(train.get_by_role("checkbox", name="Pay the rent")).to_be_checked()
+
+    contexts[1].set_offline(True)
+    add(train, "Answer Grace's letter")
+    train.get_by_role("checkbox", name="Return the library books").click()
+    expect(train.locator("#sync")).to_have_text("Offline – 2 changes wait")
+    expect(items(desk)).to_have_count(5)
+    take_picture_of_both(desk, train, "page")
+    contexts[1].set_offline(False)
+    expect_sent(train)
+    expect(items(desk)).to_have_count(6)
+    expect(desk.get_by_role("checkbox", name="Return the library books")).to_be_checked()
+    desk.set_viewport_size({"width": 390, "height": 700})
+    take_picture(desk, "page-light")
+    desk.emulate_media(color_scheme="dark")
+    take_picture(desk, "page-dark")
+    for context in contexts:
+        context.close()

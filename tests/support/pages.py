@@ -1,5 +1,6 @@
 """Web pages for a browser, the page of the example, and pictures of them."""
 
+import base64
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -35,6 +36,33 @@ def take_picture(page: Page, name: str) -> None:
     """Take a picture for the documents anew, if `PICTURES` names the folder that they are in."""
     if folder := os.environ.get("PICTURES"):
         page.screenshot(path=f"{folder}/{name}.png")
+
+
+TWO_WINDOWS = """<!doctype html><style>
+    body { margin: 0; padding: 24px; display: inline-flex; gap: 24px; background: #dfe3ec; }
+    img { display: block; width: 560px; border-radius: 0 0 12px 12px; }
+    div { border-radius: 12px; background: #fff; box-shadow: 0 6px 24px #1d202633; }
+    div::before { content: "● ● ●"; display: block; padding: 8px 14px; color: #c3c9d6; font: 12px sans-serif; }
+</style>"""
+
+
+def take_picture_of_both(left: Page, right: Page, name: str) -> None:
+    """Take a picture of two windows side by side."""
+    if not os.environ.get("PICTURES"):
+        return
+    for page in (left, right):
+        page.evaluate("document.activeElement.blur()")
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(1000)  # what comes a moment later is in the picture
+    shots = [base64.b64encode(page.screenshot()).decode() for page in (left, right)]
+    both = left.context.new_page()
+    both.set_viewport_size({"width": 1192, "height": 638})
+    both.set_content(
+        TWO_WINDOWS + "".join(f'<div><img alt="" src="data:image/png;base64,{shot}"></div>' for shot in shots)
+    )
+    both.wait_for_function("() => [...document.images].every((image) => image.complete)")
+    take_picture(both, name)
+    both.close()
 
 
 def is_answer_to_post(path: str) -> Callable[[Response], bool]:

@@ -67,7 +67,8 @@ function inBrowser(): Store | undefined {
   }
 }
 
-export function createSession(send: Send, url: string, where: "cookie" | "storage" | Store) {
+/** `patience` is how many milliseconds a lock is waited for. */
+export function createSession(send: Send, url: string, where: "cookie" | "storage" | Store, patience: number) {
   const hasCookie = where === "cookie";
   const browser = typeof where === "string" ? inBrowser() : undefined;
   const store = typeof where === "string" ? (browser ?? inMemory()) : where;
@@ -113,12 +114,20 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
   const forget = (reason: Reason) => write({ reason, device: device() });
 
   const locks = globalThis.navigator?.locks;
-  const lock: Store["lock"] =
-    store.lock?.bind(store) ?? (locks && ((work) => locks.request(name, work) as ReturnType<typeof work>));
   let last: Promise<unknown> = Promise.resolve();
   /** Does the work when no other work of this session is done; `alone` says whether that holds for other tabs, too. */
   function exclusive<T>(work: (alone: boolean) => Promise<T>): Promise<T> {
-    const next = () => (lock ? lock(() => work(true)) : work(false));
+    let hasBegun: unknown;
+    const alone = () => ((hasBegun = true), work(true));
+    async function next() {
+      if (store.lock) return store.lock(alone);
+      try {
+        if (locks) return await (locks.request(name, { signal: AbortSignal.timeout(patience) }, alone) as Promise<T>);
+      } catch (error) {
+        if (hasBegun) throw error; // otherwise the browser has stopped the tab that has the lock, maybe for ever
+      }
+      return work(false);
+    }
     const done = last.then(next, next);
     last = done.catch(() => {});
     return done;
@@ -212,7 +221,7 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
     exclusive(async () => {
       const now = await read();
       const user = now?.user && { ...now.user, ...(email && { email }), ...(name !== undefined && { name }) };
-      if (user && JSON.stringify(now.user) !== JSON.stringify(user)) await write({ ...now, user });
+      if (user) await write({ ...now, user });
     });
 
   const ready = read().then(() => {});

@@ -15,7 +15,8 @@ function inBrowser() {
         return undefined; // a browser that keeps nothing for this page
     }
 }
-export function createSession(send, url, where) {
+/** `patience` is how many milliseconds a lock is waited for. */
+export function createSession(send, url, where, patience) {
     const hasCookie = where === "cookie";
     const browser = typeof where === "string" ? inBrowser() : undefined;
     const store = typeof where === "string" ? (browser ?? inMemory()) : where;
@@ -58,11 +59,24 @@ export function createSession(send, url, where) {
     const device = () => kept?.refresh_token ?? kept?.device;
     const forget = (reason) => write({ reason, device: device() });
     const locks = globalThis.navigator?.locks;
-    const lock = store.lock?.bind(store) ?? (locks && ((work) => locks.request(name, work)));
     let last = Promise.resolve();
     /** Does the work when no other work of this session is done; `alone` says whether that holds for other tabs, too. */
     function exclusive(work) {
-        const next = () => (lock ? lock(() => work(true)) : work(false));
+        let hasBegun;
+        const alone = () => ((hasBegun = true), work(true));
+        async function next() {
+            if (store.lock)
+                return store.lock(alone);
+            try {
+                if (locks)
+                    return await locks.request(name, { signal: AbortSignal.timeout(patience) }, alone);
+            }
+            catch (error) {
+                if (hasBegun)
+                    throw error; // otherwise the browser has stopped the tab that has the lock, maybe for ever
+            }
+            return work(false);
+        }
         const done = last.then(next, next);
         last = done.catch(() => { });
         return done;
@@ -165,7 +179,7 @@ export function createSession(send, url, where) {
     const updateUser = ({ email, name }) => exclusive(async () => {
         const now = await read();
         const user = now?.user && { ...now.user, ...(email && { email }), ...(name !== undefined && { name }) };
-        if (user && JSON.stringify(now.user) !== JSON.stringify(user))
+        if (user)
             await write({ ...now, user });
     });
     const ready = read().then(() => { });

@@ -260,6 +260,7 @@ await run({
     // A tab that the browser has stopped holds the lock, and does not give it up: the others go on without.
     const request = (_, { signal }) => new Promise((_, fail) => signal?.addEventListener("abort", () => fail(signal.reason)));
     Object.defineProperty(globalThis, "navigator", { value: { locks: { request } }, configurable: true });
+    setInterval(() => {}, 1000); // the timer of a signal does not keep the process
     const { client, store } = await signedUp({ timeout: 1000 });
     const { key } = store.kept();
     store.expire();

@@ -32,7 +32,7 @@ export function browserStorage() {
 /** Locks of one page, in which each client is a tab (Node.js 20 has none), or none. */
 export function setLocks(has) {
   let last = Promise.resolve();
-  const request = (name, work) => (last = last.catch(() => {}).then(() => work({ name })));
+  const request = (name, ...more) => (last = last.catch(() => {}).then(() => more.at(-1)({ name })));
   Object.defineProperty(globalThis, "navigator", { value: has ? { locks: { request } } : {}, configurable: true });
 }
 
