@@ -1,20 +1,30 @@
 """The recipes of docs/cookbook.md, run as they stand there."""
 
 import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.client_js.conftest import Project
-from tests.support.pages import serving_folder
+from tests.client_js.conftest import PACKAGE, Project
+from tests.support.pages import LONGEST_WAIT_MS, serving_folder
 from tests.support.people import PASSWORD, new_email
-from tests.support.recipes import sections, write_files
+from tests.support.recipes import commands_of, run, sections, write_files
 from tests.support.server import Server, free_port, serving
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
+expect.set_options(timeout=LONGEST_WAIT_MS)
 
 RECIPES = sections("docs/cookbook.md")
 FAKES = {
@@ -123,3 +133,83 @@ def send_in_the_background(page: Page, origin: str) -> None:
         page.wait_for_timeout(20)
     event = {"origin": origin, "registrationId": found[0], "tag": "tasks", "lastChance": False}
     told.send("ServiceWorker.dispatchSyncEvent", event)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What of the project these recipes need, with the client as npm builds it."""
+    folder = tmp_path_factory.mktemp("clone")
+    shutil.copytree(PACKAGE, folder / "clients" / "javascript", ignore=shutil.ignore_patterns("node_modules", "dist"))
+    run("npm --prefix clients/javascript install", folder)
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "app").symlink_to(PACKAGE.parents[1] / "app")
+    return folder
+
+
+@contextmanager
+def serving_the_app(command: str, folder: Path, address: str) -> Iterator[None]:
+    """Run a command of a recipe until the block ends."""
+    with (folder / "app.log").open("wb") as log:
+        environment = {**os.environ, "NEXT_TELEMETRY_DISABLED": "1"}
+        process = subprocess.Popen(
+            ["bash", "-c", command], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            wait_until(lambda: answers(address), 120)
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=60).is_success
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("recipe", "options", "done"),
+    [
+        ("Vite and React", "-- --strictPort --port {}", lambda task: task.get_by_role("checkbox").check()),
+        ("Next.js", "--port {}", lambda task: task.get_by_role("button", name="Done").click()),
+    ],
+)
+def test_an_app(
+    context: BrowserContext, database_url: str, clone: Path, recipe: str, options: str, done: Callable[[Locator], None]
+) -> None:
+    """Whoever has an app with Vite and React, or Next.js, signs up, makes a task, ticks it off and is still there."""
+    service, port = free_port(), free_port()
+    text = RECIPES[recipe].replace("8000", str(service))
+    for command in commands_of(text):
+        run(command, clone)
+    for name in re.findall(r"(?m)^```\w+ (\S+)$", text):
+        (clone / name).unlink(missing_ok=True)  # what a generator has made
+    write_files(text, clone)
+    [command] = re.findall(r"`(np[mx] --prefix [^`]* dev[^`]*)` serves it", text)
+    address = f"http://localhost:{port}"
+    page = context.new_page()
+    settings: dict[str, Any] = {"DATABASE_URL": database_url, "FRONTEND_URL": address, "PORT": str(service)}
+    with serving(clone, **settings), serving_the_app(f"{command} {options.format(port)}", clone, address):
+        page.goto(address)
+        page.get_by_label("E-mail").fill(new_email())
+        page.get_by_label("Password").fill("short")
+        page.get_by_role("button", name="Sign up").click()
+        expect(page.get_by_role("alert").filter(has_text="8")).to_be_visible()
+        email = new_email()
+        page.get_by_label("E-mail").fill(email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign up").click()
+        page.get_by_label("New task").fill("Water the plants")
+        page.get_by_role("button", name="Add").click()
+        done(page.locator("li, form").filter(has_text="Water the plants"))
+        with httpx.Client(base_url=f"http://127.0.0.1:{service}") as ada:
+            token = ada.post("/api/auth/signin", json={"email": email, "password": PASSWORD}).json()["access_token"]
+            ada.headers["Authorization"] = f"Bearer {token}"
+            wait_until(lambda: [task["completed"] for task in ada.get("/api/tasks").json()] == [True])
+        page.reload()
+        expect(page.get_by_text("Water the plants")).to_be_visible()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Password")).to_be_visible()
