@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -11,6 +10,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
+
+from app.core.clock import moment_of_record
 
 
 class Client(NamedTuple):
@@ -135,7 +136,7 @@ def make_record(logger: logging.Logger, level: int, event: str, members: dict[st
     """
     record = logging.LogRecord.__new__(logging.LogRecord)
     about = {"name": logger.name, "levelno": level, "levelname": logging.getLevelName(level), "msg": event}
-    vars(record).update(_PLAIN_RECORD, created=time.time(), **about, **members)
+    vars(record).update(_PLAIN_RECORD, created=moment_of_record(), **about, **members)
     return record
 
 

@@ -235,4 +235,4 @@ async def test_nobody_is_told_what_the_trail_is_told(clocked_client: httpx.Async
     refused = await ada.refresh()
     assert "signed_out" not in refused.text
     assert not await is_signed_in(ada)
-    assert '"reason": "signed_out"' in written(log)
+    assert '"reason":"signed_out"' in written(log)

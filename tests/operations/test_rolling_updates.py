@@ -58,7 +58,7 @@ def test_what_the_last_release_inserts_has_every_column_that_must_be_there(own_d
         required = connection.execute(REQUIRED).fetchall()
     inserts = [found for sql in of_release(RELEASE).values() for found in INSERT.findall(sql)]
     of_accounts = {"users", "user_state", "sessions", "token_denylist", "rate_limit_counters"}
-    assert {table for table, _ in inserts} == of_accounts | {"tasks", "task_tombstones", "task_epoch"}
+    assert {table for table, _ in inserts} == of_accounts | {"passkeys", "tasks", "task_tombstones", "task_epoch"}
     for table, columns in inserts:
         missing = {column for of, column in required if of == table} - set(columns.split(", "))
         assert not missing, f"the last release does not insert {missing} into {table}: give them a default"

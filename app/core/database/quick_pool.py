@@ -4,11 +4,10 @@ Idle ones stay where psycopg has them, so that it counts, closes and replaces th
 there is none, while others wait for one, and when one that comes back is broken, too old or to be replaced.
 """
 
-from time import monotonic
-
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
+from app.core.clock import monotonic
 from app.core.database.connection import Connection
 
 # What is used of the pool beyond its documentation.
