@@ -38,7 +38,7 @@ else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
-test-slow: $(VENV)/dev ## Run the attacks and faults that each landing passes, with a tenth of their rounds
+test-slow: $(VENV)/dev ## Run the attacks and faults that each landing passes, with a twentieth of their rounds
 	$(BIN)/python -m pytest $(BESIDE) -m 'slow and not nightly and not alone'
 	$(BIN)/python -m pytest -m 'slow and not nightly and alone'
 
@@ -46,7 +46,7 @@ test-night: $(VENV)/dev ## Run all attacks and faults with all their rounds (an 
 	$(BIN)/python -m pytest $(BESIDE) -m 'slow and not alone'
 	$(BIN)/python -m pytest -m 'slow and alone'
 
-test-slow: export TEST_ROUNDS ?= 10
+test-slow: export TEST_ROUNDS ?= 5
 
 # One worker for each processor, each with a database of its own; a worker that dies ends the run.
 BESIDE := -n logical --dist worksteal --max-worker-restart 0

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,18 @@ from tests.support.settings import ROOT
 from tests.support.statements import list_shapes, named_statements, statements
 
 
+def names(folder: str) -> list[str]:
+    """Name the files below a folder, but for what a build or a virtual environment has put there."""
+    found = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [name for name in found if not re.search(r"/(build|\.?venv)/", name)]
+
+
+@cache
 def trees(folder: str) -> dict[str, ast.Module]:
-    """Parse the files below a folder, but for what a build or a virtual environment has put there."""
-    names = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / folder).rglob("*.py"))]
-    return {name: ast.parse((ROOT / name).read_text()) for name in names if not re.search(r"/(build|\.?venv)/", name)}
+    """Parse these files, once they are asked for."""
+    return {name: ast.parse((ROOT / name).read_text()) for name in names(folder)}
 
 
-TREES = trees("app")
-CLIENT_TREES = trees("clients/python")
 ROUTED = (
     *("main.py", "lifespan.py", "status/health.py", "app/status/metrics.py"),
     *("router.py", "dependencies.py"),
@@ -39,15 +44,15 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def importers(*packages: str) -> set[str]:
     """Return the files that import one of these, or something in it."""
     pattern = re.compile("|".join(rf"{re.escape(p)}(\.|$)" for p in packages))
-    return {name for name, tree in TREES.items() if any(pattern.match(module) for module in imports(tree))}
+    return {name for name, tree in trees("app").items() if any(pattern.match(module) for module in imports(tree))}
 
 
 def allowed(*endings: str) -> set[str]:
-    return {name for name in TREES if name.endswith(endings)}
+    return {name for name in names("app") if name.endswith(endings)}
 
 
 def inside(*folders: str) -> set[str]:
-    return {name for name in TREES if name.startswith(folders)}
+    return {name for name in names("app") if name.startswith(folders)}
 
 
 @pytest.mark.parametrize(
@@ -115,22 +120,22 @@ def test_a_room_knows_only_what_is_below_it(room: str) -> None:
     """A developer can read and change a room without those that stand on it."""
     known = {*ROOMS[room].split(), room}
     for name in inside(f"app/{room}/"):
-        above = {m for m in imports(TREES[name]) if (parts := m.split("."))[0] == "app" and parts[1:2]}
+        above = {m for m in imports(trees("app")[name]) if (parts := m.split("."))[0] == "app" and parts[1:2]}
         strangers = {m for m in above if m.split(".")[1] in ROOMS.keys() - known}
         assert not strangers, f"{name} imports {sorted(strangers)}: {room} knows only {sorted(known)}"
 
 
 def test_the_client_knows_the_service_only_by_http() -> None:
     """The client works where it is installed alone, without the service beside it."""
-    assert CLIENT_TREES
-    for name, tree in CLIENT_TREES.items():
+    assert trees("clients/python")
+    for name, tree in trees("clients/python").items():
         known = sorted({module for module in imports(tree) if module.split(".")[0] == "app"})
         assert not known, f"{name} imports {known}: the client has no service beside it, write what it needs there"
 
 
 def test_tasks_know_of_auth_only_who_is_calling() -> None:
     """Tasks can be changed without reading auth: all that they know of it is who is calling."""
-    known = {m for name in inside("app/tasks/") for m in imports(TREES[name]) if m.startswith("app.auth.")}
+    known = {m for name in inside("app/tasks/") for m in imports(trees("app")[name]) if m.startswith("app.auth.")}
     modules = {".".join(m.split(".")[:3]) for m in known}
     known_to_tasks = {"dependencies", "errors", "user_database", "active_session"}
     assert modules <= {f"app.auth.{name}" for name in known_to_tasks}, f"{modules}: let the caller find it out"
@@ -147,9 +152,8 @@ def test_tasks_know_of_auth_only_who_is_calling() -> None:
 def test_arrows_point_down(layer: str, above: tuple[str, ...]) -> None:
     """A developer reads from main to routers, service, repository and models, and never back."""
     for name in allowed(layer):
-        wrong = [
-            m for m in imports(TREES[name]) if m.startswith("app.") and m.split(".")[2:3] and m.split(".")[2] in above
-        ]
+        named = {m for m in imports(trees("app")[name]) if m.startswith("app.")}
+        wrong = [m for m in named if m.split(".")[2:3] and m.split(".")[2] in above]
         assert not wrong, f"{name} imports {wrong}: move what it needs down, or the caller up"
 
 
@@ -166,7 +170,7 @@ def test_settings_are_read_in_one_place() -> None:
     )
     readers = {
         name
-        for name, tree in TREES.items()
+        for name, tree in trees("app").items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
     }
@@ -175,13 +179,13 @@ def test_settings_are_read_in_one_place() -> None:
 
 def test_no_room_is_called_after_nothing() -> None:
     """A developer can guess from a file's name what is inside."""
-    named = {name for name in TREES if Path(name).stem in ("utils", "helpers", "constants", "base", "common")}
+    named = {name for name in trees("app") if Path(name).stem in ("utils", "helpers", "constants", "base", "common")}
     assert not named, f"{sorted(named)}: name it after what it does"
 
 
 def test_files_are_short() -> None:
     """Every file can be read at once: 300 lines. How long a function may be, the linter says."""
-    for name in TREES | CLIENT_TREES:
+    for name in trees("app") | trees("clients/python"):
         length = len((ROOT / name).read_text().splitlines())
         assert length <= 300, f"{name} has {length} lines: is there a second room in it?"
 
@@ -189,7 +193,7 @@ def test_files_are_short() -> None:
 def test_routers_only_route() -> None:
     """A developer finds rules in the services and SQL in the repositories: an operation has one to four statements."""
     for name in allowed("router.py") | inside("app/contracts/"):
-        for node in ast.walk(TREES[name]):
+        for node in ast.walk(trees("app")[name]):
             assert not isinstance(node, ast.Try), f"{name}: raise an ApiError in the service instead of catching here"
             if isinstance(node, ast.AsyncFunctionDef):
                 body = node.body[ast.get_docstring(node) is not None :]
@@ -205,7 +209,7 @@ SPEAK_BY_THEIR_FIELDS = {"BaseModel", "Body", "TokenRead", "Row", "ApiError"}
 def test_everything_public_says_what_it_is() -> None:
     """Every module, class and function has a docstring; rows, schemas and errors may speak by their fields."""
     missing, speaking = [], set(SPEAK_BY_THEIR_FIELDS)
-    for name, tree in (TREES | CLIENT_TREES).items():
+    for name, tree in (trees("app") | trees("clients/python")).items():
         assert ast.get_docstring(tree), f"{name} has no docstring: one sentence will do"
         for node in tree.body:
             if isinstance(node, ast.ClassDef):

@@ -151,7 +151,9 @@ def check(found: Fuzzed, *, signed_in: bool = True) -> None:
             assert any(status < 300 for status in statuses) is signed_in, (label, statuses)
 
 
-@pytest.mark.parametrize("signed_in", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.nightly  # the landing sends thousands
+@pytest.mark.parametrize("signed_in", [True, False])
 def test_generated_requests_get_what_the_document_says(two_workers: Server, signed_in: bool) -> None:
     """Clients may rely on the document: a few hundred generated requests get what it says. Source: FR-036, NFR-019."""
     found = fuzz(two_workers.url, 12, signed_in=signed_in)

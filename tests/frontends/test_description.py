@@ -61,7 +61,9 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("contracts", ["", "v1,path", "path-enveloped"])
+@pytest.mark.parametrize(
+    "contracts", ["", *(pytest.param(others, marks=pytest.mark.nightly) for others in ("v1,path", "path-enveloped"))]
+)
 def test_linters_find_no_error(linters: Path, contracts: str) -> None:
     """Who checks the document with Spectral or Redocly, as companies do before they use an API, finds no error."""
     document = linters / f"{contracts or 'plain'}.json"

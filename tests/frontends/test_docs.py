@@ -41,7 +41,9 @@ BELOW = "/svc"
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(params=["", pytest.param(BELOW, marks=needs_nginx)], ids=["at the root", "below a path"])
+@pytest.fixture(
+    params=["", pytest.param(BELOW, marks=[needs_nginx, pytest.mark.nightly])], ids=["at the root", "below a path"]
+)
 def explorer(request: pytest.FixtureRequest, browser: Browser, database_url: str, tmp_path: Path) -> Iterator[Explorer]:
     with ExitStack() as stack:
         server = stack.enter_context(serving(tmp_path, DATABASE_URL=database_url, ROOT_PATH=request.param))

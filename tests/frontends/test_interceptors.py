@@ -29,7 +29,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("leeway", ["10", "0"])
+@pytest.mark.parametrize("leeway", ["10", pytest.param("0", marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("way", ["axios", "redux", "tabs", "ky"])
 def test_pages_that_refresh_several_times_at_once_stay_signed_in(
     project: Path, database_url: str, tmp_path: Path, way: str, leeway: str

@@ -84,7 +84,11 @@ def test_a_page_of_another_origin_lives_its_whole_life(page: Page) -> None:
     said(page, "Signed out.")
 
 
-@pytest.mark.parametrize("page", [(shape, 5) for shape in SHAPES], ids=SHAPES, indirect=True)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param((shape, 5), id=shape, marks=[pytest.mark.nightly] * (shape != "v1")) for shape in SHAPES],
+    indirect=True,
+)
 def test_a_page_that_does_not_refresh_is_told_when_its_token_runs_out(page: Page) -> None:
     """A frontend without refresh gets a 401 with a sentence, and its user signs in again."""
     email = new_email()

@@ -57,16 +57,8 @@ class Old:
         self.tokens.append(self.sign(used | times | {"jti": str(successor_id(UUID(used["jti"])))}))
 
 
-@pytest.fixture
-def old_url(own_database_url: str) -> str:
-    """A database as 1.0 left it."""
-    command.downgrade(alembic_config(parse_database_url(own_database_url)), "0006")
-    return own_database_url
-
-
 async def begin(url: str, clock: FrozenClock, *, refreshed: list[str | None], apart: timedelta = timedelta()) -> Old:
     """Sign up, and refresh in 1.0 with these keys, so much apart."""
-    await asyncio.to_thread(upgrade, parse_database_url(url))
     async with running(make_settings(url), clock=clock) as client:
         old = Old(url, await Person.sign_up(client, device="telephone"), clock)
     await asyncio.to_thread(command.downgrade, alembic_config(parse_database_url(url)), "0006")
@@ -87,10 +79,10 @@ async def listed(person: Person) -> list[dict[str, Any]]:
     return found
 
 
-async def test_one_that_refreshed_for_twenty_days_goes_on(old_url: str, clock: FrozenClock) -> None:
+async def test_one_that_refreshed_for_twenty_days_goes_on(own_database_url: str, clock: FrozenClock) -> None:
     """A session that was in use goes on as before: its newest token is good once, older ones end it."""
-    old = await begin(old_url, clock, refreshed=[None] * 40, apart=timedelta(hours=12))
-    async with running(make_settings(old_url), clock=clock) as client:
+    old = await begin(own_database_url, clock, refreshed=[None] * 40, apart=timedelta(hours=12))
+    async with running(make_settings(own_database_url), clock=clock) as client:
         person = Person(client, old.person.email)
         person.keep(await person.refresh(old.tokens[-1]))
         assert jwt.get_unverified_claims(person.refresh_token)["seq"] == 2
@@ -102,12 +94,12 @@ async def test_one_that_refreshed_for_twenty_days_goes_on(old_url: str, clock: F
         assert (await person.get("/api/auth/me")).status_code == 401
 
 
-async def test_one_that_was_off_for_six_days_goes_on(old_url: str, clock: FrozenClock) -> None:
+async def test_one_that_was_off_for_six_days_goes_on(own_database_url: str, clock: FrozenClock) -> None:
     """A session that nobody has used meanwhile is listed with its last use in 1.0, can be ended, and goes on."""
-    old = await begin(old_url, clock, refreshed=[None])
+    old = await begin(own_database_url, clock, refreshed=[None])
     used_at = clock()
     clock.advance(days=6)
-    async with running(make_settings(old_url), clock=clock) as client:
+    async with running(make_settings(own_database_url), clock=clock) as client:
         other = await Person(client, old.person.email).sign_in()
         (session,) = [it for it in await listed(other) if not it["current"]]
         assert datetime.fromisoformat(session["last_used_at"]) == used_at
@@ -117,10 +109,10 @@ async def test_one_that_was_off_for_six_days_goes_on(old_url: str, clock: Frozen
         assert (await person.refresh()).status_code == 401
 
 
-async def test_one_that_never_refreshed_goes_on(old_url: str, clock: FrozenClock) -> None:
+async def test_one_that_never_refreshed_goes_on(own_database_url: str, clock: FrozenClock) -> None:
     """A session that began in 1.0 is refreshed with the token that it began with, once."""
-    old = await begin(old_url, clock, refreshed=[])
-    async with running(make_settings(old_url), clock=clock) as client:
+    old = await begin(own_database_url, clock, refreshed=[])
+    async with running(make_settings(own_database_url), clock=clock) as client:
         person = Person(client, old.person.email)
         person.keep(await person.refresh(old.tokens[0]))
         person.keep(await person.refresh())
@@ -128,10 +120,12 @@ async def test_one_that_never_refreshed_goes_on(old_url: str, clock: FrozenClock
 
 
 @pytest.mark.parametrize("goes_on_with", ["what is given again", "what was lost"])
-async def test_one_whose_last_answer_was_lost_asks_again(old_url: str, clock: FrozenClock, goes_on_with: str) -> None:
+async def test_one_whose_last_answer_was_lost_asks_again(
+    own_database_url: str, clock: FrozenClock, goes_on_with: str
+) -> None:
     """A client whose answer was lost across the stop gets a pair by its key, and only one of both is good."""
-    old = await begin(old_url, clock, refreshed=[None, KEY])
-    async with running(make_settings(old_url), clock=clock) as client:
+    old = await begin(own_database_url, clock, refreshed=[None, KEY])
+    async with running(make_settings(own_database_url), clock=clock) as client:
         person = Person(client, old.person.email)
         again = [(await person.refresh(old.tokens[-2], key=KEY)).json() for _ in range(2)]
         assert again[0] == again[1]
@@ -143,10 +137,10 @@ async def test_one_whose_last_answer_was_lost_asks_again(old_url: str, clock: Fr
         assert (await person.get("/api/auth/me")).status_code == 401
 
 
-async def test_after_that_the_key_is_worth_nothing(old_url: str, clock: FrozenClock) -> None:
+async def test_after_that_the_key_is_worth_nothing(own_database_url: str, clock: FrozenClock) -> None:
     """Once its successor is used, a token of 1.0 is reused by whoever presents it, key or not."""
-    old = await begin(old_url, clock, refreshed=[KEY])
-    async with running(make_settings(old_url), clock=clock) as client:
+    old = await begin(own_database_url, clock, refreshed=[KEY])
+    async with running(make_settings(own_database_url), clock=clock) as client:
         person = Person(client, old.person.email)
         person.keep(await person.refresh(old.tokens[0], key=KEY))
         person.keep(await person.refresh())
@@ -156,50 +150,50 @@ async def test_after_that_the_key_is_worth_nothing(old_url: str, clock: FrozenCl
 @pytest.mark.parametrize("leeway", [0, 10])
 @pytest.mark.parametrize(("which", "key"), [(-2, None), (-2, "another-key-of-22-char"), (-3, KEY), (-3, None)])
 async def test_one_whose_token_was_stolen_ends(
-    old_url: str, clock: FrozenClock, which: int, key: str | None, leeway: float
+    own_database_url: str, clock: FrozenClock, which: int, key: str | None, leeway: float
 ) -> None:
     """A token that was used in 1.0 and is presented again ends the session, at once and with any leeway."""
-    old = await begin(old_url, clock, refreshed=[KEY, KEY])
-    settings = make_settings(old_url, refresh_reuse_leeway_seconds=leeway)
+    old = await begin(own_database_url, clock, refreshed=[KEY, KEY])
+    settings = make_settings(own_database_url, refresh_reuse_leeway_seconds=leeway)
     async with running(settings, clock=clock) as client:
         thief = Person(client, old.person.email)
         assert (await thief.refresh(old.tokens[which], key=key)).json()["code"] == "REFRESH_TOKEN_REUSED"
         assert (await thief.refresh(old.tokens[-1])).status_code == 401
 
 
-async def test_of_many_with_one_old_token_one_wins(old_url: str, clock: FrozenClock) -> None:
+async def test_of_many_with_one_old_token_one_wins(own_database_url: str, clock: FrozenClock) -> None:
     """Many who present a token of 1.0 at once get one pair, and the session is over."""
-    old = await begin(old_url, clock, refreshed=[None])
-    async with running(make_settings(old_url), clock=clock) as client:
+    old = await begin(own_database_url, clock, refreshed=[None])
+    async with running(make_settings(own_database_url), clock=clock) as client:
         person = Person(client, old.person.email)
         answers = await asyncio.gather(*(person.refresh(old.tokens[-1]) for _ in range(10)))
         assert sorted(answer.status_code for answer in answers) == [200] + [401] * 9
 
 
-async def test_what_has_ended_in_1_0_stays_ended(old_url: str, clock: FrozenClock) -> None:
+async def test_what_has_ended_in_1_0_stays_ended(own_database_url: str, clock: FrozenClock) -> None:
     """A session that was signed out in 1.0 is not taken over."""
-    old = await begin(old_url, clock, refreshed=[None])
+    old = await begin(own_database_url, clock, refreshed=[None])
     sid, user_id = old.ids
-    await asyncio.to_thread(command.downgrade, alembic_config(parse_database_url(old_url)), "0006")
-    with psycopg.connect(old_url, autocommit=True) as connection:
+    await asyncio.to_thread(command.downgrade, alembic_config(parse_database_url(own_database_url)), "0006")
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
         connection.execute("UPDATE users SET token_version = 0")
         connection.execute(
             "INSERT INTO token_denylist (id, session_id, user_id, reason, denied_at, expires_at) "
             "VALUES (%s, %s, %s, 'signed_out', now(), now() + interval '1 year')",
             [sid, sid, user_id],
         )
-    await asyncio.to_thread(upgrade, parse_database_url(old_url))
-    async with running(make_settings(old_url), clock=clock) as client:
+    await asyncio.to_thread(upgrade, parse_database_url(own_database_url))
+    async with running(make_settings(own_database_url), clock=clock) as client:
         assert (await Person(client, old.person.email).refresh(old.tokens[-1])).status_code == 401
         assert (await client.get("/api/auth/me", headers=old.person.bearer)).status_code == 401
 
 
-async def test_sessions_of_1_0_end_with_the_others(old_url: str, clock: FrozenClock) -> None:
+async def test_sessions_of_1_0_end_with_the_others(own_database_url: str, clock: FrozenClock) -> None:
     """Signing out everywhere else ends what 1.0 has refreshed, though it is not in the list."""
-    old = await begin(old_url, clock, refreshed=[None])
-    with psycopg.connect(old_url, autocommit=True) as connection:
+    old = await begin(own_database_url, clock, refreshed=[None])
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
         connection.execute("DELETE FROM sessions")
-    async with running(make_settings(old_url), clock=clock) as client:
+    async with running(make_settings(own_database_url), clock=clock) as client:
         other = await Person(client, old.person.email).sign_in()
         await other.send("POST", "/api/auth/signout", json={"others": True})
         assert (await other.refresh(old.tokens[-1])).status_code == 401

@@ -1,6 +1,7 @@
 """Arguments by plan: what is answered is what FastAPI itself would answer, byte for byte."""
 
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -99,17 +100,22 @@ def told(answer: httpx.Response) -> Any:
     return answer.request.url.path.count("/"), answer.status_code, content, sorted(headers)
 
 
-@pytest.mark.parametrize(("shapes", "method", "path"), planned())
+@pytest.fixture(scope="module")
+async def shaped(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a service that mounts the shapes that the parameter names."""
+    async with running(make_settings(database_url, API_CONTRACTS=request.param)) as client:
+        client.event_hooks["response"] = []
+        yield client
+
+
+@pytest.mark.parametrize(("shaped", "method", "path"), planned(), indirect=["shaped"])
 async def test_every_answer_is_fastapis_own(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, shapes: str, method: str, path: str
+    shaped: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
     """Good and bad input of every kind gets the same answer, byte for byte, whether the plan is asked or FastAPI."""
-    async with running(make_settings(database_url, API_CONTRACTS=shapes)) as client:
-        client.event_hooks["response"] = []
-        by_plan = await answers(await Person.sign_up(client), method, path)
-        with monkeypatch.context() as without:
-            without.setattr(Plan, "arguments", leave_it)
-            by_fastapi = await answers(await Person.sign_up(client), method, path)
+    by_plan = await answers(await Person.sign_up(shaped), method, path)
+    monkeypatch.setattr(Plan, "arguments", leave_it)
+    by_fastapi = await answers(await Person.sign_up(shaped), method, path)
     assert by_plan == by_fastapi
 
 
