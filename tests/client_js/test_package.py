@@ -1,6 +1,7 @@
 """The JavaScript package: its types are the document's, its entries are small, and strict TypeScript takes it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,14 @@ def test_the_example_has_this_client(project: Project) -> None:
     """The page that `make example` serves needs no build: `make client` takes what `tsc` makes of the client."""
     built = taken(project.folder / "node_modules" / "auth-tasks-client" / "dist")
     assert {path.name: path.read_text() for path in (EXAMPLE / "client").iterdir()} == built
+
+
+def test_the_example_keeps_all_of_its_files() -> None:
+    """What is not in the list of its service worker would be missing without a network."""
+    worker = (EXAMPLE / "sw.js").read_text()
+    listed = set(re.findall(r'"([\w./-]+)"', worker[worker.index("const FILES") : worker.index("const CACHE")]))
+    own = {path.name for path in EXAMPLE.iterdir() if path.is_file()} - {"index.html", "sw.js"}
+    assert listed == {"./"} | own | {path.stem for path in (EXAMPLE / "client").iterdir()}
 
 
 STRICT = ["--strict", "--noEmit", "--jsx", "react-jsx", "--lib", "esnext,dom,dom.iterable", "--target", "es2022"]

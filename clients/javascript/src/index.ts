@@ -44,7 +44,7 @@ export function createClient(url: string, options: ClientOptions = {}): Client {
   const { session: where = "storage", fetch: fetcher = (...sent) => fetch(...sent), timeout = 10_000 } = options;
   const base = url.replace(/\/+$/, "");
   const plain = createSend(base, fetcher, timeout, where === "cookie");
-  const { session, withToken, signOut, forget, updateUser } = createSession(plain, base, where, 3 * timeout);
+  const { session, withToken, signOut, forget, updateUser } = createSession(plain, base, where, timeout);
 
   const send: Client["send"] = (method, path, { as, ...options } = {}) =>
     withToken((token) => plain(method, path, options, token), as);

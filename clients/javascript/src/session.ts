@@ -67,8 +67,8 @@ function inBrowser(): Store | undefined {
   }
 }
 
-/** `patience` is how many milliseconds a lock is waited for. */
-export function createSession(send: Send, url: string, where: "cookie" | "storage" | Store, patience: number) {
+/** `timeout` is how many milliseconds the lock is waited for. */
+export function createSession(send: Send, url: string, where: "cookie" | "storage" | Store, timeout: number) {
   const hasCookie = where === "cookie";
   const browser = typeof where === "string" ? inBrowser() : undefined;
   const store = typeof where === "string" ? (browser ?? inMemory()) : where;
@@ -80,10 +80,9 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
   function take(item: Kept | null) {
     const before = kept;
     kept = item;
-    const isSame = JSON.stringify(before) === JSON.stringify(item);
-    if (isSame || (!before?.user && !item?.user)) return item;
+    if ((!before?.user && !item?.user) || JSON.stringify(before) === JSON.stringify(item)) return item;
     const change = item?.user
-      ? { state: before?.user && before.id === item.id ? "refreshed" : "signed-in", reason: null }
+      ? { state: before?.id === item.id ? "refreshed" : "signed-in", reason: null }
       : { state: "signed-out", reason: item?.reason ?? "user" };
     // By promises, so that a listener that fails stops nobody.
     for (const listener of listeners) void Promise.resolve(change as SessionChange).then(listener);
@@ -102,7 +101,7 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
     return take(item);
   }
   const tokenOf = (item: Kept | null) =>
-    !item?.user ? undefined : hasCookie ? (inTab?.id === item.id && inTab?.token) || undefined : item.access_token;
+    item?.user && (!hasCookie ? item.access_token : inTab?.id === item.id ? inTab!.token : undefined);
 
   async function keep({ id = randomKey(), user }: Kept, pair: Pair, key: string) {
     const { access_token, refresh_token } = pair;
@@ -118,11 +117,11 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
   /** Does the work when no other work of this session is done; `alone` says whether that holds for other tabs, too. */
   function exclusive<T>(work: (alone: boolean) => Promise<T>): Promise<T> {
     let hasBegun: unknown;
-    const alone = () => ((hasBegun = true), work(true));
+    const alone = () => work((hasBegun = true));
     async function next() {
-      if (store.lock) return store.lock(alone);
       try {
-        if (locks) return await (locks.request(name, { signal: AbortSignal.timeout(patience) }, alone) as Promise<T>);
+        if (store.lock) return await store.lock(alone);
+        if (locks) return await (locks.request(name, { signal: AbortSignal.timeout(timeout) }, alone) as Promise<T>);
       } catch (error) {
         if (hasBegun) throw error; // otherwise the browser has stopped the tab that has the lock, maybe for ever
       }

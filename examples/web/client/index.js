@@ -11,7 +11,7 @@ export function createClient(url, options = {}) {
     const { session: where = "storage", fetch: fetcher = (...sent) => fetch(...sent), timeout = 10_000 } = options;
     const base = url.replace(/\/+$/, "");
     const plain = createSend(base, fetcher, timeout, where === "cookie");
-    const { session, withToken, signOut, forget, updateUser } = createSession(plain, base, where, 3 * timeout);
+    const { session, withToken, signOut, forget, updateUser } = createSession(plain, base, where, timeout);
     const send = (method, path, { as, ...options } = {}) => withToken((token) => plain(method, path, options, token), as);
     const request = async (...sent) => (await send(...sent)).content;
     function operation(row) {

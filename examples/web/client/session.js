@@ -15,8 +15,8 @@ function inBrowser() {
         return undefined; // a browser that keeps nothing for this page
     }
 }
-/** `patience` is how many milliseconds a lock is waited for. */
-export function createSession(send, url, where, patience) {
+/** `timeout` is how many milliseconds the lock is waited for. */
+export function createSession(send, url, where, timeout) {
     const hasCookie = where === "cookie";
     const browser = typeof where === "string" ? inBrowser() : undefined;
     const store = typeof where === "string" ? (browser ?? inMemory()) : where;
@@ -27,11 +27,10 @@ export function createSession(send, url, where, patience) {
     function take(item) {
         const before = kept;
         kept = item;
-        const isSame = JSON.stringify(before) === JSON.stringify(item);
-        if (isSame || (!before?.user && !item?.user))
+        if ((!before?.user && !item?.user) || JSON.stringify(before) === JSON.stringify(item))
             return item;
         const change = item?.user
-            ? { state: before?.user && before.id === item.id ? "refreshed" : "signed-in", reason: null }
+            ? { state: before?.id === item.id ? "refreshed" : "signed-in", reason: null }
             : { state: "signed-out", reason: item?.reason ?? "user" };
         // By promises, so that a listener that fails stops nobody.
         for (const listener of listeners)
@@ -49,7 +48,7 @@ export function createSession(send, url, where, patience) {
         await store.setItem(name, JSON.stringify(item));
         return take(item);
     }
-    const tokenOf = (item) => !item?.user ? undefined : hasCookie ? (inTab?.id === item.id && inTab?.token) || undefined : item.access_token;
+    const tokenOf = (item) => item?.user && (!hasCookie ? item.access_token : inTab?.id === item.id ? inTab.token : undefined);
     async function keep({ id = randomKey(), user }, pair, key) {
         const { access_token, refresh_token } = pair;
         if (hasCookie)
@@ -63,13 +62,13 @@ export function createSession(send, url, where, patience) {
     /** Does the work when no other work of this session is done; `alone` says whether that holds for other tabs, too. */
     function exclusive(work) {
         let hasBegun;
-        const alone = () => ((hasBegun = true), work(true));
+        const alone = () => work((hasBegun = true));
         async function next() {
-            if (store.lock)
-                return store.lock(alone);
             try {
+                if (store.lock)
+                    return await store.lock(alone);
                 if (locks)
-                    return await locks.request(name, { signal: AbortSignal.timeout(patience) }, alone);
+                    return await locks.request(name, { signal: AbortSignal.timeout(timeout) }, alone);
             }
             catch (error) {
                 if (hasBegun)
