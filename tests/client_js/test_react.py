@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Route, expect
 
 from tests.support.pages import LONGEST_WAIT_MS, asked
 from tests.support.people import PASSWORD, new_email
@@ -67,6 +67,26 @@ def test_a_list_in_strict_mode(browser: Browser, origin: str, api: str) -> None:
         expect(tab.locator("li")).to_have_count(0)
     assert errors == []
     context.close()
+
+
+def test_a_task_is_changed_while_it_is_made(context: BrowserContext, origin: str, api: str) -> None:
+    """Who ticks a task off, open and off again while it is being made finds all of that with the service."""
+    page = context.new_page()
+    page.goto(f"{origin}/page/react.html?api={api}")
+    page.evaluate("(account) => client.auth.signUp(account)", {"email": new_email(), "password": PASSWORD})
+    expect(page.locator("#said")).to_have_text("")
+    held: list[Route] = []
+    page.route(re.compile("/api/tasks$"), lambda route: held.append(route))  # noqa: PLW0108  # takes no built-in
+    page.fill("input:not([type])", "Water the plants")
+    page.click("#add")
+    for _ in range(3):
+        page.locator("[type=checkbox]").click()
+    expect(page.locator("[type=checkbox]")).to_be_checked()
+    held.pop().continue_()
+    page.unroute(re.compile("/api/tasks$"))
+    expect(page.locator("li")).to_have_attribute("data-pending", "false")
+    expect(page.locator("#said")).to_have_text("")
+    assert page.evaluate("async () => (await client.request('GET', '/api/tasks'))[0].completed")
 
 
 def test_what_waits_is_sent_for_nobody_else(browser: Browser, origin: str, api: str) -> None:

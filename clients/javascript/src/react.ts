@@ -194,8 +194,8 @@ const remoteTasks = oneEach((client: Client): External<TaskListState> & Actions 
       if (mine !== owner) return answer;
       known = settle(answer);
       const version = known.find((task) => task.id === id)?.version ?? 0;
-      for (const other of waiting) if (other.id === id && other.version === it.version) other.version = version;
       waiting = waiting.filter((other) => other !== it);
+      for (const other of waiting) if (other.id === id && other.version === it.version) other.version = version;
       show();
       return answer;
     } catch (error) {
