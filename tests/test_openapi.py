@@ -1,20 +1,13 @@
 """The OpenAPI document: what the people who explore it and the generators of clients need. Source: NFR-019."""
 
 import json
-from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from app.main import create_app
-from tests.support.settings import ROOT, make_settings
-
-
-@cache
-def document_of(*contracts: str) -> dict[str, Any]:
-    return create_app(make_settings("postgresql://localhost/none", api_contracts=contracts)).openapi()
-
+from tests.support.documents import document_of
+from tests.support.settings import ROOT
 
 WITH_CONTRACTS = [(), ("v1", "path"), ("path-enveloped",)]
 

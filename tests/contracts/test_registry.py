@@ -9,6 +9,7 @@ from starlette.routing import Route
 from app.contracts.registry import CONTRACTS
 from app.core.config import SettingsError
 from app.main import create_app
+from tests.support.documents import document_of
 from tests.support.people import Person
 from tests.support.server import Service, app_of
 from tests.support.settings import ROOT, make_settings
@@ -34,7 +35,7 @@ def test_unknown_and_contradicting_names_stop_the_start(names: str, sentence: st
 @pytest.mark.parametrize("names", ["", "v1", "path", "path-enveloped", "v1,path", "v1,path-enveloped,v1", "aliases,v1"])
 def test_what_is_mounted_is_documented_under_its_own_tag(names: str) -> None:
     """A reader of the document sees the contracts that are mounted and no trace of the others."""
-    document = create_app(make_settings(URL, api_contracts=names)).openapi()
+    document = document_of(*filter(None, names.split(",")))
     operations = [op for methods in document["paths"].values() for op in methods.values()]
     tags = {tag for operation in operations for tag in operation["tags"]}
     assert tags == {"tasks", "auth", "service"} | set(filter(None, names.split(","))) - {"aliases"}
@@ -59,7 +60,7 @@ def test_schemas_have_one_plain_name_whatever_stands_beside_them() -> None:
 def test_every_write_on_one_task_documents_its_condition() -> None:
     """A reader of the document finds both conditions, and each 412 that they may get, on every write."""
     for names in ("v1,path", "path-enveloped"):
-        paths = create_app(make_settings(URL, api_contracts=names)).openapi()["paths"]
+        paths = document_of(*names.split(","))["paths"]
         writes = [op for path, ops in paths.items() if "{task_id}" in path for verb, op in ops.items() if verb != "get"]
         assert len(writes) >= 8
         for operation in writes:
@@ -71,7 +72,7 @@ def test_every_write_on_one_task_documents_its_condition() -> None:
 
 
 def schemas(names: str) -> dict[str, Any]:
-    found: dict[str, Any] = create_app(make_settings(URL, api_contracts=names)).openapi()["components"]["schemas"]
+    found: dict[str, Any] = document_of(*filter(None, names.split(",")))["components"]["schemas"]
     return found
 
 
