@@ -15,7 +15,7 @@ from app.core.database.pool import Database
 from app.core.http.docs import install_docs, tell_what_is_sent
 from app.core.http.draining import Draining
 from app.core.http.fixed_paths import keep_fixed_paths
-from app.core.http.middleware import install_middleware
+from app.core.http.middleware import Service, install_middleware
 from app.core.http.problems import install_error_handlers
 from app.lifespan import lifespan
 from app.mail import router as mail
@@ -58,7 +58,7 @@ ROUTERS = (
 
 def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     """Build the service. Nothing is connected before it starts. Raises: SettingsError for what cannot be built."""
-    app = FastAPI(
+    app = Service(
         title="Auth + Tasks API",
         version=__version__,
         description=DESCRIPTION,

@@ -585,7 +585,8 @@ GUARDS = [
         ("_methods", 'return methods | {"HEAD"} if "GET" in methods else methods', "return methods"),
         ("error_response", 'error.headers = {"Allow": ", ".join(allowed_methods(request))}', "pass"),
         ("_record", "known = request_id is not None and _REQUEST_ID.fullmatch(request_id)", "known = True"),
-        ("install_middleware", "app.add_middleware(Dispatch)", ""),
+        ("Service.build_middleware_stack", "Dispatch(outermost.app)", "outermost.app"),
+        ("Service.build_middleware_stack", "Dispatch(outermost.app)", "Dispatch(outermost)"),
     ),
     *_guards(
         "tests/attacks/test_held_loop.py",

@@ -1,10 +1,9 @@
 """Routes of any service, without this one's."""
 
 import httpx
-from fastapi import FastAPI
 
 from app.core.http.draining import Draining
-from app.core.http.middleware import install_middleware
+from app.core.http.middleware import Service, install_middleware
 from app.core.http.routing import make_router
 
 
@@ -20,7 +19,7 @@ async def test_head_finds_the_get_behind_another_method() -> None:
     async def show() -> str:
         return "shown"
 
-    app = FastAPI()
+    app = Service()
     app.router.routes.extend(things.routes)
     install_middleware(app, origins=(), https_only=False, draining=Draining(0), observe=None)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.test") as client:
