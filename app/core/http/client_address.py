@@ -17,6 +17,7 @@ IPV6_PREFIX = 56
 MAX_HOPS = 32
 """No request passes more proxies than this, and each address takes time to compare."""
 
+_BY_PROXIES = {b"forwarded", b"x-forwarded-for", b"via"}
 _LOOPBACK = ip_address("127.0.0.1")
 _IN_BRACKETS_OR_WITH_PORT = re.compile(
     r"\[([0-9a-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}", re.ASCII | re.IGNORECASE
@@ -44,7 +45,7 @@ def client_address(request: HTTPConnection, trusted_proxies: Iterable[Network]) 
 def is_behind_unknown_proxy(request: HTTPConnection, trusted_proxies: Iterable[Network]) -> bool:
     """Return whether a proxy that is not trusted has passed a request on: it may come from anybody behind it."""
     peer = _peer(request)
-    says_so = any(name in request.headers for name in ("forwarded", "x-forwarded-for", "via"))
+    says_so = not _BY_PROXIES.isdisjoint(name for name, _ in request.scope["headers"])
     return says_so and not any(peer in network for network in trusted_proxies)
 
 
