@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 from tests.machines.balancer import needs_nginx, nginx_before
-from tests.support.pages import LONGEST_WAIT_MS, take_picture
+from tests.support.pages import LONGEST_WAIT_MS
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
 
@@ -93,7 +93,6 @@ def test_somebody_tries_it_in_swagger_ui(explorer: Explorer) -> None:
     page = explorer.page
     page.goto(f"{explorer.server.url}/")
     expect(page.locator("#operations-auth-delete_me")).to_be_visible()
-    take_picture(page, "docs")
     authorize(explorer)
     assert "201" in try_out(page, "operations-tasks-create_task")
     listed = try_out(page, "operations-tasks-list_tasks")
@@ -201,7 +200,6 @@ def test_the_page_is_as_dark_as_the_system(explorer: Explorer) -> None:
     page.emulate_media(color_scheme="dark")
     page.goto(f"{explorer.server.url}/docs")
     expect(page.locator("#operations-tasks-list_tasks")).to_be_visible()
-    take_picture(page, "docs-dark")
     assert brightness(page, "html", "backgroundColor") < 0.2 < 0.8 < brightness(page, ".swagger-ui .title", "color")
     page.emulate_media(color_scheme="light")
     assert brightness(page, ".swagger-ui .title", "color") < 0.4

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, ViewportSize, expect
 
 from tests.support.pages import (
     LONGEST_WAIT_MS,
@@ -466,7 +466,8 @@ def test_it_is_accessible(
 
 def test_two_devices_of_which_one_is_offline(browser: Browser, site: Site) -> None:
     """What one device does is on the other at once; what was done offline comes with the network."""
-    contexts = [browser.new_context(viewport={"width": 560, "height": 560}) for _ in range(2)]
+    size: ViewportSize = {"width": 560, "height": 560}
+    contexts = [browser.new_context(viewport=size, reduced_motion="reduce") for _ in range(2)]
     desk, train = (opened(context, site) for context in contexts)
     email = sign_up(desk, name="Ada Lovelace")
     sign_in(train, email)
@@ -493,6 +494,7 @@ def test_two_devices_of_which_one_is_offline(browser: Browser, site: Site) -> No
     expect(items(desk)).to_have_count(6)
     expect(desk.get_by_role("checkbox", name="Return the library books")).to_be_checked()
     desk.set_viewport_size({"width": 390, "height": 700})
+    desk.evaluate("scrollTo(0, 0)")
     take_picture(desk, "page-light")
     desk.emulate_media(color_scheme="dark")
     take_picture(desk, "page-dark")

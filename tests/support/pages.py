@@ -51,7 +51,7 @@ def take_picture_of_both(left: Page, right: Page, name: str) -> None:
     if not os.environ.get("PICTURES"):
         return
     for page in (left, right):
-        page.evaluate("document.activeElement.blur()")
+        page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
         page.mouse.move(0, 0)
         page.wait_for_timeout(1000)  # what comes a moment later is in the picture
     shots = [base64.b64encode(page.screenshot()).decode() for page in (left, right)]
