@@ -9,17 +9,18 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from app.core.config import LOCAL_PAGES
-from tests.client_js.conftest import Project
 from tests.support.pages import LONGEST_WAIT_MS
 from tests.support.people import PASSWORD, new_email
 from tests.support.recipes import commands_of, run, sections, write_files
 from tests.support.server import free_port, serving
+from tests.support.settings import ROOT
 from tests.support.waiting import wait_until
 
 TUTORIAL = "docs/tutorial.md"
+RUN_THE_SERVICE, *_, SERVE_THE_PAGE = [it for text in sections(TUTORIAL).values() for it in commands_of(text)]
 SERVICE, PAGE = "8000", "3000"
 
 pytestmark = pytest.mark.slow
@@ -27,14 +28,14 @@ expect.set_options(timeout=LONGEST_WAIT_MS)
 
 
 class Reader:
-    """Somebody who follows the tutorial, with ports of their own. The client is built already."""
+    """Somebody who follows the tutorial, with ports of their own."""
 
-    def __init__(self, folder: Path, project: Project, ports: dict[str, str]) -> None:
+    def __init__(self, folder: Path, ports: dict[str, str]) -> None:
         self.folder = folder
         self.ports = ports
+        self.serve = SERVE_THE_PAGE.replace(PAGE, ports[PAGE])
         self._steps = iter([text for name, text in sections(TUTORIAL).items() if name[0].isdigit()])
-        (folder / "clients").mkdir()
-        (folder / "clients" / "javascript").symlink_to(project.folder / "node_modules" / "auth-tasks-client")
+        (folder / "examples").symlink_to(ROOT / "examples")
 
     def follow(self) -> None:
         """Take the next step: write its files, and run its commands."""
@@ -43,18 +44,13 @@ class Reader:
             step = step.replace(shown, own)
         write_files(step, self.folder)
         for command in commands_of(step):
-            if not command.startswith(("make run", "npm ", "python3 -m http.server ")):
+            if command not in (RUN_THE_SERVICE, self.serve):
                 run(command, self.folder)
 
     @contextmanager
     def serving_the_page(self) -> Iterator[None]:
         """Run the tutorial's own command that serves the page."""
-        [command] = [it for text in sections(TUTORIAL).values() for it in commands_of(text) if "http.server" in it]
-        words = [self.ports.get(word, word) for word in shlex.split(command)]
-        with (
-            (self.folder / "page.log").open("wb") as log,
-            subprocess.Popen(words, cwd=self.folder, stderr=log) as process,
-        ):
+        with subprocess.Popen(shlex.split(self.serve), cwd=self.folder) as process:
             try:
                 wait_until(lambda: answers(f"http://localhost:{self.ports[PAGE]}"), 30)
                 yield
@@ -95,19 +91,22 @@ def rename(page: Page, title: str, new: str) -> None:
     expect(row(page, new)).to_be_visible()
 
 
+def set_offline(*contexts: BrowserContext, offline: bool = True) -> None:
+    for context in contexts:
+        context.set_offline(offline)
+
+
 def test_its_page_may_call_the_service_without_a_setting() -> None:
     """Somebody who serves the page as the tutorial says need not set FRONTEND_URL."""
-    [command] = [it for text in sections(TUTORIAL).values() for it in commands_of(text) if "http.server" in it]
-    assert f"http://localhost:{shlex.split(command)[3]}" in LOCAL_PAGES
+    assert PAGE in shlex.split(SERVE_THE_PAGE)
+    assert f"http://localhost:{PAGE}" in LOCAL_PAGES
 
 
-def test_the_page_that_it_builds_works_on_a_train(
-    project: Project, browser: Browser, database_url: str, tmp_path: Path
-) -> None:
+def test_the_page_that_it_builds_works_on_a_train(browser: Browser, database_url: str, tmp_path: Path) -> None:
     """Somebody who follows the tutorial sees at each step what it says, and loses nothing in the tunnel."""
     service, port = free_port(), free_port()
     address = f"http://localhost:{port}"
-    reader = Reader(tmp_path, project, {SERVICE: str(service), PAGE: str(port)})
+    reader = Reader(tmp_path, {SERVICE: str(service), PAGE: str(port)})
     settings: dict[str, Any] = {"DATABASE_URL": database_url, "FRONTEND_URL": address, "PORT": str(service)}
     with ExitStack() as window, ExitStack() as first, ExitStack() as second:  # the browser, and the two terminals
         contexts = [browser.new_context(), browser.new_context()]
@@ -115,8 +114,6 @@ def test_the_page_that_it_builds_works_on_a_train(
             window.callback(context.close)
             context.set_default_timeout(LONGEST_WAIT_MS)
         page, private = (context.new_page() for context in contexts)
-        for it in (page, private):
-            it.context.new_cdp_session(it).send("Network.setCacheDisabled", {"cacheDisabled": True})
 
         reader.follow()  # start the service
         first.enter_context(serving(tmp_path, **settings))
@@ -161,7 +158,7 @@ def test_the_page_that_it_builds_works_on_a_train(
         page.reload()
         expect(page.locator(".waits")).to_have_count(0)
         page.wait_for_function("async () => (await (await caches.open('page')).keys()).length > 5")
-        first.close()
+        set_offline(*contexts)
         second.close()
         page.reload()
         add(page, "Typed without anything")
@@ -169,20 +166,18 @@ def test_the_page_that_it_builds_works_on_a_train(
         page.reload()
         expect(page.locator(".waits")).to_have_count(2)
         second.enter_context(reader.serving_the_page())
-        first.enter_context(serving(tmp_path, **settings))
+        set_offline(*contexts, offline=False)
         expect(page.locator(".waits")).to_have_count(0)
         expect(rows(private)).to_have_count(4)
         expect(row(private, "Typed in the tunnel").get_by_role("checkbox")).to_be_checked()
 
-        first.close()  # disagree
+        set_offline(*contexts)  # disagree
         rename(page, "Feed the cat", "Feed both cats")
         rename(private, "Feed the cat", "Feed the dog")
         reader.follow()
-        contexts[0].set_offline(True)  # so that the private window is the first
-        first.enter_context(serving(tmp_path, **settings))
-        private.reload()
+        set_offline(contexts[1], offline=False)  # the private window is the first
         expect(private.locator(".waits")).to_have_count(0)
-        contexts[0].set_offline(False)
+        set_offline(contexts[0], offline=False)
         page.reload()
         expect(page.locator("#conflicts")).to_contain_text(
             "Your “Feed both cats” is not in the list: The task has been changed"
