@@ -18,6 +18,7 @@ PAGE = "http://localhost:3000"
 def two_workers(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("two-workers")
     settings: dict[str, Any] = {"DATABASE_URL": database_url, "WORKERS": "2", "LOG_LEVEL": "WARNING"}
+    settings["PASSKEYS"] = "on"
     settings |= {name.upper(): str(value) for name, value in mail_settings(9, frontend_url=PAGE).items()}
     with serving(folder, **settings) as server:
         yield server

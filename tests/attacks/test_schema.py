@@ -1,7 +1,9 @@
 """The OpenAPI document, held against the service by Schemathesis: every check, generated requests."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 from uuid import UUID
@@ -17,6 +19,7 @@ from app.auth.tokens import make_codec
 from app.core.clock import system_clock
 from app.core.fields import UUID_TEXT
 from app.tasks.models import Status
+from tests.support.authenticator import PASSKEYS, Authenticator
 from tests.support.people import PASSWORD, new_email
 from tests.support.rounds import rounds
 from tests.support.server import Server, serving
@@ -29,13 +32,14 @@ COOKIE = "refresh-local"  # its name where there is no https
 class Caller(NamedTuple):
     """Somebody new, who has one of everything: `ids` says what the document calls its id, and which it is.
 
-    `links` are the tokens that were mailed, by the path that takes each.
+    `links` are the tokens that were mailed, by the path that takes each; `make_key` makes a passkey.
     """
 
     headers: dict[str, str]
     user_id: str
     ids: dict[str, str]
     links: dict[str, str]
+    make_key: Callable[[], dict[str, Any]]
 
 
 def sign_up(url: str, *, as_page: bool = False) -> Caller:
@@ -44,7 +48,13 @@ def sign_up(url: str, *, as_page: bool = False) -> Caller:
     if as_page:
         headers |= {"Origin": "http://localhost:3000", "Cookie": f"{COOKIE}={signed_up['refresh_token']}"}
     task = httpx.post(f"{url}/api/tasks", json={"title": "x"}, headers=headers).json()
-    return Caller(headers, signed_up["user"]["id"], {"task_id": task["id"]}, make_links(signed_up["user"]))
+    links, make = make_links(signed_up["user"]), partial(make_key, url, headers)
+    return Caller(headers, signed_up["user"]["id"], {"task_id": task["id"]}, links, make)
+
+
+def make_key(url: str, headers: dict[str, str]) -> dict[str, Any]:
+    """Return what an authenticator makes of new options."""
+    return Authenticator().make(httpx.post(f"{url}{PASSKEYS}/options", headers=headers).json())
 
 
 def make_links(user: dict[str, str]) -> dict[str, str]:
@@ -100,6 +110,8 @@ def fuzz_operation(operation: Any, caller: Caller, found: Fuzzed, cases: int, *,
             case.path_parameters["user_id"] = caller.user_id
         _name_what_exists(case, caller.ids, in_path=found.sent % 2 == 1)
         _tell_secrets(case.body, caller.links.get(operation.path))  # no schema can tell them
+        if operation.path == PASSKEYS and isinstance(case.body, dict) and caller.headers:
+            case.body["credential"] = caller.make_key()
         if operation.path == "/api/auth/refresh" and not (
             isinstance(case.body, dict) and case.body.get("refresh_token")
         ):
@@ -121,6 +133,8 @@ def _tell_secrets(sent: Any, link: str | None) -> None:
     """Put the password and what was mailed into a body that has another."""
     bodies = [body for body in (sent, sent.get("proof")) if isinstance(body, dict)] if isinstance(sent, dict) else []
     for body in bodies:
+        if body.pop("passkey", None):
+            body["current_password"] = ""
         if isinstance(body.get("current_password"), str):
             body["current_password"] = PASSWORD
         if link and isinstance(body.get("token"), str):
