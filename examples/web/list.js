@@ -7,9 +7,10 @@ import { toast } from "./toasts.js";
 
 const PAGE_SIZE = 200;
 const LONGEST_WAIT_MS = 10_000;
+const LATE_MS = 3000;
 const RANK = { high: 0, medium: 1, low: 2 };
 const SORTS = {
-  newest: () => 0, // as the copy has them
+  newest: (one, other) => (one.version > 0) - (other.version > 0), // as the copy has them, what is not sent yet first
   priority: (one, other) => RANK[one.priority] - RANK[other.priority],
   title: (one, other) => one.title.localeCompare(other.title),
 };
@@ -97,6 +98,8 @@ export function openList(copy) {
     const away = navigator.onLine ? "No connection" : "Offline";
     const sign = find("sync");
     sign.dataset.is = isOffline ? "offline" : waiting ? "sending" : "";
+    clearTimeout(late);
+    if (waiting && !isOffline) late = setTimeout(catchUp, LATE_MS);
     sign.textContent = isOffline ? (waiting ? `${away} – ${changes}` : away) : waiting ? "Sending …" : "";
   }
 
@@ -114,9 +117,14 @@ export function openList(copy) {
     setTimeout(() => (undoLast = () => {}), UNDO_MS);
   }
 
+  // One window holds the stream and sends what waits. If the browser has stopped that one, each looks after itself.
+  let late;
+  const catchUp = () => void copy.sync().catch(() => {});
+  document.addEventListener("visibilitychange", () => document.hidden || catchUp(), { signal });
+
   // What is heard from outside.
   const setOffline = (is) => ((isOffline = is), void draw());
-  const windows = new BroadcastChannel("connection"); // one window holds the stream, and tells the others how it goes
+  const windows = new BroadcastChannel("connection"); // whose stream it is tells the others how it goes
   windows.onmessage = ({ data }) => setOffline(data);
   const onState = (state) => (windows.postMessage(state === "waiting"), setOffline(state === "waiting"));
   addEventListener("offline", () => setOffline(true), { signal });
@@ -154,6 +162,7 @@ export function openList(copy) {
     },
     close() {
       stop.abort();
+      clearTimeout(late);
       windows.close();
       deletions.close();
       copy.close();

@@ -174,6 +174,7 @@ def test_a_list_of_every_day(page: Page, width: int) -> None:
     page.fill("#new [name=title]", "Water the plants")
     page.select_option("#new [name=priority]", "high")
     page.click("#new button")
+    expect_titles(page, "Water the plants", long[:200].strip(), "Apples", "Buy seeds")
     expect(page.locator("#left")).to_have_text("4 left")
     assert page.title() == "(4) Tasks"
 
@@ -287,6 +288,26 @@ def test_it_works_in_a_tunnel(page: Page, context: BrowserContext, site: Site) -
         expect_sent(page)
         found = {task["title"]: task["completed"] for task in phone.get("/api/tasks").json()}
         assert found == {"Deep in the tunnel": False, "Before the tunnel": True}
+
+
+def test_a_window_that_the_browser_has_stopped(page: Page, context: BrowserContext, site: Site) -> None:
+    """The window that holds the stream may be stopped, as telephones do: the one in front goes on."""
+    email = sign_up(page)
+    second = opened(context, site)
+    add(page, "Before")
+    expect_titles(second, "Before")
+    second.bring_to_front()
+    debugger = context.new_cdp_session(page)
+    debugger.send("Debugger.enable")
+    debugger.send("Debugger.pause")  # before its next step
+    add(second, "After")
+    expect_sent(second)
+    with elsewhere(site, email) as phone:
+        assert [task["title"] for task in phone.get("/api/tasks").json()] == ["After", "Before"]
+        phone.post("/api/tasks", json={"title": "From the telephone"})
+        second.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect_titles(second, "From the telephone", "After", "Before")
+    debugger.send("Debugger.disable")
 
 
 @WIDTHS

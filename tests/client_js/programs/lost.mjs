@@ -63,6 +63,19 @@ async function tabs({ locks }) {
   await cut.auth.showMe().catch(() => {});
   await Promise.all(Array.from({ length: 20 }, () => by(url)).map(works));
 
+  // It is opened so much later that the access token of the pair that is given again has expired: the next pair is taken.
+  store.expire();
+  await cut.auth.showMe().catch(() => {});
+  let given = 0;
+  const late = async (to, ...more) => {
+    const answer = await fetch(to, ...more);
+    if (!to.endsWith("/refresh") || given++) return answer;
+    const pair = await answer.json();
+    return Response.json({ ...pair, access_token: `${pair.access_token.slice(0, -8)}AAAAAAAA` });
+  };
+  await works(createClient(url, { session: store, fetch: late }));
+  assert.equal(given, 2);
+
   // Two tabs that see a moment later what the other has stored got one pair, and both may refresh that, too.
   if (!locks) {
     for (let round = 0; round < 3; round++) {
