@@ -165,6 +165,7 @@ def test_what_is_under_way_is_not_begun_again(page: Page, context: BrowserContex
 def test_a_list_of_every_day(page: Page, width: int) -> None:
     """Tasks are added, ticked, changed, found, sorted and counted; each control has a name of its own."""
     sign_up(page, name="Ada")
+    expect(page.locator("#menu-button")).to_have_accessible_name("Ada account menu")
     page.press("#new [name=title]", "Enter")
     assert error_of(page, "#new") == "What is to be done?"
     long = "Write down, in so many words that they fill more than one line of a telephone, what there is to do. " * 2
