@@ -151,6 +151,7 @@ async def test_each_line_that_is_not_taken_says_why_and_a_second_run_takes_what_
     assert await signs_in(own_client, there.email, there.password), "an account that was there is left as it is"
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("content", ["", "a;b\n", "email\n", "email,hash,email\n", '"'])
 def test_a_file_that_says_no_columns_is_refused(run: Run, file: File, content: str) -> None:
     """An operator is told which columns a file must have."""

@@ -35,6 +35,7 @@ async def test_the_refresh_grant_rotates(client: httpx.AsyncClient, ada: Person)
     assert (await ada.get("/api/tasks")).status_code == 401
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(
     ("form", "error"),
     [
@@ -161,6 +162,7 @@ async def test_what_is_no_token_is_revoked_as_well(client: httpx.AsyncClient, ad
     assert (await bob.get("/api/tasks")).status_code == 200, "neither the header nor the cookie is looked at"
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("form", ["", "token=", "token_type_hint=access_token", "token=a&token=b", "toke%6e"])
 async def test_a_revocation_without_a_token_is_an_invalid_request(client: httpx.AsyncClient, form: str) -> None:
     """A library finds OAuth's own word, and a person reads what to send (RFC 7009 2.2.1)."""

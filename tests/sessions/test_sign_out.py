@@ -89,6 +89,7 @@ async def test_both_tokens_of_two_sign_ins_end_both(client: httpx.AsyncClient, a
     assert (await other.get("/api/tasks")).status_code == 401
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(
     ("headers", "body", "challenge"),
     [
