@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-ENTRIES = ["index.js", "offline.js"]
+ENTRIES = ["index.js", "offline.js", "passkeys.js"]
 IMPORT = re.compile(r'from "\./([\w.-]+)"')
 SOURCE_MAP = re.compile(r"^//# sourceMappingURL=.*\n?", re.MULTILINE)
 

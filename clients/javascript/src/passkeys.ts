@@ -1,20 +1,9 @@
-import type { SignedInRead } from "./api.js";
+import type { PasskeyRead, Proof, ProofOptionsBody, SignedInRead } from "./api.js";
 import type { Client } from "./index.js";
 
-export interface Passkey {
-  id: string;
-  name: string | null;
-  created_at: string;
-  last_used_at: string | null;
-  /** Whether it is on the other devices of its owner, too. */
-  synced: boolean;
-}
-
-/** What an assertion is to prove: each is good for that one thing, once, for five minutes. */
-export type Act = "password" | "delete" | "email" | "passkey" | "token";
-/** That the account's owner asks: goes into `proof` of whatever takes one. */
-export type Proof = { current_password: string } | { passkey: CredentialJson };
-export type CredentialJson = Record<string, unknown>;
+export type Passkey = PasskeyRead;
+/** What a proof is for: it is good for that one thing, once, for five minutes. */
+export type Act = ProofOptionsBody["for"];
 
 export interface Ceremony {
   signal?: AbortSignal;
@@ -58,7 +47,7 @@ export function passkeysOf({ request, session }: Client): Passkeys {
   const ask = async (signal: AbortSignal, route: string, body?: object) =>
     encoded(await navigator.credentials.get({ publicKey: requestOf(await optionsOf(route, signal, body)), signal }));
 
-  const finish = (credential: CredentialJson, device?: string) =>
+  const finish = (credential: object, device?: string) =>
     session.begin(`${path}/signin`, { credential, ...(device && { device }) });
 
   return {
@@ -145,7 +134,7 @@ const textOf = (bytes: ArrayBuffer) =>
 const MEMBERS = ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"];
 
 /** The credential as JSON; by itself where the browser can. */
-function encoded(credential: any): CredentialJson {
+function encoded(credential: any): any {
   try {
     return credential.toJSON();
   } catch {
