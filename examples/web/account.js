@@ -1,19 +1,24 @@
 import { ask, find, fromTemplate, onSubmit } from "./forms.js";
 import { plainly } from "./messages.js";
+import { bindPasskeys } from "./passkeys.js";
 import { toast } from "./toasts.js";
+import { bindTokens } from "./tokens.js";
 
 /** What the account view consists of, in its order in the page: each binds its part and returns what fills it. */
-const SECTIONS = [profile, address, password, sessions, leaving];
+const SECTIONS = [profile, address, password, sessions, passkeySection, tokens, leaving];
 const HEADINGS = { account: "profile-title", password: "password-title", sessions: "sessions-title" };
 
-/** Shows the account at one of its sections; `onLeft` is called once it is deleted. */
-export async function openAccount(client, name, onLeft) {
+/**
+ * Shows the account at one of its sections; `onLeft` is called once it is deleted. `prove` asks for the password or a
+ * passkey.
+ */
+export async function openAccount(client, name, { onLeft, passkeys, prove }) {
   const view = find("account");
   if (view.hidden) {
     view.replaceChildren(fromTemplate("account-sections"));
     view.hidden = false;
     for (const field of view.querySelectorAll(".whose")) field.value = client.session.user.email;
-    const fills = SECTIONS.map((section) => section(client, onLeft));
+    const fills = SECTIONS.map((section) => section(client, { onLeft, passkeys, prove }));
     goTo(name);
     await Promise.all(fills.map((fill) => fill?.())).catch((error) => toast(plainly(error), { isError: true }));
   }
@@ -93,7 +98,7 @@ function sessions(client) {
 }
 
 async function fillSessions(client) {
-  const all = await client.auth.listSessions();
+  const all = (await client.auth.listSessions()).filter(({ kind }) => kind !== "script");
   const items = all.map(({ id, device, last_used_at, current }) => {
     const item = fromTemplate("session");
     const [text, button] = item.children;
@@ -114,7 +119,15 @@ async function fillSessions(client) {
   find("sign-out-others").hidden = items.length < 2;
 }
 
-function leaving(client, onLeft) {
+function passkeySection(client, { passkeys, prove }) {
+  return bindPasskeys(passkeys, prove);
+}
+
+function tokens(client, { prove }) {
+  return bindTokens(client, prove);
+}
+
+function leaving(client, { onLeft }) {
   onSubmit(find("leave"), async (sent) => {
     if (!(await ask("Delete the account and all of its tasks?", "Delete everything"))) return;
     await client.auth.deleteMe(sent);

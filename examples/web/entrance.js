@@ -1,4 +1,6 @@
-import { find, onSubmit } from "./forms.js";
+import { find, onSubmit, showError } from "./forms.js";
+import { plainly } from "./messages.js";
+import { wasCancelled } from "./proof.js";
 import { toast } from "./toasts.js";
 
 const TITLES = {
@@ -9,8 +11,12 @@ const TITLES = {
 };
 const DEVICE = `A web page on ${navigator.userAgentData?.platform || navigator.platform}`;
 
+let offer = async () => {}; // passkeys, while somebody may sign in
+let stopped = null;
+
 /** The forms for somebody who is not signed in. */
-export function bindEntrance(client, link) {
+export function bindEntrance(client, passkeys, link) {
+  bindPasskeySignIn(passkeys);
   onSubmit(find("sign-in"), (account) => client.auth.signIn({ ...account, device: DEVICE }));
   onSubmit(find("sign-up"), ({ name, ...account }) =>
     client.auth.signUp({ ...account, name: name.trim() || null, device: DEVICE }),
@@ -30,6 +36,47 @@ export function bindEntrance(client, link) {
   });
 }
 
+/** By a button, and by the browser's own list at the address; only where browser and service have passkeys. */
+function bindPasskeySignIn(passkeys) {
+  const form = find("sign-in");
+  const button = find("passkey-sign-in");
+  let isOffered = false;
+
+  const refused = (error) => {
+    if (wasCancelled(error)) return;
+    const isUnknown = error.code === "INVALID_CREDENTIALS";
+    showError(form, isUnknown ? "This passkey is not known here any more." : plainly(error));
+  };
+  offer = async () => {
+    const { signal } = (stopped = new AbortController());
+    try {
+      isOffered ||= await passkeys.isOffered();
+      button.hidden = !isOffered;
+      while (isOffered && !signal.aborted) {
+        try {
+          await passkeys.signInByAutofill({ device: DEVICE, signal });
+          return;
+        } catch (error) {
+          refused(error);
+          if (error.code !== "INVALID_CREDENTIALS") return;
+        }
+      }
+    } catch {
+      // There is no network: the form says so when it is sent.
+    }
+  };
+  button.onclick = async () => {
+    showError(form, "");
+    await passkeys.signIn({ device: DEVICE }).catch(refused);
+    if (button.checkVisibility()) void offer();
+  };
+}
+
+export function hideEntrance() {
+  find("entrance").hidden = true;
+  stopped?.abort();
+}
+
 /** Shows one of the forms, with what was typed in the one before. */
 export function showEntrance(name) {
   const section = find("entrance");
@@ -43,6 +90,8 @@ export function showEntrance(name) {
   const isFirst = section.hidden && !before;
   section.hidden = false;
   if (!isFirst) find("entrance-title").focus();
+  stopped?.abort();
+  if (name === "sign-in") void offer();
 }
 
 export const say = (text) => (find("notice").textContent = text);

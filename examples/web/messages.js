@@ -8,9 +8,11 @@ const FIELDS = {
   new_password: "The new password",
   title: "The task",
   description: "The description",
+  days: "The number of days",
 };
 const CODES = {
   WRONG_PASSWORD: "The password is wrong.",
+  WRONG_PROOF: "This passkey was not taken. Please try again.",
   INVALID_LINK: "This link cannot be used any more. Please ask for another one.",
   MAIL_IS_OFF: "This service sends no mail. Ask whoever runs it for a link.",
 };

@@ -1,14 +1,18 @@
 import { closeAccount, openAccount } from "./account.js";
 import { createClient } from "./client/index.js";
 import { openCopy } from "./client/offline.js";
-import { bindEntrance, say, showEntrance } from "./entrance.js";
+import { passkeysOf } from "./client/passkeys.js";
+import { bindEntrance, hideEntrance, say, showEntrance } from "./entrance.js";
 import { ask, find } from "./forms.js";
 import { bindNew, openList } from "./list.js";
 import { plainly, whyOver } from "./messages.js";
+import { bindProof } from "./proof.js";
 import { toast } from "./toasts.js";
 
 const client = createClient(document.querySelector("meta[name=api]").content, { session: "cookie" });
 const { session } = client;
+const passkeys = passkeysOf(client);
+const prove = bindProof(client, passkeys);
 
 // A link of a mail, or of whoever runs the service: its token leaves the address bar, and so the history, at once.
 const [, kind] = /\/(reset|verify|email)$/.exec(location.pathname) ?? [];
@@ -47,12 +51,12 @@ function show() {
   find("initial").textContent = find("who").textContent.slice(0, 1).toUpperCase();
   find("menu-email").textContent = user?.email ?? "";
   find("tasks").hidden = !isTasks;
-  if (!isEntrance) find("entrance").hidden = true;
+  if (!isEntrance) hideEntrance();
   if (!isAccount) closeAccount();
 
   if (!isEntrance && ["sign-in", "sign-up", "forgotten"].includes(name)) history.replaceState(null, "", "./"); // it is done
   if (isEntrance) showEntrance(link?.kind === "reset" ? "reset" : ["sign-up", "forgotten"].includes(name) ? name : "sign-in");
-  if (isAccount) void openAccount(client, name, leave);
+  if (isAccount) void openAccount(client, name, { onLeft: leave, passkeys, prove });
   if (isTasks) list?.setFilter(["active", "completed"].includes(name) ? name : "all");
   if (isTasks && wasEntrance) find("new").elements.title.focus();
   if (isTasks && wasAccount) find("menu-button").focus();
@@ -87,7 +91,7 @@ async function leave() {
   say("The account and everything in it is deleted.");
 }
 
-bindEntrance(client, {
+bindEntrance(client, passkeys, {
   token: () => link.token,
   done: () => ((link = null), show()),
 });

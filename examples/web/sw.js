@@ -2,7 +2,8 @@
 const PAGES = ["", "reset", "verify", "email"]; // all are index.html
 const FILES = [
   ...["./", "style.css", "icon.svg", "manifest.webmanifest"],
-  ...["page.js", "account.js", "conflicts.js", "deletions.js", "entrance.js", "forms.js", "list.js", "messages.js", "row.js", "toasts.js"],
+  ...["page.js", "account.js", "conflicts.js", "deletions.js", "entrance.js", "forms.js", "list.js", "messages.js", "passkeys.js", "proof.js"],
+  ...["row.js", "toasts.js", "tokens.js"],
   ...["api", "changes", "database", "errors", "events", "http", "index", "offline", "passkeys", "random", "session", "tasks", "uuid5"].map(
     (name) => `client/${name}.js`,
   ),

@@ -1,4 +1,5 @@
 import type { PasskeyRead, Proof, ProofOptionsBody, SignedInRead } from "./api.js";
+import type { ApiError } from "./errors.js";
 import type { Client } from "./index.js";
 
 export type Passkey = PasskeyRead;
@@ -17,6 +18,8 @@ export interface SignInOptions extends Ceremony {
 export interface Passkeys {
   /** Whether this browser knows passkeys at all. */
   readonly isSupported: boolean;
+  /** Whether the service has them, too: then show a button. */
+  isOffered(): Promise<boolean>;
   /** Ask for a passkey, and sign in with it: as `client.auth.signIn` does, without a name or a password. */
   signIn(options?: SignInOptions): Promise<SignedInRead>;
   /**
@@ -42,8 +45,8 @@ let running: AbortController | undefined; // a page has one ceremony at a time
  */
 export function passkeysOf({ request, session }: Client): Passkeys {
   const path = "/api/auth/passkeys";
-  const optionsOf = (route: string, signal: AbortSignal, body?: object) =>
-    request<any>("POST", `/api/auth/${route}`, { signal, again: true, ...(body && { body }) });
+  const optionsOf = (route: string, signal?: AbortSignal, body?: object) =>
+    request<any>("POST", `/api/auth/${route}`, { again: true, ...(signal && { signal }), ...(body && { body }) });
   const ask = async (signal: AbortSignal, route: string, body?: object) =>
     encoded(await navigator.credentials.get({ publicKey: requestOf(await optionsOf(route, signal, body)), signal }));
 
@@ -52,6 +55,14 @@ export function passkeysOf({ request, session }: Client): Passkeys {
 
   return {
     isSupported: !!globalThis.PublicKeyCredential,
+    async isOffered() {
+      try {
+        return this.isSupported && !!(await optionsOf("passkeys/signin/options"));
+      } catch (error) {
+        if ((error as ApiError).status === 501) return false;
+        throw error;
+      }
+    },
     signIn: async ({ signal, device } = {}) =>
       finish(await alone(signal, (stop) => ask(stop, "passkeys/signin/options")), device),
     async signInByAutofill({ signal, device } = {}) {

@@ -1,4 +1,4 @@
-import type { SignedInRead, TokenRead, UserRead } from "./api.js";
+import type { AddressRead, SignedInRead, TokenRead, UserRead } from "./api.js";
 import { isUnauthorized, OtherAccount } from "./errors.js";
 import type { Send } from "./http.js";
 import { randomKey } from "./random.js";
@@ -216,11 +216,10 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
     });
 
   /** Take over what the service says of the account, as after a new name or address. */
-  const updateUser = ({ email, name }: Partial<UserRead>) =>
+  const updateUser = ({ verified_at, ...user }: Partial<UserRead & AddressRead>) =>
     exclusive(async () => {
       const now = await read();
-      const user = now?.user && { ...now.user, ...(email && { email }), ...(name !== undefined && { name }) };
-      if (user) await write({ ...now, user });
+      if (now?.user) await write({ ...now, user: { ...now.user, ...user } });
     });
 
   const ready = read().then(() => {});

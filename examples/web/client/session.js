@@ -175,11 +175,10 @@ export function createSession(send, url, where, timeout) {
         }
     });
     /** Take over what the service says of the account, as after a new name or address. */
-    const updateUser = ({ email, name }) => exclusive(async () => {
+    const updateUser = ({ verified_at, ...user }) => exclusive(async () => {
         const now = await read();
-        const user = now?.user && { ...now.user, ...(email && { email }), ...(name !== undefined && { name }) };
-        if (user)
-            await write({ ...now, user });
+        if (now?.user)
+            await write({ ...now, user: { ...now.user, ...user } });
     });
     const ready = read().then(() => { });
     // Another tab has written, or everything was removed.

@@ -1,0 +1,51 @@
+import { find, fromTemplate, onSubmit } from "./forms.js";
+import { plainly } from "./messages.js";
+import { toast } from "./toasts.js";
+
+const MAY = { "tasks:read": "read tasks", "tasks:write": "change tasks" };
+
+/** The tokens of the account's scripts. */
+export function bindTokens(client, prove) {
+  async function fill() {
+    const scripts = (await client.auth.listSessions()).filter(({ kind }) => kind === "script");
+    const items = scripts.map(({ id, device, scopes, expires_at }) => {
+      const item = fromTemplate("script-token");
+      const [text, button] = item.children;
+      const until = new Date(expires_at).toLocaleDateString();
+      text.textContent = `${device}: may ${scopes.map((scope) => MAY[scope]).join(" and ")} until ${until}`;
+      button.ariaLabel = `End ${device}`;
+      button.onclick = async () => {
+        try {
+          await client.auth.endSession(id);
+          item.remove();
+          find("tokens-title").focus();
+          toast(`${device} cannot be used any more.`);
+        } catch (error) {
+          toast(plainly(error), { isError: true });
+        }
+      };
+      return item;
+    });
+    find("token-list").replaceChildren(...items);
+  }
+
+  onSubmit(find("token-form"), async ({ name, scopes, days }) => {
+    const isDone = await prove("token", "To make a token, prove that it is you.", async (proof) => {
+      const body = { name, scopes: scopes.split(" "), days: Number(days), proof };
+      find("token").value = (await client.auth.createToken(body)).token;
+      find("token-made").hidden = false;
+      await fill();
+    });
+    if (!isDone) throw new Error("No token was made.");
+  });
+  find("token-copy").onclick = async () => {
+    find("token").select();
+    await navigator.clipboard.writeText(find("token").value).then(() => toast("It is copied."), () => {});
+  };
+  find("token-kept").onclick = () => {
+    find("token").value = "";
+    find("token-made").hidden = true;
+    find("tokens-title").focus();
+  };
+  return fill;
+}

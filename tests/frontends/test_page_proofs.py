@@ -1,0 +1,132 @@
+"""The page of the example: passkeys, and tokens for scripts, which take a proof that it is you."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.support.pages import page_for, serving_folder, sign_in, sign_out, sign_up
+from tests.support.people import PASSWORD
+from tests.support.server import serving
+
+pytestmark = pytest.mark.slow
+
+AUTHENTICATOR = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+AUTHENTICATOR |= {"isUserVerified": True, "automaticPresenceSimulation": True}
+
+
+@pytest.fixture(scope="module", params=["on", "off"])
+def passkeys(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def site(passkeys: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The page, and the service for it, with passkeys or without."""
+    base = tmp_path_factory.mktemp("site")
+    with ExitStack() as stack:
+        url = f"http://localhost:{stack.enter_context(serving_folder(base / 'web'))}"
+        api = stack.enter_context(serving(base, DATABASE_URL=database_url, FRONTEND_URL=url, PASSKEYS=passkeys))
+        page_for(base / "web", api.url.replace("127.0.0.1", "localhost"))
+        yield url, api.url
+
+
+@pytest.fixture
+def page(context: BrowserContext, site: tuple[str, str]) -> Page:
+    """The page on a device whose owner agrees to everything."""
+    page = context.new_page()
+    devtools = context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    devtools.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
+    page.goto(site[0])
+    return page
+
+
+def prove(page: Page, password: str = PASSWORD) -> None:
+    page.fill("#proof [name=current_password]", password)
+    page.click("#proof >> text=Go on")
+
+
+def open_account(page: Page) -> None:
+    page.click("#menu-button")
+    page.click("#menu >> text=Your account")
+    expect(page.locator("#session-list li")).not_to_have_count(0)
+
+
+def test_a_token_is_made_shown_once_and_ended(page: Page, site: tuple[str, str]) -> None:
+    """Somebody makes a token, copies it, sees what it may and until when, and ends it. Source: FR-062."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    sign_up(page)
+    open_account(page)
+    page.fill("#token-form [name=name]", "backup")
+    page.fill("#token-form [name=days]", "400")
+    page.click("text=Make a token")
+    expect(page.locator("#token-form [role=alert]")).not_to_be_empty()
+    page.fill("#token-form [name=days]", "30")
+    page.click("text=Make a token")
+    prove(page, "wrong guess")
+    expect(page.locator("#proof-form [role=alert]")).to_have_text("The password is wrong.")
+    prove(page)
+    expect(page.locator("#proof")).to_be_hidden()
+    expect(page.locator("#token")).to_have_value(re.compile("^atk_eyJ"))
+    token = page.input_value("#token")
+    page.click("text=Copy it")
+    expect(page.locator("#toasts")).to_contain_text("It is copied.")
+    assert page.evaluate("() => navigator.clipboard.readText()") == token
+    headers = {"Authorization": f"Bearer {token}"}
+    assert httpx.get(f"{site[1]}/api/tasks", headers=headers).status_code == 200
+    expect(page.locator("#token-list li")).to_contain_text(["backup: may read tasks until"])
+    expect(page.locator("#session-list li")).to_have_count(1)
+    page.click("text=I have it")
+    assert token not in page.content()
+    page.reload()
+    page.get_by_role("button", name="End backup").click()
+    expect(page.locator("#token-list li")).to_have_count(0)
+    assert httpx.get(f"{site[1]}/api/tasks", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("passkeys", ["on"], indirect=True)
+def test_somebody_signs_in_with_a_passkey(page: Page) -> None:
+    """A passkey is added, signs its owner in by the list of the browser, proves who asks, and is deleted."""
+    email = sign_up(page)
+    open_account(page)
+    page.fill("#passkey-form [name=name]", "My telephone")
+    page.click("text=Add a passkey")
+    prove(page)
+    expect(page.locator("#passkey-list li")).to_contain_text(["My telephone: on one device, never used"])
+    page.click("text=Add a passkey")
+    prove(page)
+    expect(page.locator("#proof-form [role=alert]")).to_have_text("This device has a passkey of yours already.")
+    page.click("#proof >> text=Cancel")
+
+    page.fill("#token-form [name=name]", "sync")
+    page.click("text=Make a token")
+    page.click("text=Use a passkey")
+    expect(page.locator("#token")).to_have_value(re.compile("^atk_eyJ"))
+
+    page.click("text=Back to the tasks")
+    sign_out(page)
+    expect(page.locator("#menu-email")).to_have_text(email)  # the virtual device chooses at once
+
+    open_account(page)
+    page.get_by_role("button", name="Delete My telephone").click()
+    page.click("text=Use a passkey")
+    expect(page.locator("#passkey-list li")).to_have_count(0)
+    page.click("text=Back to the tasks")
+    sign_out(page)
+    expect(page.locator("#sign-in [role=alert]")).to_have_text("This passkey is not known here any more.")
+
+
+@pytest.mark.parametrize("passkeys", ["off"], indirect=True)
+def test_without_passkeys_nothing_is_said_of_them(page: Page) -> None:
+    """A service that has none shows no button and no section."""
+    email = sign_up(page)
+    open_account(page)
+    expect(page.locator("#account-passkeys")).to_be_hidden()
+    page.click("text=Back to the tasks")
+    sign_out(page)
+    expect(page.locator("#passkey-sign-in")).to_be_hidden()
+    sign_in(page, email)
