@@ -163,7 +163,8 @@ async def test_a_copied_keys_proof_is_refused(ada: Person, phone: Authenticator)
     """A key that has fallen behind its copy proves nothing."""
     for _ in range(2):
         assert (await ask(ada, "token", await proof_of(ada, phone, "token"))).status_code == 201
-    assert (await ask(ada, "token", await proof_of(ada, phone, "token", count=1))).json()["code"] == "WRONG_PROOF"
+    for act in ("token", "password", "delete"):
+        assert (await ask(ada, act, await proof_of(ada, phone, act, count=1))).json()["code"] == "WRONG_PROOF"
 
 
 async def test_an_ended_session_proves_nothing(ada: Person, phone: Authenticator) -> None:
