@@ -14,7 +14,7 @@ RUN python -m compileall -q app migrations
 
 FROM python:${PYTHON}-slim
 LABEL org.opencontainers.image.title="Auth + Tasks API" org.opencontainers.image.licenses="MIT"
-LABEL org.opencontainers.image.version="1.0.0"
+LABEL org.opencontainers.image.version="1.1.0"
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 ENV ENVIRONMENT=production HOST=0.0.0.0 PORT=8000
 WORKDIR /srv

@@ -1,3 +1,3 @@
 """Accounts, rotating tokens and private task lists, as one REST API."""
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
