@@ -20,7 +20,7 @@ delete PublicKeyCredential.prototype.toJSON;
 """
 AUTHENTICATOR = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
 AUTHENTICATOR |= {"isUserVerified": True, "automaticPresenceSimulation": True}
-WHY = "(error) => error.code ?? error.name"
+WHY = "(error) => error.code || error.name"
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,7 @@ export async function serverSession(options: ServerOptions): Promise<ServerSessi
   }
 
   async function save(text: string) {
+    if (text === item) return;
     item = text;
     const { refresh_token, reason } = JSON.parse(text);
     // A late render with an old cookie is refused, too: the browser may have a newer one by now.
