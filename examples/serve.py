@@ -5,6 +5,7 @@
 """
 
 import sys
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -41,5 +42,9 @@ class PageHandler(SimpleHTTPRequestHandler):
 
 if __name__ == "__main__":
     folder = sys.argv[2] if len(sys.argv) > 2 else str(Path(__file__).parent / "web")
-    with ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), partial(PageHandler, directory=folder)) as server:
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), partial(PageHandler, directory=folder))
+    except OSError as error:
+        sys.exit(f"Port {sys.argv[1]} cannot be used: {error.strerror}.")
+    with server, suppress(KeyboardInterrupt):
         server.serve_forever()

@@ -1,6 +1,7 @@
 """docs/tutorial.md, followed step by step in a real browser."""
 
 import shlex
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -50,12 +51,13 @@ class Reader:
     @contextmanager
     def serving_the_page(self) -> Iterator[None]:
         """Run the tutorial's own command that serves the page."""
-        with subprocess.Popen(shlex.split(self.serve), cwd=self.folder) as process:
+        with subprocess.Popen(shlex.split(self.serve), cwd=self.folder, stderr=subprocess.PIPE, text=True) as process:
             try:
                 wait_until(lambda: answers(f"http://localhost:{self.ports[PAGE]}"), 30)
                 yield
             finally:
-                process.terminate()
+                process.send_signal(signal.SIGINT)
+                assert process.communicate()[1] == ""
 
 
 def answers(address: str) -> bool:
