@@ -20,7 +20,7 @@ from tests.support.authenticator import (
     spelled,
 )
 from tests.support.people import Person
-from tests.support.server import Service
+from tests.support.server import Service, elsewhere
 from tests.test_costs import executed
 
 __all__ = ["executed"]
@@ -43,7 +43,7 @@ async def test_each_operation_is_so_many_round_trips_and_no_hash(
 ) -> None:
     """A passkey takes a millisecond, however many passwords wait for their hashes."""
     monkeypatch.setattr("app.sessions.lifetimes.PRUNE_EVERY", 2**128)  # one in eight has one more
-    async with service(passkeys="on", rate_limits="on") as client:
+    async with service(passkeys="on", rate_limits="on") as started, elsewhere(started) as client:
         ada = await Person.sign_up(client)
         own = await add_passkey(ada)
         bodies = await _bodies(client, ada, own)

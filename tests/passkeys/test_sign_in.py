@@ -27,7 +27,7 @@ from tests.support.authenticator import (
 from tests.support.clock import FrozenClock
 from tests.support.mail import mail_settings
 from tests.support.people import PASSWORD, Person, is_signed_in
-from tests.support.server import Service, app_of
+from tests.support.server import Service, app_of, elsewhere
 
 KINDS = {
     "of a telephone": Authenticator(),
@@ -210,7 +210,8 @@ async def test_a_device_signs_in_anew_in_the_place_of_its_session(
 
 async def test_failures_are_counted_by_address(service: Service) -> None:
     """Who tries many keys from one address has to wait; who succeeds counts for nothing."""
-    async with service(passkeys="on", rate_limits="on", rate_limit_signin_address="3/minute") as client:
+    limits: dict[str, Any] = {"rate_limits": "on", "rate_limit_signin_address": "3/minute"}
+    async with service(passkeys="on", **limits) as started, elsewhere(started) as client:
         ada = await Person.sign_up(client)
         own = await add_passkey(ada)
         for _ in range(4):
