@@ -277,9 +277,13 @@ STEP = """async ([what, number]) => {
     const tasks = await copy.list();
     const task = tasks[number % (tasks.length || 1)];
     if (what === "create" || !task) await copy.create({ title: `${number}` });
-    if (what === "rename" && task) await copy.edit(task.id, { title: `${task.title}, ${number}`.slice(-150) });
-    if (what === "tick" && task) await copy.edit(task.id, { completed: !task.completed });
-    if (what === "remove" && task) await copy.remove(task.id);
+    try {
+        if (what === "rename" && task) await copy.edit(task.id, { title: `${task.title}, ${number}`.slice(-150) });
+        if (what === "tick" && task) await copy.edit(task.id, { completed: !task.completed });
+        if (what === "remove" && task) await copy.remove(task.id);
+    } catch (error) {
+        if (!(error instanceof ReferenceError)) throw error; // what is followed may delete it at this moment
+    }
     if (what === "sync") await copy.sync().catch(() => {});
 }"""
 WHAT = ["create", "create", "rename", "rename", "tick", "tick", "remove", "sync", "sync", "cut"]
