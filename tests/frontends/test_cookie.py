@@ -149,6 +149,7 @@ def test_a_life_with_the_page_by_keyboard_alone(context: BrowserContext, local: 
     go_to("#list li:first-child [type=checkbox]")
     keyboard.press("Space")
     expect(page.get_by_role("checkbox", name="Write to Grace")).to_be_checked()
+    expect_titles(page, "Water the plants", "Write to Grace")
     go_to("#list li:first-child .text")
     keyboard.press("Enter")
     keyboard.press("End")

@@ -370,6 +370,9 @@ def test_the_account_in_a_menu(page: Page, site: Site) -> None:
         page.click("#menu >> text=Where you are signed in")
         expect(page.locator("#sessions-title")).to_be_focused()
         other = page.get_by_role("button", name=re.compile("End the session of python-httpx"))
+        shape = other.bounding_box()
+        assert shape
+        assert shape["height"] < 50, "it is one line"
         other.click()
         expect(page.locator("#toasts")).to_contain_text("is signed out.")
         expect(other).to_have_count(0)
