@@ -165,6 +165,7 @@ def test_the_page_that_it_builds_works_on_a_train(browser: Browser, database_url
         page.reload()
         add(page, "Typed without anything")
         row(page, "Typed in the tunnel").get_by_role("checkbox").check()
+        expect(page.locator(".waits")).to_have_count(2)  # what is grey is stored
         page.reload()
         expect(page.locator(".waits")).to_have_count(2)
         second.enter_context(reader.serving_the_page())
