@@ -51,13 +51,23 @@ class Reader:
     @contextmanager
     def serving_the_page(self) -> Iterator[None]:
         """Run the tutorial's own command that serves the page."""
-        with subprocess.Popen(shlex.split(self.serve), cwd=self.folder, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            shlex.split(self.serve),
+            cwd=self.folder,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Whoever is started in the background ignores Ctrl-C, and so would this.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # runs nothing else
+        ) as process:
             try:
                 wait_until(lambda: answers(f"http://localhost:{self.ports[PAGE]}"), 30)
                 yield
             finally:
                 process.send_signal(signal.SIGINT)
-                assert process.communicate()[1] == ""
+                try:
+                    assert process.communicate(timeout=30)[1] == ""
+                finally:
+                    process.kill()
 
 
 def answers(address: str) -> bool:
