@@ -184,6 +184,8 @@ class BoundedProtocol(LimitedProtocol):
         self._pending_bytes = 0
         self._in_body = False
         self._read_by = inf
+        if not self._is_answering():  # it was answered without its body, which has ended the wait for the next request
+            self._idle_until = self.loop.time() + self.timeout_keep_alive
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -156,3 +156,20 @@ async def test_a_connection_closes_when_it_was_idle_long_enough() -> None:
     await until(lambda: transport.closed)
     assert loop.time() - asked >= 0.2
     protocol.connection_lost(None)
+
+
+async def test_a_body_that_comes_after_its_answer_keeps_no_connection_open() -> None:
+    """Whoever is refused before the body has come and sends it then would have a connection for ever."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in answer(status=401):
+            await send(message)
+
+    protocol, transport = connected(BoundedProtocol, app)
+    protocol.timeout_keep_alive = 0.2  # type: ignore[assignment]  # a timer takes it as well
+    protocol.data_received(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
+    await until(lambda: not protocol.tasks)
+    protocol.data_received(b"}")
+    protocol._look()  # type: ignore[attr-defined]  # or the timer would ring once more, after ten seconds
+    await until(lambda: transport.closed)
+    protocol.connection_lost(None)
