@@ -9,16 +9,15 @@ const SECTIONS = [profile, address, password, sessions, passkeySection, tokens, 
 const HEADINGS = { account: "profile-title", password: "password-title", sessions: "sessions-title" };
 
 /**
- * Shows the account at one of its sections; `onLeft` is called once it is deleted. `prove` asks for the password or a
- * passkey.
+ * Shows the account at one of its sections; `leave` deletes it. `prove` asks for the password or a passkey.
  */
-export async function openAccount(client, name, { onLeft, passkeys, prove }) {
+export async function openAccount(client, name, { leave, passkeys, prove }) {
   const view = find("account");
   if (view.hidden) {
     view.replaceChildren(fromTemplate("account-sections"));
     view.hidden = false;
     for (const field of view.querySelectorAll(".whose")) field.value = client.session.user.email;
-    const fills = SECTIONS.map((section) => section(client, { onLeft, passkeys, prove }));
+    const fills = SECTIONS.map((section) => section(client, { leave, passkeys, prove }));
     goTo(name);
     await Promise.all(fills.map((fill) => fill?.())).catch((error) => toast(plainly(error), { isError: true }));
   }
@@ -127,10 +126,8 @@ function tokens(client, { prove }) {
   return bindTokens(client, prove);
 }
 
-function leaving(client, { onLeft }) {
+function leaving(client, { leave }) {
   onSubmit(find("leave"), async (sent) => {
-    if (!(await ask("Delete the account and all of its tasks?", "Delete everything"))) return;
-    await client.auth.deleteMe(sent);
-    await onLeft();
+    if (await ask("Delete the account and all of its tasks?", "Delete everything")) await leave(sent);
   });
 }

@@ -55,6 +55,7 @@ export function createDeletions(copy, onChange) {
     },
     undo: forget,
     finish: () => finish(Infinity),
+    clear: () => kept().forEach(([id]) => localStorage.removeItem(prefix + id)),
     close() {
       clearTimeout(timer);
       removeEventListener("storage", onStorage);

@@ -160,6 +160,8 @@ export function openList(copy) {
       if (!isOffline) await Promise.race([copy.sync(), late]).catch(() => {});
       return (await copy.changes()).length;
     },
+    /** Deletes what this browser has of the tasks. */
+    delete: () => (deletions.clear(), copy.delete()),
     close() {
       stop.abort();
       clearTimeout(late);

@@ -56,7 +56,7 @@ function show() {
 
   if (!isEntrance && ["sign-in", "sign-up", "forgotten"].includes(name)) history.replaceState(null, "", "./"); // it is done
   if (isEntrance) showEntrance(link?.kind === "reset" ? "reset" : ["sign-up", "forgotten"].includes(name) ? name : "sign-in");
-  if (isAccount) void openAccount(client, name, { onLeft: leave, passkeys, prove });
+  if (isAccount) void openAccount(client, name, { leave, passkeys, prove });
   if (isTasks) list?.setFilter(["active", "completed"].includes(name) ? name : "all");
   if (isTasks && wasEntrance) find("new").elements.title.focus();
   if (isTasks && wasAccount) find("menu-button").focus();
@@ -77,17 +77,19 @@ async function followLink() {
 }
 
 async function signOut(which) {
-  const { copy } = list;
-  const waiting = await list.waiting();
+  const mine = list; // which is closed as soon as the session is over
+  const waiting = await mine.waiting();
   const lost = `${waiting === 1 ? "One change has" : `${waiting} changes have`} not been sent yet, and would be lost.`;
   if (waiting && !(await ask(lost, "Sign out"))) return;
   await client.auth.signOut(which);
-  await copy.delete(); // others who use this browser find nothing
+  await mine.delete(); // others who use this browser find nothing
 }
 
-/** After the account was deleted. */
-async function leave() {
-  await list?.copy.delete();
+/** Deletes the account, and what this browser has of it. */
+async function leave(sent) {
+  const mine = list;
+  await client.auth.deleteMe(sent);
+  await mine?.delete();
   say("The account and everything in it is deleted.");
 }
 

@@ -397,6 +397,22 @@ def test_the_account_in_a_menu(page: Page, site: Site) -> None:
     assert page.evaluate("async () => (await indexedDB.databases()).length") == 0, "who uses it next finds nothing"
 
 
+def test_who_leaves_leaves_nothing_behind(page: Page) -> None:
+    """With the account go its tasks, from the browser, too."""
+    sign_up(page)
+    for title in ("For nobody else", "Not even deleted"):
+        add(page, title)
+    expect_sent(page)
+    page.get_by_role("button", name="Delete Not even deleted").click()
+    page.click("#menu-button")
+    page.click("#menu >> text=Your account")
+    fill_in(page, "leave", current_password=PASSWORD)
+    page.click("#question >> text=Delete everything")
+    expect(page.locator("#notice")).to_have_text("The account and everything in it is deleted.")
+    assert page.evaluate("async () => (await indexedDB.databases()).length") == 0, "who uses it next finds nothing"
+    assert page.evaluate("() => Object.keys(localStorage).filter((name) => name.startsWith('deleting'))") == []
+
+
 def test_where_links_lead(page: Page, site: Site, database_url: str) -> None:
     """The link of `users reset` opens the page, and password managers find the form for a new password."""
     email = sign_up(page)
