@@ -144,7 +144,8 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
       if (!sent?.user || tokenOf(sent) !== stale) return; // another call, or another tab, was here before
       // What is sent stays until it is answered: this tab may not see yet what another has stored.
       if (hasCookie) await write(sent);
-      const isNewest = async () => hasCookie || (await read())?.refresh_token === sent.refresh_token;
+      const mark = hasCookie ? "id" : "refresh_token"; // another tab may have signed out, or somebody else in
+      const isNewest = async () => (await read())?.[mark] === sent[mark];
       const key = (await store.refreshKey?.(sent.refresh_token!)) ?? sent.key!;
       try {
         const body = { cookie: hasCookie, refresh_token: sent.refresh_token };

@@ -91,7 +91,8 @@ export function createSession(send, url, where, timeout) {
             // What is sent stays until it is answered: this tab may not see yet what another has stored.
             if (hasCookie)
                 await write(sent);
-            const isNewest = async () => hasCookie || (await read())?.refresh_token === sent.refresh_token;
+            const mark = hasCookie ? "id" : "refresh_token"; // another tab may have signed out, or somebody else in
+            const isNewest = async () => (await read())?.[mark] === sent[mark];
             const key = (await store.refreshKey?.(sent.refresh_token)) ?? sent.key;
             try {
                 const body = { cookie: hasCookie, refresh_token: sent.refresh_token };

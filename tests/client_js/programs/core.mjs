@@ -11,6 +11,17 @@ async function signedUp(options = {}) {
   return { client, store };
 }
 
+/** A `fetch` as all pages of one browser have it, with one cookie. */
+function fetchWithCookie() {
+  let cookie = "";
+  return async (to, { headers, ...more }) => {
+    const answer = await fetch(to, { ...more, headers: { ...headers, Cookie: cookie, Origin: url } });
+    const [set] = answer.headers.getSetCookie();
+    if (set) cookie = set.split(";")[0];
+    return answer;
+  };
+}
+
 const json = (answer, status, body, headers = {}) =>
   answer.writeHead(status, { "Content-Type": "application/json", ...headers }).end(JSON.stringify(body));
 
@@ -86,13 +97,7 @@ await run({
 
   async "one cookie for two"() {
     // Two pages of one service have one cookie, and each a localStorage of its own.
-    let cookie = "";
-    const withCookie = async (to, { headers, ...more }) => {
-      const answer = await fetch(to, { ...more, headers: { ...headers, Cookie: cookie, Origin: url } });
-      const [set] = answer.headers.getSetCookie();
-      if (set) cookie = set.split(";")[0];
-      return answer;
-    };
+    const withCookie = fetchWithCookie();
     const opened = (storage) => {
       globalThis.localStorage = storage;
       return createClient(url, { session: "cookie", fetch: withCookie });
@@ -268,6 +273,33 @@ await run({
     assert.equal(store.kept().key, key); // as where there are no locks
     await client.auth.signOut();
     assert.equal(client.session.user, null);
+  },
+
+  async "a late tab"() {
+    // A tab is stopped when its refresh has been answered, and goes on when another has signed out: nobody is signed in.
+    setLocks(false);
+    const withCookie = fetchWithCookie();
+    const storage = (globalThis.localStorage = browserStorage());
+    let [answered, goOn] = [];
+    const isAnswered = new Promise((done) => (answered = done));
+    const goesOn = new Promise((done) => (goOn = done));
+    async function stopped(to, how) {
+      const answer = await withCookie(to, how);
+      if (to.endsWith("/refresh")) {
+        answered();
+        await goesOn;
+      }
+      return answer;
+    }
+    const late = createClient(url, { session: "cookie", fetch: stopped });
+    const other = createClient(url, { session: "cookie", fetch: withCookie });
+    await late.auth.signUp({ email, password });
+    const refreshed = late.session.refresh();
+    await isAnswered;
+    await other.auth.signOut();
+    goOn();
+    await refreshed;
+    assert.deepEqual([late.session.user, storage.kept()], [null, { reason: "user" }]);
   },
 
   async clocks() {
