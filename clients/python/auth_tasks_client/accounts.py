@@ -37,9 +37,10 @@ def run_for_account(arguments: argparse.Namespace, client: TasksClient) -> Any:
 
 
 def _delete(arguments: argparse.Namespace, client: TasksClient) -> str:
+    user_id = client.user_id()
     client.delete_account(_password(arguments))
     with copy_of(client) as copy:
-        if copy:
+        if copy and copy.known("user_id") in (None, user_id):  # somebody else's may have changes that wait
             copy.delete()
     return "Your account and all of its tasks are deleted."
 

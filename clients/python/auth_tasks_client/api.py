@@ -132,6 +132,11 @@ class TasksClient(TaskOperations):
         with self.store.locked():
             self.store.write(stored(self.url, answer.json()["user"]["email"], answer))
 
+    def user_id(self) -> str:
+        """Return the id of the account."""
+        user_id: str = self._send("GET", "/api/auth/me").json()["id"]
+        return user_id
+
     def rename(self, name: str | None) -> None:
         """Change the name of the account, or remove it."""
         self._send("PATCH", "/api/auth/me", json={"name": name})
@@ -234,8 +239,7 @@ class TasksClient(TaskOperations):
         """Bring a local copy and the server together. Raises also: OtherAccount."""
         origin = origin_of(self.url)
         check_origin(copy, origin)
-        user_id = self._send("GET", "/api/auth/me").json()["id"]
-        return synchronise(copy, user_id, origin, self._send)
+        return synchronise(copy, self.user_id(), origin, self._send)
 
     def follow(self, copy: LocalCopy) -> Iterator[Told]:
         """Keep a local copy by streams for ever, and yield what happens once the copy has it; send what waits in it.
