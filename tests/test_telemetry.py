@@ -59,7 +59,8 @@ def test_a_collector_gets_the_trace_that_a_request_is_part_of(database_url: str,
             server.stop()
     spans = received["/v1/traces"]
     assert bytes.fromhex(TRACE) in spans
-    assert b"/api/auth/signup" in spans
+    assert b"POST /api/auth/signup" in spans, "the span has the name of its route"
+    assert b"http.route" in received["/v1/metrics"]
     everything = b"".join(received.values())
     for secret in (PASSWORD, token, pair["refresh_token"], account["email"], SECRET):
         assert secret.encode() not in everything

@@ -8,6 +8,7 @@ from secrets import token_hex
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry._api import _route_selected
 from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect, HTTPConnection
@@ -204,6 +205,8 @@ class Dispatch:
             self._table = RouteTable(scope["app"].routes)
         if found := self._table.find(scope["method"], scope["path"]):
             scope["route"], scope["path_params"] = found
+            if "fastapi.telemetry" in scope:
+                _route_selected(scope=scope, path=found.route.path)  # as FastAPI's router, which is not asked
             await found.route.app(scope, receive, send)
         else:
             await self.app(scope, receive, send)
