@@ -26,6 +26,7 @@ from tests.support.settings import make_settings
 
 MOST_SECONDS = 0.020
 TRIES = 5
+PATIENT_TRIES = 40  # where the bound is near: a shared processor is half as fast for seconds at a time
 
 
 @pytest.mark.slow
@@ -133,12 +134,15 @@ async def test_no_stream_of_256_kib_holds_the_loop_or_much_memory(
     async with app.router.lifespan_context(app):
         await receive_stream(app, data)
         held = float("inf")
-        for _ in range(TRIES):
+        for _ in range(PATIENT_TRIES):
             with untraced():
                 beating = asyncio.create_task(longest_gap())
                 await receive_stream(app, data)
                 beating.cancel()
                 held = min(held, await beating)
+            if held <= MOST_SECONDS:
+                break
+            await asyncio.sleep(0.2)
         tracemalloc.start()
         try:
             holding = asyncio.create_task(most_held())
