@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
         if copy:
             check_origin(copy, origin_of(client.url))
         if arguments.command in FOR_COPIES:
-            return _run_forcopy_of(arguments, client, copy)
+            return _run_for_copy(arguments, client, copy)
         if copy is None:
             return _run_for_tasks(arguments, client, client.tasks)
         tasks = OfflineTasks(client, copy)
@@ -125,7 +125,7 @@ def _run_for_tasks(
     return "Deleted."
 
 
-def _run_forcopy_of(arguments: argparse.Namespace, client: TasksClient, copy: LocalCopy | None) -> Any:
+def _run_for_copy(arguments: argparse.Namespace, client: TasksClient, copy: LocalCopy | None) -> Any:
     if copy is None:
         raise Unclear("There is no copy on this device. Make one with: auth-tasks sync")
     if arguments.command == "conflicts":
