@@ -4,9 +4,10 @@ const FILES = [
   ...["./", "style.css", "icon.svg", "manifest.webmanifest"],
   ...["page.js", "account.js", "conflicts.js", "deletions.js", "entrance.js", "forms.js", "list.js", "messages.js", "passkeys.js", "proof.js"],
   ...["row.js", "toasts.js", "tokens.js"],
-  ...["api", "changes", "database", "errors", "events", "http", "index", "offline", "passkeys", "random", "session", "tasks", "uuid5"].map(
-    (name) => `client/${name}.js`,
-  ),
+  ...[
+    ...["api", "base64url", "changes", "database", "errors", "events", "http", "index", "offline", "passkeys", "random"],
+    ...["session", "tasks", "uuid5"],
+  ].map((name) => `client/${name}.js`),
 ];
 const CACHE = "page";
 const LONGEST_WAIT_MS = 3000; // a network may be there and answer nothing

@@ -1,4 +1,5 @@
 import type { PasskeyRead, Proof, ProofOptionsBody, SignedInRead } from "./api.js";
+import { fromBase64url, toBase64url } from "./base64url.js";
 import type { ApiError } from "./errors.js";
 import type { Client } from "./index.js";
 
@@ -131,16 +132,10 @@ function decoded(json: any): any {
   return Object.fromEntries(
     Object.entries(json).map(([name, value]) => [
       name,
-      BYTES.includes(name) ? bytesOf(value as string) : name === "rp" ? value : decoded(value),
+      BYTES.includes(name) ? fromBase64url(value as string) : name === "rp" ? value : decoded(value),
     ]),
   );
 }
-
-const bytesOf = (text: string) =>
-  Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (char) => char.charCodeAt(0));
-
-const textOf = (bytes: ArrayBuffer) =>
-  btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
 
 const MEMBERS = ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"];
 
@@ -152,7 +147,7 @@ function encoded(credential: any): any {
     // An older browser has none, and that of a password manager's own credential may fail.
   }
   const { id, type, authenticatorAttachment, response } = credential;
-  const members = MEMBERS.flatMap((name) => (response[name] ? [[name, textOf(response[name])]] : []));
+  const members = MEMBERS.flatMap((name) => (response[name] ? [[name, toBase64url(new Uint8Array(response[name]))]] : []));
   return {
     id,
     rawId: id,

@@ -1,3 +1,4 @@
+import { fromBase64url, toBase64url } from "./base64url.js";
 import { createClient, type Client, type ClientOptions, type User } from "./index.js";
 import { claimsOf, type Store } from "./session.js";
 
@@ -55,8 +56,8 @@ export async function serverSession(options: ServerOptions): Promise<ServerSessi
   async function verified(cookie = ""): Promise<string | null> {
     try {
       const [value, mac] = cookie.split(".") as [string, string];
-      const isOwn = await crypto.subtle.verify("HMAC", key, decoded(mac), signed(value));
-      return isOwn ? new TextDecoder().decode(decoded(value)) : null;
+      const isOwn = await crypto.subtle.verify("HMAC", key, fromBase64url(mac), signed(value));
+      return isOwn ? new TextDecoder().decode(fromBase64url(value)) : null;
     } catch {
       return null;
     }
@@ -69,7 +70,7 @@ export async function serverSession(options: ServerOptions): Promise<ServerSessi
     // A late render with an old cookie is refused, too: the browser may have a newer one by now.
     if (!refresh_token && reason === "elsewhere") return;
     const maxAge = refresh_token ? Math.max(0, claimsOf(refresh_token).exp - Math.floor(Date.now() / 1000)) : 0;
-    const value = encoded(bytesOf(text));
+    const value = toBase64url(bytesOf(text));
     const cookie = refresh_token ? `${value}.${await hmac(key, signed(value))}` : "";
     try {
       cookies.set(name, cookie, { path: "/", httpOnly: true, secure, sameSite: "lax", maxAge });
@@ -114,14 +115,8 @@ export function cookiesOf(request: { headers: Headers }, answer: Headers): Cooki
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
-const encoded = (bytes: Uint8Array) =>
-  btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
-
-const decoded = (value: string) =>
-  Uint8Array.from(atob(value.replace(/-/g, "+").replace(/_/g, "/")), (char) => char.charCodeAt(0));
-
 const keyOf = (secret: string) =>
   crypto.subtle.importKey("raw", bytesOf(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"]);
 
 const hmac = async (key: CryptoKey, bytes: Uint8Array<ArrayBuffer>) =>
-  encoded(new Uint8Array(await crypto.subtle.sign("HMAC", key, bytes)));
+  toBase64url(new Uint8Array(await crypto.subtle.sign("HMAC", key, bytes)));

@@ -1,3 +1,4 @@
+import { fromBase64url, toBase64url } from "./base64url.js";
 const RENEW_MS = 4 * 60_000; // a challenge is good for five minutes
 let running; // a page has one ceremony at a time
 /**
@@ -89,11 +90,9 @@ function decoded(json) {
         return json;
     return Object.fromEntries(Object.entries(json).map(([name, value]) => [
         name,
-        BYTES.includes(name) ? bytesOf(value) : name === "rp" ? value : decoded(value),
+        BYTES.includes(name) ? fromBase64url(value) : name === "rp" ? value : decoded(value),
     ]));
 }
-const bytesOf = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (char) => char.charCodeAt(0));
-const textOf = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
 const MEMBERS = ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"];
 /** The credential as JSON; by itself where the browser can. */
 function encoded(credential) {
@@ -104,7 +103,7 @@ function encoded(credential) {
         // An older browser has none, and that of a password manager's own credential may fail.
     }
     const { id, type, authenticatorAttachment, response } = credential;
-    const members = MEMBERS.flatMap((name) => (response[name] ? [[name, textOf(response[name])]] : []));
+    const members = MEMBERS.flatMap((name) => (response[name] ? [[name, toBase64url(new Uint8Array(response[name]))]] : []));
     return {
         id,
         rawId: id,
