@@ -1,7 +1,7 @@
 import { ask, find, fromTemplate, onSubmit } from "./forms.js";
 import { plainly } from "./messages.js";
 import { bindPasskeys } from "./passkeys.js";
-import { toast } from "./toasts.js";
+import { onClick, toast } from "./toasts.js";
 import { bindTokens } from "./tokens.js";
 
 /** What the account view consists of, in its order in the page: each binds its part and returns what fills it. */
@@ -34,20 +34,6 @@ function goTo(name) {
   heading.focus({ preventScroll: true });
   if (name === "account") scrollTo(0, 0);
   else heading.closest("section").scrollIntoView();
-}
-
-/** Does what a button is for, and says at the bottom what came of it. */
-function onClick(button, work) {
-  button.onclick = async () => {
-    button.disabled = true;
-    try {
-      const said = await work();
-      if (said) toast(said);
-    } catch (error) {
-      toast(plainly(error), { isError: true });
-    }
-    button.disabled = false;
-  };
 }
 
 function profile(client) {

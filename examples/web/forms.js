@@ -18,15 +18,10 @@ export function onSubmit(form, work) {
     const values = Object.fromEntries(new FormData(form));
     const focused = document.activeElement;
     setBusy(form, true);
-    try {
-      await work(values);
-      form.reset();
-    } catch (error) {
-      setBusy(form, false);
-      showError(form, plainly(error), wrongField(form, error));
-    } finally {
-      setBusy(form, false);
-    }
+    const error = await work(values).then(() => null, (error) => error);
+    setBusy(form, false); // before the focus goes to what is wrong
+    if (error) showError(form, plainly(error), wrongField(form, error));
+    else form.reset();
     // A disabled field has lost the focus.
     if (document.activeElement === document.body && focused.checkVisibility()) focused.focus();
   });

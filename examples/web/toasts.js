@@ -1,4 +1,5 @@
 import { find } from "./forms.js";
+import { plainly } from "./messages.js";
 
 const SHOWN_MS = 6000;
 
@@ -19,4 +20,18 @@ export function toast(text, { isError = false, action, onAction, ms = SHOWN_MS }
   find("toasts").append(item);
   setTimeout(close, ms);
   return close;
+}
+
+/** Does what a button is for, and says at the bottom what came of it. */
+export function onClick(button, work) {
+  button.onclick = async () => {
+    button.disabled = true;
+    try {
+      const said = await work();
+      if (said) toast(said);
+    } catch (error) {
+      toast(plainly(error), { isError: true });
+    }
+    button.disabled = false;
+  };
 }

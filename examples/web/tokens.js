@@ -1,6 +1,5 @@
 import { find, fromTemplate, onSubmit } from "./forms.js";
-import { plainly } from "./messages.js";
-import { toast } from "./toasts.js";
+import { onClick, toast } from "./toasts.js";
 
 const MAY = { "tasks:read": "read tasks", "tasks:write": "change tasks" };
 
@@ -14,16 +13,12 @@ export function bindTokens(client, prove) {
       const until = new Date(expires_at).toLocaleDateString();
       text.textContent = `${device}: may ${scopes.map((scope) => MAY[scope]).join(" and ")} until ${until}`;
       button.ariaLabel = `End ${device}`;
-      button.onclick = async () => {
-        try {
-          await client.auth.endSession(id);
-          item.remove();
-          find("tokens-title").focus();
-          toast(`${device} cannot be used any more.`);
-        } catch (error) {
-          toast(plainly(error), { isError: true });
-        }
-      };
+      onClick(button, async () => {
+        await client.auth.endSession(id);
+        item.remove();
+        find("tokens-title").focus();
+        return `${device} cannot be used any more.`;
+      });
       return item;
     });
     find("token-list").replaceChildren(...items);
