@@ -108,13 +108,15 @@ export function openList(copy) {
     deletions.remove(task);
     (next?.querySelector("input") ?? find("new").elements.title).focus();
     const undo = () => {
-      undoLast = () => {};
       deletions.undo(task.id);
       void drawing?.then(() => rows.get(task.id)?.element.querySelector("input").focus());
     };
     const close = toast(`“${shortened(task.title)}” is deleted.`, { action: "Undo", onAction: undo, ms: UNDO_MS });
-    undoLast = () => (close(), undo());
-    setTimeout(() => (undoLast = () => {}), UNDO_MS);
+    undoLast = () => {
+      if (!deletions.isHidden(task.id)) return; // it is undone, or its time is over
+      close();
+      undo();
+    };
   }
 
   // One window holds the stream and sends what waits. If the browser has stopped that one, each looks after itself.

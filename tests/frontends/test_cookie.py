@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +17,7 @@ from tests.frontends.tls import behind_tls
 from tests.machines.balancer import needs_nginx, nginx_before
 from tests.support.pages import (
     LONGEST_WAIT_MS,
+    Site,
     add,
     expect_sent,
     expect_titles,
@@ -32,13 +33,6 @@ from tests.support.people import PASSWORD, new_email
 from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
-
-
-class Site(NamedTuple):
-    """The origins of a page and of its API."""
-
-    page: str
-    api: str
 
 
 @pytest.fixture

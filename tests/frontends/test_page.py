@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import httpx
 import pytest
@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, ViewportSi
 
 from tests.support.pages import (
     LONGEST_WAIT_MS,
+    Site,
     add,
     asked,
     expect_sent,
@@ -37,11 +38,6 @@ from tests.support.settings import ROOT, SECRET, environment_of
 pytestmark = pytest.mark.slow
 
 WIDTHS = pytest.mark.parametrize("width", [390, 1280])
-
-
-class Site(NamedTuple):
-    page: str
-    api: str
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +254,23 @@ def test_a_deletion_can_be_undone(page: Page, context: BrowserContext, site: Sit
         expect_titles(second, "Comes back", changed["title"])
         expect_sent(second)
         assert [task["title"] for task in phone.get("/api/tasks").json()] == ["Comes back", changed["title"]]
+
+
+def test_each_deletion_can_be_undone_for_its_own_time(page: Page) -> None:
+    """The time of the deletion before is over first, and takes nothing from the last one."""
+    page.clock.install()
+    page.reload()
+    sign_up(page)
+    for title in ("Below", "Stays", "Goes"):
+        add(page, title)
+    expect_sent(page)
+    page.get_by_role("button", name="Delete Goes").click()
+    page.clock.fast_forward(5000)
+    page.get_by_role("button", name="Delete Stays").click()
+    page.clock.fast_forward(3000)
+    expect(page.locator("#toasts")).not_to_contain_text("Goes")
+    page.keyboard.press("Control+z")
+    expect_titles(page, "Stays", "Below")
 
 
 def test_it_works_in_a_tunnel(page: Page, context: BrowserContext, site: Site) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, Page, Response, expect
@@ -19,6 +19,15 @@ from tests.support.people import PASSWORD, new_email
 from tests.support.settings import ROOT
 
 EXAMPLE = ROOT / "examples" / "web"
+
+
+class Site(NamedTuple):
+    """The origins of a page and of its API."""
+
+    page: str
+    api: str
+
+
 LONGEST_WAIT_MS = 60_000  # on a busy machine, where one hash at full cost takes seconds
 
 BOUNDED = """([given, ms]) => Promise.race([
