@@ -1,6 +1,7 @@
 """The bodies of the routes of accounts. What is sent is written by `core/http/json.py`, as these document it."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,7 +14,6 @@ from pydantic import (
     PlainValidator,
     SecretStr,
     ValidationInfo,
-    field_validator,
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
@@ -162,7 +162,8 @@ def _one_of(*names: str) -> dict[str, Any]:
     return {"oneOf": [{"required": [name]} for name in names]}
 
 
-_PROOF_EXAMPLE: dict[str, Any] = {"current_password": "correct horse"}
+_PasswordIfAny = Annotated[AnyPassword | None, Field(validate_default=True, json_schema_extra=may_be_missing)]
+PROOF_EXAMPLE: dict[str, Any] = {"current_password": "correct horse"}
 
 
 class Proof(Body):
@@ -171,17 +172,10 @@ class Proof(Body):
     The password, or what a passkey has signed of the options for this act.
     """
 
-    model_config = ConfigDict(json_schema_extra={"example": _PROOF_EXAMPLE, **_one_of("current_password", "passkey")})
+    model_config = ConfigDict(json_schema_extra={"example": PROOF_EXAMPLE, **_one_of("current_password", "passkey")})
 
     passkey: Annotated[Assertion | None, Field(json_schema_extra=may_be_missing)] = None
-    current_password: Annotated[AnyPassword | None, Field(validate_default=True, json_schema_extra=may_be_missing)] = (
-        None
-    )
-
-    @field_validator("current_password")
-    @classmethod
-    def _one(cls, value: SecretStr | None, info: ValidationInfo) -> Any:
-        return _either(value, info, "passkey")
+    current_password: Annotated[_PasswordIfAny, AfterValidator(partial(_either, other="passkey"))] = None
 
     @property
     def given(self) -> Given:
@@ -194,14 +188,7 @@ class ProvenBody(Body):
     """A body that takes the password as such, too, as it did before there were proofs."""
 
     proof: Annotated[Proof | None, Field(json_schema_extra=may_be_missing)] = None
-    current_password: Annotated[AnyPassword | None, Field(validate_default=True, json_schema_extra=may_be_missing)] = (
-        None
-    )
-
-    @field_validator("current_password")
-    @classmethod
-    def _one(cls, value: SecretStr | None, info: ValidationInfo) -> Any:
-        return _either(value, info, "proof")
+    current_password: Annotated[_PasswordIfAny, AfterValidator(partial(_either, other="proof"))] = None
 
     @property
     def given(self) -> Given:
@@ -215,7 +202,7 @@ class ProvenBody(Body):
 class PasswordBody(ProvenBody):
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {**_PROOF_EXAMPLE, "new_password": "correct horse battery"},
+            "example": {**PROOF_EXAMPLE, "new_password": "correct horse battery"},
             **_one_of("current_password", "proof"),
         }
     )
@@ -225,7 +212,7 @@ class PasswordBody(ProvenBody):
 
 
 class DeleteBody(ProvenBody):
-    model_config = ConfigDict(json_schema_extra={"example": _PROOF_EXAMPLE, **_one_of("current_password", "proof")})
+    model_config = ConfigDict(json_schema_extra={"example": PROOF_EXAMPLE, **_one_of("current_password", "proof")})
 
 
 class ResetBody(Body):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.accounts.schemas import Email, Proof
+from app.accounts.schemas import PROOF_EXAMPLE, Email, Proof
 from app.core.fields import Body
 
 _TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImV2K2p3dCJ9.eyJ0eXBlIjoidmVyaWZ5In0.x"
@@ -24,9 +24,7 @@ class LinkBody(Body):
 
 
 class ChangeBody(Body):
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"email": "ada@new.example.com", "proof": {"current_password": "correct horse"}}}
-    )
+    model_config = ConfigDict(json_schema_extra={"example": {"email": "ada@new.example.com", "proof": PROOF_EXAMPLE}})
 
     email: Email
     proof: Proof

@@ -5,14 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.accounts.schemas import Proof
+from app.accounts.schemas import PROOF_EXAMPLE, Proof
 from app.auth.proof import ASSERTION_EXAMPLE, Act, Assertion, ClientData, CredentialId
 from app.core.fields import NO_NUL, Body, blank_is_none, storable
 from app.passkeys.models import PASSKEY_NAME_LENGTH
 from app.sessions.schemas import Device, ReplacedToken, WantsCookie
 
 _ID = ASSERTION_EXAMPLE["id"]
-_PROOF: dict[str, Any] = {"current_password": "correct horse"}
 _CHALLENGE = "h4Q1bJwqVZ0yJm5w0Vn3VAAAAABpXi9YH0rC3zZ7GqVqQWwq2J0p8m1b7w9xk4rTtS0yD3c"
 _MADE: dict[str, Any] = {
     "id": _ID,
@@ -61,7 +60,9 @@ class PasskeySignInBody(Body):
 
 
 class PasskeyBody(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"credential": _MADE, "name": "My phone", "proof": _PROOF}})
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"credential": _MADE, "name": "My phone", "proof": PROOF_EXAMPLE}}
+    )
 
     credential: Attestation
     name: Annotated[_Name | None, BeforeValidator(blank_is_none)] = None
@@ -69,7 +70,7 @@ class PasskeyBody(Body):
 
 
 class ProofBody(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"proof": _PROOF}})
+    model_config = ConfigDict(json_schema_extra={"example": {"proof": PROOF_EXAMPLE}})
 
     proof: Proof
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 from pydantic_core import PydanticCustomError
 
-from app.accounts.schemas import Proof
+from app.accounts.schemas import PROOF_EXAMPLE, Proof
 from app.auth.tokens import SCRIPT_DAYS
 from app.core.fields import VISIBLE, Body, storable, visible, whole
 from app.sessions.models import DEVICE_LENGTH
@@ -31,7 +31,7 @@ class TokenBody(Body):
                 "name": _NAME,
                 "scopes": _SCOPES,
                 "days": 90,
-                "proof": {"current_password": "correct horse"},
+                "proof": PROOF_EXAMPLE,
             }
         }
     )
