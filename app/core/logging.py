@@ -74,7 +74,8 @@ class RequestRecord:
 _NO_REQUEST = RequestRecord("-")  # what is noted here nobody reads
 _request: ContextVar[RequestRecord] = ContextVar("request", default=_NO_REQUEST)
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_PLAIN_RECORD = vars(logging.makeLogRecord({}))
+_STANDARD = frozenset(_PLAIN_RECORD) | {"message", "asctime", "taskName", "color_message"}
 _QUIET = (
     "psycopg.pool",
     "psycopg",
@@ -124,9 +125,6 @@ def configure_logging(level: str, log_format: str) -> None:
     for name in _QUIET:  # at INFO and below these log every request, some of them its content
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it logs the address at each failed attempt
-
-
-_PLAIN_RECORD = vars(logging.makeLogRecord({}))
 
 
 def make_record(logger: logging.Logger, level: int, event: str, members: dict[str, Any]) -> logging.LogRecord:
