@@ -4,9 +4,10 @@ import asyncio
 import socket
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -24,9 +25,10 @@ from tests.support.people import Person
 from tests.support.server import client_of
 from tests.support.settings import make_settings
 
+T = TypeVar("T")
 MOST_SECONDS = 0.020
 TRIES = 5
-PATIENT_TRIES = 40  # where the bound is near: a shared processor is half as fast for seconds at a time
+PATIENT_TRIES = 300  # where the bound is near: a shared processor is half as fast for seconds at a time
 
 
 @pytest.mark.slow
@@ -62,7 +64,7 @@ async def test_no_request_of_64_kib_holds_the_loop(database_url: str, contracts:
             known = {"user_id": person.user["id"], "task_id": task["id"], "session_id": str(uuid4())}
             known["passkey_id"] = "AAAA"
             for attack in attacks(document, path, operation, person.bearer["Authorization"], known):
-                held, status = await held_for(app, method, attack)
+                held, status = await held_during(partial(call, app, method, attack))
                 times.append(held)
                 if held > MOST_SECONDS or status >= 500:
                     slow.append(f"{held * 1000:.0f} ms, {status}: {method} {path} {attack.name}")
@@ -133,16 +135,7 @@ async def test_no_stream_of_256_kib_holds_the_loop_or_much_memory(
     app = create_app(make_settings(database_url, log_level="WARNING"))
     async with app.router.lifespan_context(app):
         await receive_stream(app, data)
-        held = float("inf")
-        for _ in range(PATIENT_TRIES):
-            with untraced():
-                beating = asyncio.create_task(longest_gap())
-                await receive_stream(app, data)
-                beating.cancel()
-                held = min(held, await beating)
-            if held <= MOST_SECONDS:
-                break
-            await asyncio.sleep(0.2)
+        held, _ = await held_during(lambda: receive_stream(app, data), tries=PATIENT_TRIES)
         tracemalloc.start()
         try:
             holding = asyncio.create_task(most_held())
@@ -181,19 +174,22 @@ def operations(document: Any) -> Iterator[tuple[str, str, Any]]:
             yield method.upper(), path, operation
 
 
-async def held_for(app: FastAPI, method: str, attack: Attack) -> tuple[float, int]:
-    """Return the longest time between two turns of the loop, in CPU time, the best of five: others run here too."""
-    best, status = float("inf"), 0
-    for _ in range(TRIES):
+async def held_during(work: Callable[[], Awaitable[T]], *, tries: int = TRIES) -> tuple[float, T]:
+    """Return the longest time between two turns of the loop, in CPU time, and what the work returned.
+
+    It is the best of some: others run here too.
+    """
+    best = float("inf")
+    for _ in range(tries):
         with untraced():
             beating = asyncio.create_task(longest_gap())
             await asyncio.sleep(0)
-            status = await call(app, method, attack)
+            found = await work()
             beating.cancel()
             best = min(best, await beating)
         if best <= MOST_SECONDS:
             break
-    return best, status
+    return best, found
 
 
 async def longest_gap() -> float:

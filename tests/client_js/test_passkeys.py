@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.client_js.conftest import Project
 from tests.client_js.test_browser import opened, signed_up
+from tests.support.browsers import with_authenticator
 from tests.support.people import PASSWORD
 from tests.support.server import serving
 
@@ -18,8 +19,6 @@ delete PublicKeyCredential.parseCreationOptionsFromJSON;
 delete PublicKeyCredential.parseRequestOptionsFromJSON;
 delete PublicKeyCredential.prototype.toJSON;
 """
-AUTHENTICATOR = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
-AUTHENTICATOR |= {"isUserVerified": True, "automaticPresenceSimulation": True}
 WHY = "(error) => error.code || error.name"
 
 
@@ -29,14 +28,6 @@ def api(project: Project, database_url: str, origin: str, tmp_path_factory: pyte
     folder = tmp_path_factory.mktemp("api")
     with serving(folder, DATABASE_URL=database_url, FRONTEND_URL=origin, PASSKEYS="on") as started:
         yield started.url.replace("127.0.0.1", "localhost")
-
-
-def with_authenticator(page: Page) -> tuple[CDPSession, str]:
-    """Return a device of this page's that keeps keys, and whose owner agrees to everything."""
-    devtools = page.context.new_cdp_session(page)
-    devtools.send("WebAuthn.enable")
-    made = devtools.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
-    return devtools, made["authenticatorId"]
 
 
 def add(page: Page, name: str = "My telephone") -> Any:

@@ -8,14 +8,12 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.support.browsers import with_authenticator
 from tests.support.pages import page_for, serving_folder, sign_in, sign_out, sign_up
 from tests.support.people import PASSWORD
 from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
-
-AUTHENTICATOR = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
-AUTHENTICATOR |= {"isUserVerified": True, "automaticPresenceSimulation": True}
 
 
 @pytest.fixture(scope="module", params=["on", "off"])
@@ -38,9 +36,7 @@ def site(passkeys: str, database_url: str, tmp_path_factory: pytest.TempPathFact
 def page(context: BrowserContext, site: tuple[str, str]) -> Page:
     """The page on a device whose owner agrees to everything."""
     page = context.new_page()
-    devtools = context.new_cdp_session(page)
-    devtools.send("WebAuthn.enable")
-    devtools.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
+    with_authenticator(page)
     page.goto(site[0])
     return page
 

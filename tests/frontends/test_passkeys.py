@@ -9,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
+from tests.support.browsers import with_authenticator
 from tests.support.pages import serving_folder
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server, serving
@@ -46,13 +47,9 @@ def test_somebody_lives_with_a_passkey(context: BrowserContext, served: tuple[Se
     signed_up = httpx.post(f"{api}/api/auth/signup", json={"email": new_email(), "password": PASSWORD}).json()
     page = context.new_page()
     page.goto(origin)
-    devtools = context.new_cdp_session(page)
-    devtools.send("WebAuthn.enable")
-    authenticator = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
-    authenticator |= {"isUserVerified": True, "automaticPresenceSimulation": True}
-    made = devtools.send("WebAuthn.addVirtualAuthenticator", {"options": authenticator})
+    devtools, authenticator = with_authenticator(page)
     run(page, MAKE, api, signed_up["access_token"], "true")
-    (key,) = devtools.send("WebAuthn.getCredentials", made)["credentials"]
+    (key,) = devtools.send("WebAuthn.getCredentials", {"authenticatorId": authenticator})["credentials"]
     assert key["isResidentCredential"]
     again = run(page, SIGN_IN, api, "", "{ user, access_token }")
     assert again["user"] == signed_up["user"]

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
 
 from tests.support.pages import LONGEST_WAIT_MS
 
@@ -13,6 +13,18 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     "--host-resolver-rules=MAP *.test 127.0.0.1",
 ]
+
+
+AUTHENTICATOR = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+AUTHENTICATOR |= {"isUserVerified": True, "automaticPresenceSimulation": True}
+
+
+def with_authenticator(page: Page) -> tuple[CDPSession, str]:
+    """Return a device of this page's that keeps keys, and whose owner agrees to everything."""
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    made = devtools.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
+    return devtools, made["authenticatorId"]
 
 
 @pytest.fixture(scope="module")
