@@ -532,6 +532,7 @@ class TestConnections:
             for link in few + many:
                 link.sendall(HEAD + b"\r\n")
                 assert statuses(read_one(link)) == [200]
+            time.sleep(1.1)  # until each of them may have to make room, also the last one
             patient.wait_until("/docs", seconds=5)
             closed, _, _ = select.select([*few, *many], [], [], 5)
             assert [link in many for link in closed] == [True]
