@@ -23,8 +23,11 @@ from tests.support.clock import FrozenClock
 from tests.support.databases import migrated_database, new_database, new_folder, new_template
 from tests.support.measuring import choose_measured, import_all, is_measured, untraced
 from tests.support.people import PASSWORD, Person
+from tests.support.quick_httpx import make_quick
 from tests.support.server import Service, running
 from tests.support.settings import SECRET, make_settings
+
+make_quick()
 
 
 @pytest.fixture(scope="session")

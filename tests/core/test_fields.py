@@ -100,8 +100,9 @@ def is_visible(text: str) -> bool:
 def test_what_shows_nothing_is_what_unicode_says() -> None:
     """No text is blank to the eye and not to the service: white space, controls, formats and what is ignored.
 
-    Over all code points, by the properties White_Space, Default_Ignorable_Code_Point, Cc and Cf. Formats that are drawn
-    before a number, such as Arabic's number sign, are seen; Braille's blank is not.
+    Over all code points, by the properties White_Space, Default_Ignorable_Code_Point, Cc and Cf; of the 800,000 that mean
+    nothing yet, a hundredth is tried. Formats that are drawn before a number, such as Arabic's number sign, are seen;
+    Braille's blank is not.
     """
     ignorable, seen = code_points(DEFAULT_IGNORABLE), code_points(PREPENDED_MARKS)
     every = [c for c in range(sys.maxunicode + 1) if not 0xD800 <= c <= 0xDFFF]
@@ -114,7 +115,8 @@ def test_what_shows_nothing_is_what_unicode_says() -> None:
     late = set(map(ord, SHOWS_NOTHING)) - by_properties - {BRAILLE_BLANK}
     assert all(unicodedata.category(chr(c)) == "Cn" or 0x13430 <= c <= 0x1343F for c in late), "newer than this Python"
     unseen = by_properties | late | {BRAILLE_BLANK}
-    assert [hex(c) for c in every if is_visible(chr(c)) == (c in unseen)] == []
+    tried = [c for c in every if c in unseen or c % 101 == 0 or unicodedata.category(chr(c)) not in ("Cn", "Co")]
+    assert [hex(c) for c in tried if is_visible(chr(c)) == (c in unseen)] == []
     assert not is_visible(SHOWS_NOTHING)
     assert is_visible(f"{SHOWS_NOTHING}x{SHOWS_NOTHING}")
 

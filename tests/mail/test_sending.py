@@ -371,7 +371,7 @@ async def test_no_address_and_no_name_writes_a_header(mailed: Mailed) -> None:
         people.append(await Person.sign_up(mailed.client, name=name))
         await mailed.client.post("/api/auth/reset/mail", json={"email": people[-1].email})
     mails = await mailed.box.has(len(names))
-    assert mailed.box.addressed == [person.email for person in people]
+    assert sorted(mailed.box.addressed) == sorted(person.email for person in people)  # several are sent at once
     for mail in mails:
         assert sorted(mail.keys()) == sorted(
             [
