@@ -139,6 +139,8 @@ GUARDS = [
         ("Turns.give", "if not turn.done():", "if True:"),
         ("Turns.give", "if seconds > SLOW_SECONDS:", "if False:"),
         ("Turns.take_at_once", "or user_id in self._slow", ""),
+        ("Turns.take_at_once", "or user_id in self._lines", ""),
+        ("Turns.give", "while line and not running:", "while line:"),
     ),
     *_guards(
         "tests/core/test_config.py",

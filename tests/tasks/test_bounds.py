@@ -177,23 +177,33 @@ async def test_who_gives_up_waiting_loses_nobody_a_turn() -> None:
         assert not turns._lines
 
 
+async def test_while_anybody_waits_an_accounts_statements_run_one_by_one() -> None:
+    """Twelve requests of one account delay those beside them by one statement; four of them do not wait at all."""
+    turns, user, other = Turns(most=4, seconds=5), uuid4(), uuid4()
+    assert [turns.take_at_once(user) for _ in range(5)] == [True] * 4 + [False]
+    waiting = [asyncio.create_task(turns.take(user)) for _ in range(2)]
+    await asyncio.sleep(0)
+    for begun in ([False, False], [False, False], [False, False], [True, False]):
+        turns.give(user, 0.001)
+        await asyncio.sleep(0)
+        assert [task.done() for task in waiting] == begun
+        assert not turns.take_at_once(user), "who comes later goes later"
+        assert turns.take_at_once(other), "others do not wait"
+    turns.give(user, 0.001)
+    await asyncio.gather(*waiting)
+    assert [turns.take_at_once(user) for _ in range(4)] == [True] * 3 + [False], "nobody waits any more"
+
+
 async def test_slow_statements_of_one_account_run_one_by_one() -> None:
     """Somebody whose statements take long does not keep all cores of the database busy, but only while they do."""
     turns, user = Turns(most=4, seconds=5), uuid4()
     assert [turns.take_at_once(user) for _ in range(5)] == [True] * 4 + [False]
-    waiting = [asyncio.create_task(turns.take(user)) for _ in range(3)]
-    await asyncio.sleep(0)
     for _ in range(3):
         turns.give(user, 0.2)
-    await asyncio.sleep(0)
-    assert [task.done() for task in waiting] == [False] * 3
-    assert not turns.take_at_once(user), "the others go first"
-    turns.give(user, 0.2)
-    await asyncio.sleep(0)
-    assert [task.done() for task in waiting] == [True, False, False]
-    turns.give(user, 0.01)
-    await asyncio.gather(*waiting)
-    turns.give(user, 0.2)
-    assert not turns.take_at_once(user)
+    assert not turns.take_at_once(user), "one runs"
     turns.give(user, 0.2)
     assert turns.take_at_once(user), "nobody waits for what is over"
+    assert turns.take_at_once(user), "what has ended is forgotten"
+    turns.give(user, 0.2)
+    turns.give(user, 0.01)
+    assert [turns.take_at_once(user) for _ in range(5)] == [True] * 4 + [False]

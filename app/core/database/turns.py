@@ -9,7 +9,10 @@ SLOW_SECONDS = 0.1
 
 
 class Turns:
-    """At most `most` statements of one user run at once, the others wait in line for `seconds`."""
+    """At most `most` statements of one user run at once, the others wait in line for `seconds`.
+
+    While any wait, they run one by one: who asks for so much delays those beside them by one statement, not by `most`.
+    """
 
     def __init__(self, *, most: int, seconds: float) -> None:
         self._most = most
@@ -22,7 +25,7 @@ class Turns:
     def take_at_once(self, user_id: UUID) -> bool:
         """Take a turn if nobody has to wait for it."""
         running = self._running.get(user_id, 0)
-        if running and (running >= self._most or user_id in self._slow):
+        if running and (running >= self._most or user_id in self._slow or user_id in self._lines):
             return False
         self._running[user_id] = running + 1
         return True
@@ -40,19 +43,18 @@ class Turns:
             raise
 
     def give(self, user_id: UUID, seconds: float) -> None:
-        """End a turn that has taken so long; those who wait have the next ones."""
+        """End a turn that has taken so long; who waits longest has the next one."""
         if seconds > SLOW_SECONDS:
             self._slow.add(user_id)
         elif self._slow:
             self._slow.discard(user_id)
-        most = 1 if user_id in self._slow else self._most
         running = self._running[user_id] - 1
         line = self._lines.get(user_id)
-        while line and running < most:
+        while line and not running:
             turn = line.popleft()
             if not turn.done():  # else its request has given up
                 turn.set_result(None)
-                running += 1
+                running = 1
         if line is not None and not line:
             del self._lines[user_id]
         if running:
