@@ -143,9 +143,9 @@ _encode_slowly = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
 
 def _to_json(members: dict[str, Any]) -> str:
-    """Return JSON in ASCII: other characters, of which some end a line, are escaped."""
+    """Return JSON in ASCII that can be printed: other characters, some of which end a line, are escaped."""
     try:
-        return _encode(members).decode("ascii")
+        return _encode(members).decode("ascii").replace("\x7f", "\\u007f")  # of ASCII, msgspec leaves this one
     except ValueError:  # msgspec, which is five times as fast, does not escape them
         return _encode_slowly(members)
 
@@ -172,13 +172,14 @@ class JsonFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Time, level, event and its members on one line; a traceback below it."""
+    """Time, level, event and its members on one line; a traceback below it, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         members = " ".join(f"{name}={plain(value)}" for name, value in _members(record).items())
         line = f"{time} {record.levelname.lower():<7} {plain(record.getMessage())} {members}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        traceback = self.formatException(record.exc_info).split("\n") if record.exc_info else []
+        return "\n  ".join([line, *map(plain, traceback)])
 
 
 def plain(value: Any) -> str:

@@ -812,6 +812,13 @@ GUARDS = [
         ),
     ),
     *_guards(
+        "tests/core/test_logging.py",
+        ("_to_json", '.replace("\\x7f", "\\\\u007f")', ""),
+        ("ConsoleFormatter.format", "{plain(record.getMessage())}", "{record.getMessage()}"),
+        ("ConsoleFormatter.format", "={plain(value)}", "={value}"),
+        ("ConsoleFormatter.format", "*map(plain, traceback)", "*traceback"),
+    ),
+    *_guards(
         "tests/core/test_quick_pool.py",
         ("QuickPool._is_calm", "self._waiting or", ""),
         ("QuickPool._is_calm", "self._closed or", ""),

@@ -109,16 +109,17 @@ async def test_a_line_names_the_trace_that_the_request_is_part_of(
     assert line.get("trace_id") == trace_id
 
 
-@pytest.mark.parametrize("text", ["two\nlines", 'x", "level": "error', "\x1b[31mred", "\r\n{}", "\u2028"])
+@pytest.mark.parametrize(
+    "text", ["two\nlines", 'x", "level": "error', "\x1b[31mred", "\r\n{}", "\u2028", "\x7f", "\x9b31m", "\u202e"]
+)
 def test_nothing_forges_a_line(text: str) -> None:
     """No text of a client begins a line of its own or acts on a terminal, in either format."""
     record = logging.makeLogRecord({"msg": text, "levelno": 20, "levelname": "INFO", "user_agent": text})
     line = JsonFormatter().format(record)
     assert json.loads(line)["event"] == json.loads(line)["user_agent"] == text
-    assert len(line.splitlines()) == 1
-    plain = ConsoleFormatter().format(record)
-    assert len(plain.splitlines()) == 1
-    assert "\x1b" not in plain
+    assert line.isascii()
+    assert line.isprintable()
+    assert ConsoleFormatter().format(record).isprintable()
 
 
 def test_a_record_that_is_made_quickly_is_like_any_other() -> None:
@@ -140,6 +141,7 @@ def test_a_record_that_is_made_quickly_is_like_any_other() -> None:
         (UUID(int=1), str(UUID(int=1))),
         ("Gießen \u2028\x85\x7f", "Gießen \u2028\x85\x7f"),
         ("\ud800", "\ud800"),
+        ("\\\x7f", "\\\x7f"),
         (0.1, 0.1),
         (2**70, 2**70),
         ({"a": [None, True]}, {"a": [None, True]}),
@@ -153,6 +155,7 @@ def test_a_line_has_whatever_it_is_given(value: Any, shown: Any) -> None:
         record = logging.makeLogRecord({"msg": "x", "value": value, "other": other})
         line = JsonFormatter().format(record)
         assert line.isascii()
+        assert line.isprintable()
         assert json.loads(line)["value"] == shown
 
 
@@ -164,6 +167,17 @@ def test_an_exception_is_logged_with_its_traceback() -> None:
         record = logging.makeLogRecord({"msg": "failed", "exc_info": (type(error), error, error.__traceback__)})
     assert "boom" in json.loads(JsonFormatter().format(record))["exception"]
     assert "boom" in ConsoleFormatter().format(record)
+
+
+def test_a_traceback_forges_no_line() -> None:
+    """What an error says of somebody's text acts on no terminal, and no line of it begins as ours do."""
+    try:
+        raise RuntimeError("\x1b[31mred\n12:00:00 info    signed_in\u2028\x7f")
+    except RuntimeError as error:
+        record = logging.makeLogRecord({"msg": "failed", "exc_info": (type(error), error, error.__traceback__)})
+    _, *below = ConsoleFormatter().format(record).split("\n")
+    assert all(line.isprintable() and line.startswith("  ") for line in below), below
+    assert JsonFormatter().format(record).isprintable()
 
 
 @pytest.mark.parametrize(
