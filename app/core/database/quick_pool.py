@@ -10,25 +10,21 @@ from psycopg_pool import AsyncConnectionPool
 from app.core.clock import monotonic
 from app.core.database.connection import Connection
 
-# What is used of the pool beyond its documentation.
+# What is used of the pool, and of what it notes in a connection, beyond its documentation.
 _USED = ("_pool", "_waiting", "_closed", "_lock", "_stats", "_REQUESTS_NUM", "_nconns_min", "_drained_at")
+_USED_OF_CONNECTION = ("_pool", "_created_at", "_expire_at")
 
 
 class QuickPool(AsyncConnectionPool[Connection]):
     """A pool for one event loop."""
 
     is_quick = False
-    """Whether it is open, and this psycopg_pool has all that is used of it."""
-
-    async def open(self, wait: bool = False, timeout: float = 30.0) -> None:  # noqa: ASYNC109  # as psycopg_pool
-        """Begin to connect."""
-        await super().open(wait, timeout)
-        self.is_quick = all(hasattr(self, name) for name in _USED)
+    """Whether this psycopg_pool has all that is used of it, as the last connection of its own has shown."""
 
     async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109  # as psycopg_pool
         """Take a connection. Raises: PoolTimeout."""
         if not (self.is_quick and self._pool and self._is_calm()):
-            return await super().getconn(timeout)
+            return self._look_at(await super().getconn(timeout))
         connection = self._pool.popleft()
         connection._pool = self
         self._stats[self._REQUESTS_NUM] += 1
@@ -42,6 +38,12 @@ class QuickPool(AsyncConnectionPool[Connection]):
             self._pool.append(conn)
         else:
             await super().putconn(conn)
+
+    def _look_at(self, connection: Connection) -> Connection:
+        """Find out whether the short way can be taken."""
+        of_connection = all(hasattr(connection, name) for name in _USED_OF_CONNECTION)
+        self.is_quick = of_connection and all(hasattr(self, name) for name in _USED)
+        return connection
 
     def _is_calm(self) -> bool:
         """Return whether nobody waits, and nothing is being done with the connections."""
