@@ -86,21 +86,19 @@ USE_CHALLENGE_IN_SESSION = Statement(
     quiet=True,
 )
 # A copy of a key counts for itself: one of the two falls behind. Those that are synced do not count.
+_rises = or_(
+    col(Passkey.sign_count) < _sign_count,
+    and_(col(Passkey.sign_count) == constant(0), _sign_count == constant(0)),
+)
 COUNT_USE = Statement(
     update(Passkey)
-    .where(
-        is_mine,
-        _is_this,
-        or_(
-            col(Passkey.sign_count) < _sign_count,
-            and_(col(Passkey.sign_count) == constant(0), _sign_count == constant(0)),
-        ),
-    )
+    .where(is_mine, _is_this, _rises)
     .values(sign_count=_sign_count, synced=_synced, last_used_at=now)
     .returning(col(Passkey.user_id)),
     UUID,
     quiet=True,
 )
+HAS_FALLEN_BEHIND = Statement(select(col(Passkey.user_id)).where(is_mine, _is_this, ~_rises), UUID)
 BEGIN = begin_if(col(UserState.passkey_version) == parameter("proven_version", int))
 
 _how_many: ColumnElement[int] = (
@@ -156,9 +154,15 @@ async def use_challenge_in_session(db: UserDatabase, challenge: Challenge) -> bo
 async def count_use(
     database: Database, user_id: UUID, passkey_id: bytes, *, sign_count: int, synced: bool, now: datetime
 ) -> bool:
-    """Note that a key was used; False if it says that it has signed less often than it has, so that there are two."""
+    """Note that a key was used; False if it has fallen behind, or is there no more."""
     use = {"sign_count": sign_count, "synced": synced, "now": now}
     return await database.fetch_value(COUNT_USE, user_id=user_id, passkey_id=passkey_id, **use) is not None
+
+
+async def has_fallen_behind(database: Database, user_id: UUID, passkey_id: bytes, *, sign_count: int) -> bool:
+    """Return whether a key says that it has signed less often than it has, so that there are two."""
+    key = {"user_id": user_id, "passkey_id": passkey_id, "sign_count": sign_count}
+    return await database.fetch_value(HAS_FALLEN_BEHIND, **key) is not None
 
 
 async def insert_passkey(

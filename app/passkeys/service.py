@@ -198,7 +198,9 @@ async def _count(auth: Auth, user_id: UUID, passkey_id: bytes, signed: Signed, n
     counted = await repository.count_use(
         auth.database, user_id, passkey_id, sign_count=signed.sign_count, synced=signed.synced, now=now
     )
-    if not counted:
+    if not counted and await repository.has_fallen_behind(
+        auth.database, user_id, passkey_id, sign_count=signed.sign_count
+    ):
         auth.record("passkey_copied", user_id=user_id, actor="unknown")
     return counted
 

@@ -402,6 +402,13 @@ WHERE passkeys.user_id = %(user_id)s::UUID
   AND (passkeys.sign_count < %(sign_count)s::BIGINT OR passkeys.sign_count = 0 AND %(sign_count)s::BIGINT = 0)
 RETURNING passkeys.user_id;
 
+-- app/passkeys/repository.py HAS_FALLEN_BEHIND
+SELECT passkeys.user_id
+FROM passkeys
+WHERE passkeys.user_id = %(user_id)s::UUID
+  AND passkeys.id = %(passkey_id)s
+  AND NOT (passkeys.sign_count < %(sign_count)s::BIGINT OR passkeys.sign_count = 0 AND %(sign_count)s::BIGINT = 0);
+
 -- app/passkeys/repository.py BEGIN
 INSERT INTO sessions (user_id, id, created_at, device, token_version)
 SELECT user_state.user_id AS user_id, %(session_id)s::UUID AS id, %(now)s::TIMESTAMP WITH TIME ZONE AS created_at,

@@ -11,6 +11,8 @@ import psycopg
 import pytest
 
 from app.accounts import admin
+from app.core.database.pool import Database
+from app.passkeys import repository
 from app.sessions.denylist import delete_expired_tokens_of
 from tests.passkeys.conftest import told
 from tests.support.authenticator import (
@@ -19,6 +21,7 @@ from tests.support.authenticator import (
     Key,
     add_passkey,
     creation_options,
+    proof_of,
     proof_options,
     sign_in_by,
     sign_in_options,
@@ -166,6 +169,31 @@ async def test_a_copied_key_is_found(
         assert (await sign_in_by(keyed, phone, key=thiefs, count=count)).status_code == 401
     assert told(trail, "passkey_copied") == ["passkey_copied"] * 3
     assert (await sign_in_by(keyed, phone)).status_code == 200
+
+
+async def test_a_key_that_goes_at_that_moment_is_no_copy(
+    keyed: httpx.AsyncClient,
+    ada: Person,
+    phone: Authenticator,
+    trail: list[logging.LogRecord],
+    connection: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who deletes a key while it signs in or proves is not told that somebody has copied it."""
+    other = await add_passkey(ada)
+    proof = await proof_of(ada, other, "token")
+    original = repository.count_use
+
+    async def count_use(database: Database, user_id: UUID, passkey_id: bytes, **use: Any) -> bool:
+        connection.execute(b"DELETE FROM passkeys WHERE user_id = %s AND id = %s", [user_id, passkey_id])
+        return await original(database, user_id, passkey_id, **use)
+
+    monkeypatch.setattr(repository, "count_use", count_use)
+    assert (await sign_in_by(keyed, phone)).status_code == 401
+    body = {"name": "x", "scopes": ["tasks:read"], "days": 1, "proof": proof}
+    assert (await ada.send("POST", "/api/auth/tokens", json=body)).json()["code"] == "WRONG_PROOF"
+    refused = ("passkey_copied", "sign_in_failed", "own_passkey_wrong")
+    assert told(trail, *refused) == ["sign_in_failed", "own_passkey_wrong"]
 
 
 async def test_used_challenges_are_no_sessions(
