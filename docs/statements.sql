@@ -182,6 +182,12 @@ UPDATE user_state
 SET token_version = greatest(token_version + 1,
     floor(extract(epoch FROM statement_timestamp() - timestamptz '2020-01-01 00:00Z'))::int);
 
+-- app/auth/active_session.py LOCK_USER
+SELECT user_state.user_id
+FROM user_state
+WHERE user_state.user_id = %(user_id)s::UUID
+FOR NO KEY UPDATE;
+
 -- app/auth/active_session.py SELECT_ACTIVE_USER
 SELECT users.id, users.email, users.name, users.created_at
 FROM users, user_state
@@ -495,7 +501,7 @@ WHERE user_state.user_id = %(user_id)s::UUID
   ))
   AND user_state.password_version = %(password_version)s::INTEGER
   AND (
-      SELECT count(*) AS count_1
+      SELECT count(*) AS tokens
       FROM sessions
       WHERE sessions.user_id = %(user_id)s::UUID
         AND sessions.kind = 'script'

@@ -105,6 +105,10 @@ def insert_in_session(into: Any, values: dict[str, ColumnElement[Any]], *conditi
     return insert_from(UserState, into, values, in_active_session, *conditions)
 
 
+LOCK_USER = Statement(select(own_id).where(own_id == user_id).with_for_update(key_share=True), UUID, quiet=True)
+"""Holds others of the same back, until the transaction ends; those who sign in, refresh and sign out go on."""
+
+
 class UserStatement(Generic[RowT]):
     """The rows of some work for a user, checked in the same statement, round trip and moment.
 

@@ -2,15 +2,24 @@
 
 from typing import Any
 
-from app.auth.active_session import SELECT_ACTIVE_USER, SELECT_CREDENTIALS, Credentials, UserRow, UserStatement, caller
+from app.auth.active_session import (
+    LOCK_USER,
+    SELECT_ACTIVE_USER,
+    SELECT_CREDENTIALS,
+    Credentials,
+    UserRow,
+    UserStatement,
+    caller,
+)
 from app.auth.errors import InvalidToken
 from app.auth.principal import Principal
+from app.core.database.connection import Transaction
 from app.core.database.pool import Database
 from app.core.database.statement import RowT, Statement
 
 
 class UserDatabase:
-    """Runs statements for a principal. Raises: InvalidToken if the session is not active, except from `write`."""
+    """Runs statements for a principal. Raises: InvalidToken if the session is not active, except when it writes."""
 
     def __init__(self, database: Database, principal: Principal) -> None:
         self.principal = principal
@@ -42,6 +51,19 @@ class UserDatabase:
     async def write(self, statement: Statement[RowT], **params: Any) -> RowT | None:
         """Return the written row. None: nothing was written, because it exists already or the session has ended."""
         row = await self._database.fetch_one(statement, **self._parameters, **params)
+        return self._noted(row)
+
+    async def write_counted(self, statement: Statement[RowT], **params: Any) -> RowT | None:
+        """Do the same one after the other, so that a statement counts what those before it have written."""
+
+        async def work(transaction: Transaction) -> list[RowT]:
+            await transaction.fetch_value(LOCK_USER, user_id=self.principal.user_id)
+            return await transaction.fetch_all(statement, **self._parameters, **params)
+
+        rows = await self._database.transact_in_turn(self.principal.user_id, work)
+        return self._noted(rows[0] if rows else None)
+
+    def _noted(self, row: RowT | None) -> RowT | None:
         self._is_active = self._is_active or row is not None
         return row
 

@@ -170,7 +170,7 @@ async def insert_passkey(
 ) -> datetime | None:
     """Return when a new key was made; None if there are too many, it is there, or the session has ended."""
     key = {"passkey_id": passkey_id, "public_key": public_key, "sign_count": sign_count, "synced": synced, "name": name}
-    return await db.write(INSERT, **key, now=db.principal.now)
+    return await db.write_counted(INSERT, **key, now=db.principal.now)
 
 
 async def delete_passkey(db: UserDatabase, passkey_id: bytes) -> bool:

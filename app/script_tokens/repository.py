@@ -18,7 +18,7 @@ from app.sessions.repository import MAX_SCRIPT_TOKENS
 
 _has_ended = exists().where(col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == col(Session.id), ~is_active)
 _living_scripts = (
-    select(func.count())
+    select(func.count().label("tokens"))
     .select_from(Session)
     .where(
         col(Session.user_id) == user_id,
@@ -27,7 +27,6 @@ _living_scripts = (
         col(Session.expires_at) > now,
         ~_has_ended,
     )
-    .scalar_subquery()
 )
 # It asks whether the password is still that which was verified.
 _begun: dict[str, Any] = {"user_id": own_id, "id": parameter("script_id", UUID), "created_at": now}
@@ -39,7 +38,7 @@ BEGIN_SCRIPT = Statement(
         Session,
         _begun,
         col(UserState.password_version) == parameter("password_version", int),
-        _living_scripts < constant(MAX_SCRIPT_TOKENS),
+        _living_scripts.scalar_subquery() < constant(MAX_SCRIPT_TOKENS),
     ).returning(col(Session.id)),
     UUID,
     quiet=True,
@@ -53,5 +52,6 @@ async def insert_token(
 
     False if the caller's has ended, the password is another by now, or there are too many.
     """
-    script = {"script_id": script_id, "name": name, "scopes": list(scopes), "expires_at": expires_at}
-    return await db.write(BEGIN_SCRIPT, **script, password_version=password_version, now=db.principal.now) is not None
+    script: dict[str, Any] = {"script_id": script_id, "name": name, "scopes": list(scopes), "expires_at": expires_at}
+    script |= {"password_version": password_version, "now": db.principal.now}
+    return await db.write_counted(BEGIN_SCRIPT, **script) is not None

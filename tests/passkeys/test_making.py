@@ -7,6 +7,7 @@ from uuid import UUID
 
 import cbor2
 import httpx
+import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
@@ -25,6 +26,7 @@ from tests.support.authenticator import (
 from tests.support.clock import FrozenClock
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Service
+from tests.support.waiting import held_statements, until
 
 
 async def test_the_options_say_what_is_wanted(ada: Person, phone: Authenticator) -> None:
@@ -143,6 +145,23 @@ async def test_there_are_ten(ada: Person) -> None:
     body = {"proof": {"current_password": PASSWORD}}
     assert (await ada.send("POST", f"{PASSKEYS}/{spelled(own.keys[0].id)}/delete", json=body)).status_code == 200
     assert (await keep_key(ada, credential, proof=proof)).status_code == 201
+    assert len((await ada.get(PASSKEYS)).json()) == MAX_PASSKEYS
+
+
+async def test_of_thirty_at_once_one_is_the_last(ada: Person, connection: psycopg.Connection) -> None:
+    """However many are made at once, an account has no more than ten."""
+    for _ in range(MAX_PASSKEYS - 1):
+        await add_passkey(ada)
+    own = Authenticator()
+    made = [own.make(await creation_options(ada)) for _ in range(30)]
+    columns = b"(user_id, id, public_key, sign_count, synced, passkey_version)"
+    row = b"INSERT INTO passkeys %s VALUES (%%s, %%s, '', 0, false, 0)" % columns
+    with connection.transaction(force_rollback=True):  # none is written before others have counted, too
+        connection.cursor().executemany(row, [(ada.user["id"], key.id) for key in own.keys])
+        asked = [asyncio.create_task(keep_key(ada, credential)) for credential in made]
+        await until(lambda: held_statements(connection) > 1)
+    statuses = [answer.status_code for answer in await asyncio.gather(*asked)]
+    assert sorted(statuses) == [201] + [409] * 29
     assert len((await ada.get(PASSKEYS)).json()) == MAX_PASSKEYS
 
 

@@ -1,5 +1,6 @@
 """Tokens for scripts: what they may do, for how long, and that they can do nothing else."""
 
+import asyncio
 import re
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from tests.support.clock import FrozenClock
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Service, app_of
 from tests.support.settings import make_settings
+from tests.support.waiting import held_statements, until
 
 READ, WRITE = "tasks:read", "tasks:write"
 TOKENS = "/api/auth/tokens"
@@ -161,6 +163,19 @@ async def test_there_are_so_many(ada: Person) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "TOO_MANY_TOKENS")
     await ada.send("DELETE", f"/api/auth/sessions/{first.user['session']}")
     await script_of(ada, READ)
+    assert len(await scripts(ada)) == MAX_SCRIPT_TOKENS
+
+
+async def test_of_thirty_at_once_one_is_the_last(ada: Person, connection: psycopg.Connection) -> None:
+    """However many are asked for at once, an account has no more than twenty."""
+    for _ in range(MAX_SCRIPT_TOKENS - 1):
+        await script_of(ada, READ)
+    with connection.transaction():  # none is written before others have counted, too
+        connection.execute("SELECT 1 FROM users WHERE id = %s FOR UPDATE", [ada.user["id"]])
+        asked = [asyncio.create_task(ask_for(ada, READ)) for _ in range(30)]
+        await until(lambda: held_statements(connection) > 1)
+    statuses = [answer.status_code for answer in await asyncio.gather(*asked)]
+    assert sorted(statuses) == [201] + [409] * 29
     assert len(await scripts(ada)) == MAX_SCRIPT_TOKENS
 
 

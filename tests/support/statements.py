@@ -147,8 +147,8 @@ def numbered(sql: str) -> tuple[str, int]:
 PARAMETER = re.compile(r"%\((\w+)\)s")
 # The words that begin a line; FOR UPDATE and DO UPDATE are no changes.
 CLAUSE = re.compile(
-    r"(?:WITH|SELECT|FROM|(?:LEFT OUTER )?JOIN|WHERE|AND|OR|GROUP BY|ORDER BY|LIMIT|FOR (?:UPDATE|KEY)|UNION(?: ALL)?"
-    r"|INSERT INTO|VALUES|ON CONFLICT|RETURNING|UPDATE|SET|DELETE FROM)\b"
+    r"(?:WITH|SELECT|FROM|(?:LEFT OUTER )?JOIN|WHERE|AND|OR|GROUP BY|ORDER BY|LIMIT|FOR (?:UPDATE|KEY|NO KEY UPDATE)"
+    r"|UNION(?: ALL)?|INSERT INTO|VALUES|ON CONFLICT|RETURNING|UPDATE|SET|DELETE FROM)\b"
 )
 QUERY = re.compile(r"\b(SELECT|UPDATE|DELETE)\b")
 TOKEN = re.compile(r"'[^']*'|(?:%\(\w+\)s)?::TIMESTAMP WITH TIME ZONE|%\(\w+\)s|[(),]|[^\s(),']+")

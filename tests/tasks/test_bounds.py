@@ -8,12 +8,13 @@ import httpx
 import psycopg
 import pytest
 
+from app.core.database.connection import Transaction
 from app.core.database.turns import Turns
 from tests.support.clock import FrozenClock
 from tests.support.people import Person, is_signed_in
-from tests.support.server import Service
+from tests.support.server import Service, app_of
 from tests.support.shapes import SHAPES, Shape
-from tests.support.waiting import until
+from tests.support.waiting import held_statements, until
 
 
 async def create(person: Person, shape: Shape = SHAPES["canonical"], **headers: str) -> httpx.Response:
@@ -130,22 +131,38 @@ async def test_one_account_does_not_take_every_connection(service: Service, conn
         task = await ada.add_task()
         url = f"/api/tasks/{task['id']}"
 
-        def waiting() -> int:
-            held = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('tuple', 'transactionid')"
-            return int(str((connection.execute(held.encode()).fetchone() or [0])[0]))
-
         with connection.transaction():
             connection.execute("SELECT 1 FROM tasks WHERE user_id = %s FOR UPDATE", [ada.user["id"]])
             theirs = [asyncio.create_task(ada.send("PATCH", url, json={"title": str(n)})) for n in range(40)]
-            await until(lambda: waiting() == 4)
+            await until(lambda: held_statements(connection) == 4)
             answers = await asyncio.gather(*(bob.add_task() for _ in range(20)))
             assert len(answers) == 20
-            assert waiting() == 4
+            assert held_statements(connection) == 4
         statuses = {answer.status_code for answer in await asyncio.gather(*theirs)}
         assert statuses == {200}, "they waited for their turn"
         stale = asyncio.create_task(ada.get("/api/tasks"))
         stale.cancel()
         assert (await ada.get("/api/tasks")).status_code == 200
+
+
+async def test_transactions_that_wait_for_each_other_take_turns(service: Service) -> None:
+    """However many transactions of one account wait for each other, the others have connections."""
+    inside, gate = 0, asyncio.Event()
+
+    async def work(_: Transaction) -> None:
+        nonlocal inside
+        inside += 1
+        await gate.wait()
+
+    async with service(database_pool_max=10) as client:
+        database, user = app_of(client).state.database, uuid4()
+        theirs = [asyncio.create_task(database.transact_in_turn(user, work)) for _ in range(10)]
+        await until(lambda: inside == 4)
+        assert (await Person.sign_up(client)).user["id"]
+        assert inside == 4
+        gate.set()
+        await asyncio.gather(*theirs)
+    assert inside == 10
 
 
 async def test_who_gives_up_waiting_loses_nobody_a_turn() -> None:

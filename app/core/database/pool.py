@@ -170,6 +170,19 @@ class Database(Statements):
                 self.on_write(user_id)
         return done
 
+    async def transact_in_turn(self, user_id: UUID, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Do the same when it is the turn of this user, whose transactions wait for each other."""
+        try:
+            if not self._turns.take_at_once(user_id):
+                await self._turns.take(user_id)
+        except TimeoutError as error:
+            raise DatabaseUnavailable from error
+        began = stopwatch()
+        try:
+            return await self.transact(work)
+        finally:
+            self._turns.give(user_id, stopwatch() - began)
+
     async def connect(self) -> AsyncConnection[Any]:
         """Connect beside the pool, to the server that takes writes. Raises: psycopg.Error."""
         conninfo = await self._hosts.conninfo() if self._hosts else self._dsn.conninfo
