@@ -191,8 +191,9 @@ HERE = {
 OF_ALL_NODES = {
     *(
         f"app/accounts/repository.py {name}"
-        for name in ("INSERT_USER", "UPDATE_NAME", "UPDATE_PASSWORD", "DELETE_USER")
+        for name in ("INSERT_USER", "UPDATE_NAME", "UPDATE_PASSWORD", "UPDATE_PASSWORD_BY_MAIL", "DELETE_USER")
     ),
+    *(f"app/mail/repository.py {name}" for name in ("VERIFY", "CHANGE")),
     "app/accounts/moving_repository.py INSERT_USERS",
     "app/accounts/repository.py UPDATE_PASSWORD_HASH",  # one of an older cost, at sign-in
     *(f"app/tasks/changes_repository.py {name}" for name in ("DRAW_EPOCH", "END_EPOCH")),
@@ -217,6 +218,7 @@ async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided
     params |= {"name": "x", "new_hash": "y", "old_hash": "x", "is_active": True, "first": b"a", "end": b"b"}
     params |= {"passkey_id": b"x", "public_key": b"y", "sign_count": 1, "synced": False, "challenge_id": uuid4()}
     params |= {"completed": True, "version_read": None, "successor_id": uuid4()}
+    params |= {"new_email": f"{uuid4()}@b.co", "script_id": uuid4(), "scopes": ["tasks:read"], "begun_id": uuid4()}
     special: dict[str, dict[str, Any]] = {"INSERT_USER": {"user_id": uuid4(), "email": f"{uuid4()}@b.co"}}
     arrivals = [uuid4() for _ in range(20)]
     special["INSERT_USERS"] = {"user_ids": arrivals, "emails": [f"{each}@b.co" for each in arrivals]}
@@ -224,12 +226,13 @@ async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided
     special["SELECT_TAKEN"] = {"emails": [ada.email]}
     special["NOTIFY"] = {"payload": "x y"}
     special |= {"SELECT_USERS": {"after": ""}, "DELETE_USER": {"user_id": bob.user["id"]}}
-    special |= {"BEGIN": {"session_id": uuid4()}, "INSERT": {"task_id": uuid4()}, "INSERT_AGAIN": {"task_id": uuid4()}}
+    special |= {"BEGIN": {"session_id": params["begun_id"]}, "INSERT": {"task_id": uuid4()}, "INSERT_AGAIN": {"task_id": uuid4()}}
     as_before = [
         b"UPDATE user_state SET is_active = true, leaving = false, token_version = 0, password_version = 0, "
         b"passkey_version = 0 "
         b"WHERE user_id = %(user_id)s::uuid",
         b"DELETE FROM token_denylist WHERE user_id = %(user_id)s::uuid",
+        b"DELETE FROM sessions WHERE user_id = %(user_id)s::uuid AND id = %(begun_id)s::uuid",
         b"INSERT INTO tasks (user_id, id, title) VALUES (%(user_id)s::uuid, %(task_id)s::uuid, 'x') "
         b"ON CONFLICT DO NOTHING",
     ]
