@@ -399,6 +399,30 @@ WHERE user_state.user_id = %(user_id)s::UUID
 ON CONFLICT (user_id, id) DO NOTHING
 RETURNING token_denylist.id;
 
+-- app/passkeys/repository.py SELECT_USED
+WITH active_session AS (
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.id IS NOT NULL AS found, work.id
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT token_denylist.id AS id
+    FROM token_denylist
+    WHERE token_denylist.user_id = %(user_id)s::UUID
+      AND token_denylist.id = %(challenge_id)s::UUID
+) AS work ON true;
+
 -- app/passkeys/repository.py COUNT_USE
 UPDATE passkeys
 SET sign_count=%(sign_count)s::BIGINT, synced=%(synced)s, last_used_at=%(now)s::TIMESTAMP
@@ -482,6 +506,39 @@ work AS (
 SELECT work.id IS NOT NULL AS found, work.id
 FROM active_session
 LEFT OUTER JOIN work ON true;
+
+-- app/script_tokens/repository.py COUNT
+WITH active_session AS (
+    SELECT 1 AS one, user_state.tableoid::bigint AS place
+    FROM user_state
+    WHERE user_state.user_id = %(user_id)s::UUID
+      AND user_state.token_version = %(token_version)s::INTEGER
+      AND user_state.is_active
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = %(session_id)s::UUID
+            AND token_denylist.reason != 'active'
+      ))
+)
+SELECT work.tokens IS NOT NULL AS found, work.tokens
+FROM active_session
+LEFT OUTER JOIN (
+    SELECT count(*) AS tokens
+    FROM sessions
+    WHERE sessions.user_id = %(user_id)s::UUID
+      AND sessions.kind = 'script'
+      AND sessions.token_version = %(token_version)s::INTEGER
+      AND sessions.expires_at > %(now)s::TIMESTAMP WITH TIME ZONE
+      AND NOT (EXISTS (
+          SELECT *
+          FROM token_denylist
+          WHERE token_denylist.user_id = %(user_id)s::UUID
+            AND token_denylist.id = sessions.id
+            AND token_denylist.reason != 'active'
+      ))
+) AS work ON true;
 
 -- app/script_tokens/repository.py BEGIN_SCRIPT
 INSERT INTO sessions (user_id, id, created_at, device, token_version, kind, scopes, expires_at)

@@ -46,7 +46,7 @@ ROUND_TRIPS = {
     "PATCH /api/auth/me": 2,  # the session, the name
     "GET /api/auth/sessions": 1,
     "DELETE /api/auth/sessions/{id}": 2,  # of none: that this session is active is asked then
-    "POST /api/auth/tokens": 5,  # the session, the limit and given back, a lock, the token's session
+    "POST /api/auth/tokens": 6,  # the session, the limit and given back, the tokens, a lock, the token's session
     "POST /api/auth/password": 7,  # the session, the limit and given back, who may, the account, the row, the list
     "POST /api/auth/me/delete": 11,  # the session, the limit and given back, who may, four tables, both rows, a limit
 }

@@ -85,6 +85,12 @@ USE_CHALLENGE_IN_SESSION = Statement(
     UUID,
     quiet=True,
 )
+SELECT_USED = UserStatement(
+    select(col(DeniedToken.id)).where(
+        col(DeniedToken.user_id) == user_id, col(DeniedToken.id) == parameter("challenge_id", UUID)
+    ),
+    UUID,
+)
 # A copy of a key counts for itself: one of the two falls behind. Those that are synced do not count.
 _rises = or_(
     col(Passkey.sign_count) < _sign_count,
@@ -149,6 +155,11 @@ async def use_challenge(database: Database, key: KeyOfUser, challenge: Challenge
 async def use_challenge_in_session(db: UserDatabase, challenge: Challenge) -> bool:
     """Use a challenge that was given to the session; False if it is used, or the session has ended."""
     return await db.write(USE_CHALLENGE_IN_SESSION, **_row_of(challenge), now=db.principal.now) is not None
+
+
+async def is_used(db: UserDatabase, challenge: Challenge) -> bool:
+    """Return whether a challenge is used already."""
+    return await db.fetch_one(SELECT_USED, challenge_id=challenge.id) is not None
 
 
 async def count_use(

@@ -156,7 +156,7 @@ class Passkeys:
         use = await prove(auth, db, credentials, proof, address, act="passkey")
         challenge, made = self._read_attestation(db, attestation)
         keys = await repository.select_passkeys(db)
-        if attestation.id in [key.id for key in keys]:
+        if attestation.id in [key.id for key in keys] or await repository.is_used(db, challenge):
             raise InvalidPasskey
         if len(keys) >= MAX_PASSKEYS:
             raise TooManyPasskeys

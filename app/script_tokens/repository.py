@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import exists, func, select
 from sqlmodel import col
 
-from app.auth.active_session import insert_in_session, is_active, own_id, token_version, user_id
+from app.auth.active_session import UserStatement, insert_in_session, is_active, own_id, token_version, user_id
 from app.auth.models import DeniedToken, UserState
 from app.auth.user_database import UserDatabase
 from app.core.database.sql import constant, now, parameter
@@ -28,6 +28,7 @@ _living_scripts = (
         ~_has_ended,
     )
 )
+COUNT = UserStatement(_living_scripts, int)
 # It asks whether the password is still that which was verified.
 _begun: dict[str, Any] = {"user_id": own_id, "id": parameter("script_id", UUID), "created_at": now}
 _begun |= {"device": parameter("name", str), "token_version": col(UserState.token_version)}
@@ -43,6 +44,12 @@ BEGIN_SCRIPT = Statement(
     UUID,
     quiet=True,
 )
+
+
+async def has_room(db: UserDatabase) -> bool:
+    """Return whether the user may have another token."""
+    tokens = await db.fetch_one(COUNT, now=db.principal.now)
+    return tokens is not None and tokens < MAX_SCRIPT_TOKENS
 
 
 async def insert_token(

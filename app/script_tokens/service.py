@@ -32,6 +32,8 @@ async def create_token(
     """
     credentials, principal = await db.get_credentials(), db.principal
     use = await prove(auth, db, credentials, proof, address, act="token")
+    if not await repository.has_room(db):
+        raise TooManyTokens
     await use()
     script = principal._replace(session_id=uuid4())
     allowed = sorted(set(scopes))

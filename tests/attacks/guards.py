@@ -370,6 +370,7 @@ GUARDS = [
         ("_check_key", "decoded_public_key_to_cryptography(decode_credential_public_key(public_key))", ""),
         ("_digest", 'who.session_id if who else ""', '""'),
         ("Passkeys.make", "if len(keys) >= MAX_PASSKEYS:", "if False:"),
+        ("Passkeys.make", "or await repository.is_used(db, challenge)", ""),
         ("insert_passkey", "db.write_counted(", "db.write("),
         ("Passkeys.make", "if not await repository.use_challenge_in_session(db, challenge):", "if False:"),
         (
@@ -392,6 +393,7 @@ GUARDS = [
         ("change_password", "await use()", ""),
         ("delete_account", "await use()", ""),
         ("create_token", "await use()", ""),
+        ("create_token", "if not await repository.has_room(db):", "if False:"),
         ("_either", "if value is not None and info.data.get(other) is not None:", "if False:"),
     ),
     *_guards(

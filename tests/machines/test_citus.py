@@ -226,7 +226,11 @@ async def test_each_statement_is_one_message_to_one_node(citus: Cluster, divided
     special["SELECT_TAKEN"] = {"emails": [ada.email]}
     special["NOTIFY"] = {"payload": "x y"}
     special |= {"SELECT_USERS": {"after": ""}, "DELETE_USER": {"user_id": bob.user["id"]}}
-    special |= {"BEGIN": {"session_id": params["begun_id"]}, "INSERT": {"task_id": uuid4()}, "INSERT_AGAIN": {"task_id": uuid4()}}
+    special |= {
+        "BEGIN": {"session_id": params["begun_id"]},
+        "INSERT": {"task_id": uuid4()},
+        "INSERT_AGAIN": {"task_id": uuid4()},
+    }
     as_before = [
         b"UPDATE user_state SET is_active = true, leaving = false, token_version = 0, password_version = 0, "
         b"passkey_version = 0 "

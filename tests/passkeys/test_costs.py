@@ -29,11 +29,11 @@ ROUND_TRIPS = {
     f"POST {SIGN_IN_OPTIONS}": 0,
     f"POST {SIGN_IN}": 7,  # the limit and given back, the key, its challenge, its count, the session, those too many
     f"POST {PASSKEYS}/options": 2,  # the account, its keys
-    f"POST {PASSKEYS}": 8,  # the session, two keys' challenges, the proof's key and count, the keys, a lock, one
+    f"POST {PASSKEYS}": 9,  # the session, two challenges, one twice, the proof's key and count, the keys, a lock, one
     f"GET {PASSKEYS}": 1,
     f"POST {PASSKEYS}/{{id}}/delete": 6,  # the session, the proof's key, challenge and count, the keys, the one
     f"POST {PROOF_OPTIONS}": 1,
-    "POST /api/auth/tokens": 6,  # the session, the proof's key, challenge and count, a lock, the new one
+    "POST /api/auth/tokens": 7,  # the session, the proof's key, challenge and count, the tokens, a lock, the new one
 }
 
 

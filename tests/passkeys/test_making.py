@@ -114,6 +114,10 @@ async def test_a_challenge_is_good_for_this_user_in_this_session_once(ada: Perso
     assert (await keep_key(ada, first)).status_code == 201
     assert (await keep_key(ada, second)).json()["code"] == "INVALID_PASSKEY", "it was used"
     assert (await keep_key(ada, first)).json()["code"] == "INVALID_PASSKEY"
+    proof = await proof_of(ada, own, "passkey", key=own.keys[-2])
+    assert (await keep_key(ada, second, proof=proof)).json()["code"] == "INVALID_PASSKEY"
+    answer = await keep_key(ada, own.make(await creation_options(ada)), proof=proof)
+    assert answer.status_code == 201, "the proof was not used up"
 
 
 async def test_of_several_who_send_a_key_at_once_one_makes_it(ada: Person) -> None:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from app.passkeys.challenges import SECONDS
+from app.sessions.repository import MAX_SCRIPT_TOKENS
 from tests.support.authenticator import (
     PASSKEYS,
     Authenticator,
@@ -157,6 +158,16 @@ async def test_what_is_refused_otherwise_uses_no_proof_up(service: Service) -> N
         body = {"proof": proof, "new_password": "password1"}
         assert (await ada.send("POST", "/api/auth/password", json=body)).json()["errors"][0]["field"] == "new_password"
         assert (await ask(ada, "password", proof)).status_code == 200
+
+
+async def test_a_token_too_many_uses_no_proof_up(ada: Person, phone: Authenticator) -> None:
+    """Who has as many tokens as one may have ends one, and need not touch the key once more."""
+    for _ in range(MAX_SCRIPT_TOKENS):
+        made = await ask(ada, "token", {"current_password": PASSWORD})
+    proof = await proof_of(ada, phone, "token")
+    assert (await ask(ada, "token", proof)).json()["code"] == "TOO_MANY_TOKENS"
+    assert (await ada.send("DELETE", f"/api/auth/sessions/{made.json()['id']}")).status_code == 204
+    assert (await ask(ada, "token", proof)).status_code == 201
 
 
 async def test_a_copied_keys_proof_is_refused(ada: Person, phone: Authenticator) -> None:
