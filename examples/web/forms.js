@@ -27,7 +27,7 @@ export function onSubmit(form, work) {
   });
 }
 
-function setBusy(form, isBusy) {
+export function setBusy(form, isBusy) {
   form.ariaBusy = isBusy;
   form.querySelector("fieldset").disabled = isBusy;
 }

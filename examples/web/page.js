@@ -53,6 +53,7 @@ function show() {
   find("tasks").hidden = !isTasks;
   if (!isEntrance) hideEntrance();
   if (!isAccount) closeAccount();
+  if (wasAccount && !isAccount) closeDialogs();
 
   if (!isEntrance && ["sign-in", "sign-up", "forgotten"].includes(name)) history.replaceState(null, "", "./"); // it is done
   if (isEntrance) showEntrance(link?.kind === "reset" ? "reset" : ["sign-up", "forgotten"].includes(name) ? name : "sign-in");
@@ -60,6 +61,10 @@ function show() {
   if (isTasks) list?.setFilter(["active", "completed"].includes(name) ? name : "all");
   if (isTasks && wasEntrance) find("new").elements.title.focus();
   if (isTasks && wasAccount) find("menu-button").focus();
+}
+
+function closeDialogs() {
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
 }
 
 /** Uses the link of a mail, once somebody is signed in: it takes the mailbox and the session. */

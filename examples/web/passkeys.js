@@ -26,9 +26,9 @@ export function bindPasskeys(passkeys, prove) {
   }
 
   onSubmit(find("passkey-form"), async ({ name }) => {
-    const isDone = await prove("passkey", "To add a passkey, prove that it is you.", async (proof) => {
+    const isDone = await prove("passkey", "To add a passkey, prove that it is you.", async (proof, signal) => {
       try {
-        await passkeys.add(name.trim() || null, proof);
+        await passkeys.add(name.trim() || null, proof, { signal });
       } catch (error) {
         if (error.name === "InvalidStateError") throw new Error("This device has a passkey of yours already.");
         if (wasCancelled(error)) throw new Error("No passkey was made.");

@@ -11,7 +11,7 @@ from typing import Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, ViewportSize, expect
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from tests.support.pages import (
     LONGEST_WAIT_MS,
@@ -21,6 +21,7 @@ from tests.support.pages import (
     expect_sent,
     expect_titles,
     fill_in,
+    hold,
     is_answer_to_post,
     items,
     page_for,
@@ -127,12 +128,7 @@ def test_somebody_begins(page: Page) -> None:
 
 def test_what_is_under_way_is_not_begun_again(page: Page, context: BrowserContext) -> None:
     """While a form waits for the service it is disabled and says so; a double click makes one account and one task."""
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    context.route("**/api/auth/signup", hold)
+    held = hold(context, "**/api/auth/signup")
     page.click("text=Create an account")
     page.fill("#sign-up [name=email]", new_email())
     page.fill("#sign-up [name=password]", PASSWORD)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.support.browsers import with_authenticator
-from tests.support.pages import page_for, serving_folder, sign_in, sign_out, sign_up
+from tests.support.pages import hold, page_for, serving_folder, sign_in, sign_out, sign_up
 from tests.support.people import PASSWORD
 from tests.support.server import serving
 
@@ -114,6 +114,83 @@ def test_somebody_signs_in_with_a_passkey(page: Page) -> None:
     page.click("text=Back to the tasks")
     sign_out(page)
     expect(page.locator("#sign-in [role=alert]")).to_have_text("This passkey is not known here any more.")
+
+
+def ask_for_token(page: Page, name: str) -> None:
+    page.fill("#token-form [name=name]", name)
+    page.click("text=Make a token")
+    expect(page.locator("#proof")).to_be_visible()
+
+
+@pytest.mark.parametrize("close", ["Escape", "Cancel"])
+@pytest.mark.parametrize("passkeys", ["on"], indirect=True)
+def test_who_closes_the_question_does_nothing(page: Page, close: str) -> None:
+    """A passkey that is chosen after the dialog was closed makes no token."""
+    sign_up(page)
+    open_account(page)
+    page.click("text=Add a passkey")
+    prove(page)
+    expect(page.locator("#passkey-list li")).to_have_count(1)
+    held = hold(page, "**/proof/options")
+    ask_for_token(page, "unwanted")
+    with page.expect_request("**/proof/options"):
+        page.click("text=Use a passkey")
+    page.keyboard.press("Escape") if close == "Escape" else page.click("#proof >> text=Cancel")
+    expect(page.locator("#token-form [role=alert]")).to_have_text("No token was made.")
+    held[0].continue_()
+    page.unroute("**/proof/options")
+    ask_for_token(page, "wanted")
+    prove(page)
+    expect(page.locator("#token")).to_have_value(re.compile("^atk_eyJ"))
+    page.reload()
+    expect(page.locator("#token-list li")).to_have_text([re.compile("^wanted")])
+
+
+@pytest.mark.parametrize("passkeys", ["off"], indirect=True)
+def test_what_is_sent_cannot_be_closed(page: Page) -> None:
+    """The dialog stays until the service has answered; where it is closed all the same, what came of it is shown."""
+    sign_up(page)
+    open_account(page)
+    held = hold(page, "**/api/auth/tokens")
+    for how in ("by the keyboard", "by the browser"):
+        ask_for_token(page, how)
+        with page.expect_request("**/api/auth/tokens"):
+            prove(page)
+        for _ in range(2):
+            page.keyboard.press("Escape")
+        expect(page.locator("#proof")).to_be_visible()
+        if how == "by the browser":
+            page.evaluate("document.getElementById('proof').close()")
+            expect(page.locator("#proof")).to_be_hidden()
+        held.pop().continue_()
+        expect(page.locator("#token")).to_have_value(re.compile("^atk_eyJ"))
+        expect(page.locator("#token-form [role=alert]")).to_be_empty()
+        page.click("text=I have it")
+    expect(page.locator("#token-list li")).to_have_count(2)
+
+
+@pytest.mark.parametrize("passkeys", ["off"], indirect=True)
+def test_who_goes_away_is_asked_nothing(page: Page) -> None:
+    """The question goes with the view that asked it, also where it was about to be asked."""
+    sign_up(page)
+    open_account(page)
+    ask_for_token(page, "unwanted")
+    page.go_back()
+    expect(page.locator("#list")).to_be_attached()
+    expect(page.locator("#proof")).to_be_hidden()
+    held = hold(page, "**/api/auth/passkeys")
+    open_account(page)
+    page.fill("#token-form [name=name]", "unwanted")
+    with page.expect_request("**/api/auth/passkeys"):
+        page.click("text=Make a token")
+    page.go_back()
+    expect(page.locator("#new")).to_be_visible()
+    with page.expect_response("**/api/auth/passkeys"):
+        held.pop().continue_()
+    page.fill("#new [name=title]", "Nothing is in the way")
+    page.click("#new button")
+    expect(page.locator("#list .title")).to_have_text(["Nothing is in the way"])
+    expect(page.locator("#proof")).to_be_hidden()
 
 
 @pytest.mark.parametrize("passkeys", ["off"], indirect=True)

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Response, Route, expect
 
 from examples.serve import PageHandler
 from tests.support.people import PASSWORD, new_email
@@ -77,6 +77,17 @@ def take_picture_of_both(left: Page, right: Page, name: str) -> None:
 def is_answer_to_post(path: str) -> Callable[[Response], bool]:
     """Return what `page.expect_response` takes, to wait until a POST of the page is answered."""
     return lambda response: response.url.endswith(path) and response.request.method == "POST"
+
+
+def hold(page: Page | BrowserContext, path: str) -> list[Route]:
+    """Hold what a page asks for from now on; return where it is kept, to be let go or not."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    page.route(path, keep)
+    return held
 
 
 @contextmanager
