@@ -6,8 +6,8 @@ const STATES = { pending: "to do", in_progress: "begun", completed: "done" };
 
 /** Shows what the service did not take, each with both sides and two ways to settle it. */
 export async function showConflicts(copy, conflicts) {
-  const items = await Promise.all(conflicts.map(async (conflict) => item(copy, conflict, await copy.get(conflict.task.id))));
   const list = find("conflicts");
+  const items = await Promise.all(conflicts.map(async (conflict) => item(copy, conflict, await copy.get(conflict.task.id))));
   const shown = [...list.children].map(({ dataset }) => dataset.is);
   if (shown.join() !== items.map(({ dataset }) => dataset.is).join()) list.replaceChildren(...items);
 }

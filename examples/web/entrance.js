@@ -1,4 +1,4 @@
-import { find, onSubmit, showError } from "./forms.js";
+import { empty, find, onSubmit, showError } from "./forms.js";
 import { plainly } from "./messages.js";
 import { wasCancelled } from "./proof.js";
 import { toast } from "./toasts.js";
@@ -74,6 +74,7 @@ function bindPasskeySignIn(passkeys) {
 
 export function hideEntrance() {
   find("entrance").hidden = true;
+  for (const form of find("entrance").querySelectorAll("form")) empty(form);
   stopped?.abort();
 }
 

@@ -32,6 +32,12 @@ export function setBusy(form, isBusy) {
   form.querySelector("fieldset").disabled = isBusy;
 }
 
+/** Takes back what was typed into a form, and what was said of it. */
+export function empty(form) {
+  form.reset();
+  showError(form, "");
+}
+
 /** Says in the form what is wrong, and moves to the field; an empty text takes it back. */
 export function showError(form, text, field) {
   const said = form.querySelector(".error");
@@ -56,6 +62,9 @@ export function ask(text, yes) {
   question.returnValue = "no";
   question.showModal();
   return new Promise((answered) => {
-    question.onclose = () => answered(question.returnValue === "yes");
+    question.onclose = () => {
+      find("question-text").textContent = "";
+      answered(question.returnValue === "yes");
+    };
   });
 }

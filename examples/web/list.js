@@ -1,6 +1,6 @@
 import { showConflicts } from "./conflicts.js";
 import { createDeletions, UNDO_MS } from "./deletions.js";
-import { find, showError } from "./forms.js";
+import { find, fromTemplate, showError } from "./forms.js";
 import { plainly } from "./messages.js";
 import { createRow } from "./row.js";
 import { toast } from "./toasts.js";
@@ -22,6 +22,8 @@ const FILTERS = {
 
 /** Shows the tasks of a copy until it is closed, in all windows as they are now, with or without a network. */
 export function openList(copy) {
+  find("tasks").replaceChildren(fromTemplate("task-list"));
+  bindNew(copy);
   const rows = new Map();
   const deletions = createDeletions(copy, () => void draw());
   let filter = "all";
@@ -48,6 +50,7 @@ export function openList(copy) {
     while (isStale) {
       isStale = false;
       const [tasks, changes, conflicts] = await Promise.all([copy.list(), copy.changes(), copy.conflicts()]);
+      if (signal.aborted) return;
       drawTasks(tasks.filter(({ id }) => !deletions.isHidden(id)));
       drawSync(changes.length);
       await showConflicts(copy, conflicts);
@@ -170,8 +173,7 @@ export function openList(copy) {
       windows.close();
       deletions.close();
       copy.close();
-      find("list").replaceChildren();
-      find("conflicts").replaceChildren();
+      find("tasks").replaceChildren(); // what was typed and chosen, too
       find("sync").textContent = "";
       document.title = "Tasks";
     },
@@ -180,8 +182,8 @@ export function openList(copy) {
 
 const shortened = (text) => (text.length > 30 ? `${text.slice(0, 30)}…` : text);
 
-/** The form above the list adds to the list that is open. The copy has it at once, so there is nothing to wait for. */
-export function bindNew(listNow) {
+/** The form above the list. The copy has a new task at once, so there is nothing to wait for. */
+function bindNew(copy) {
   const form = find("new");
   const field = form.elements.title;
   form.noValidate = true;
@@ -194,7 +196,7 @@ export function bindNew(listNow) {
     form.reset();
     field.focus();
     try {
-      await listNow().copy.create({ title, priority });
+      await copy.create({ title, priority });
     } catch (error) {
       field.value = title; // as when the disk is full
       showError(form, plainly(error), field);

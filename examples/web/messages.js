@@ -22,10 +22,12 @@ const ENDS = {
   reused: "Somebody else had a copy of your session, so it was ended. Sign in, and choose a new password.",
 };
 const AWAY = "The service cannot be reached. Please try again when you are online.";
+const GONE = "This browser no longer has your tasks. Load the page anew."; // somebody has emptied its store
 
 /** An error of the client, in a sentence. */
 export function plainly(error) {
   if (error instanceof ReferenceError) return "It was deleted elsewhere meanwhile.";
+  if (error.name === "InvalidStateError") return GONE;
   const isNetwork = error instanceof TypeError || ["AbortError", "TimeoutError"].includes(error.name);
   if (isNetwork) return navigator.onLine ? AWAY : "You are offline. Please try again when you are online.";
   if (CODES[error.code]) return CODES[error.code];

@@ -3,11 +3,11 @@ import { createClient } from "./client/index.js";
 import { openCopy } from "./client/offline.js";
 import { passkeysOf } from "./client/passkeys.js";
 import { bindEntrance, hideEntrance, say, showEntrance } from "./entrance.js";
-import { ask, find } from "./forms.js";
-import { bindNew, openList } from "./list.js";
+import { ask, find, fromTemplate } from "./forms.js";
+import { openList } from "./list.js";
 import { plainly, whyOver } from "./messages.js";
 import { bindProof } from "./proof.js";
-import { toast } from "./toasts.js";
+import { clearToasts, toast } from "./toasts.js";
 
 const client = createClient(document.querySelector("meta[name=api]").content, { session: "cookie" });
 const { session } = client;
@@ -22,19 +22,30 @@ if (link) history.replaceState(null, "", "./");
 const tell = (error) => toast(plainly(error), { isError: true });
 let list = null; // of whoever is signed in
 
-/** Opens the list of whoever is signed in now, and closes that of somebody else. */
+/** Opens the list of whoever is signed in now, once all of somebody else's is gone from the page. */
+let whose; // the id of whoever's it is
 let switching = Promise.resolve();
 const switchList = () =>
   (switching = switching
     .then(async () => {
-      if (list && list.copy.userId !== session.user?.id) {
-        list.close();
-        list = null;
-      }
-      if (session.user) list ??= openList(await openCopy(client));
+      const { user } = session;
+      if (whose && whose !== user?.id) clear();
+      whose = user?.id;
+      if (user) list ??= await openCopy(client).then(openList, () => find("tasks").replaceChildren(fromTemplate("no-list")));
       show();
     })
     .catch(tell));
+
+function clear() {
+  list?.close();
+  list = null;
+  find("tasks").replaceChildren();
+  closeAccount();
+  closeDialogs();
+  clearToasts();
+  find("menu").hidePopover();
+  history.replaceState(null, "", "./");
+}
 
 /** Shows what the address names: #all, #active, #completed, #account, #password, #sessions, or a form of the entrance. */
 function show() {
@@ -59,7 +70,7 @@ function show() {
   if (isEntrance) showEntrance(link?.kind === "reset" ? "reset" : ["sign-up", "forgotten"].includes(name) ? name : "sign-in");
   if (isAccount) void openAccount(client, name, { leave, passkeys, prove });
   if (isTasks) list?.setFilter(["active", "completed"].includes(name) ? name : "all");
-  if (isTasks && wasEntrance) find("new").elements.title.focus();
+  if (isTasks && wasEntrance) find("new")?.elements.title.focus();
   if (isTasks && wasAccount) find("menu-button").focus();
 }
 
@@ -83,11 +94,11 @@ async function followLink() {
 
 async function signOut(which) {
   const mine = list; // which is closed as soon as the session is over
-  const waiting = await mine.waiting();
+  const waiting = (await mine?.waiting().catch(() => 0)) ?? 0;
   const lost = `${waiting === 1 ? "One change has" : `${waiting} changes have`} not been sent yet, and would be lost.`;
   if (waiting && !(await ask(lost, "Sign out"))) return;
   await client.auth.signOut(which);
-  await mine.delete(); // others who use this browser find nothing
+  await mine?.delete(); // others who use this browser find nothing
 }
 
 /** Deletes the account, and what this browser has of it. */
@@ -102,7 +113,6 @@ bindEntrance(client, passkeys, {
   token: () => link.token,
   done: () => ((link = null), show()),
 });
-bindNew(() => list);
 for (const [id, which] of [["sign-out", {}], ["sign-out-everywhere", { everywhere: true }]])
   find(id).onclick = () => signOut(which).catch(tell);
 find("menu").addEventListener("click", () => find("menu").hidePopover());

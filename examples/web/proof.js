@@ -1,4 +1,4 @@
-import { find, onSubmit, setBusy, showError } from "./forms.js";
+import { empty, find, onSubmit, setBusy, showError } from "./forms.js";
 import { plainly } from "./messages.js";
 
 /** That the account's owner asks: the password, or a passkey where there are some. */
@@ -46,8 +46,7 @@ export function bindProof(client, passkeys) {
     dialog.showModal();
     await new Promise((closed) => (dialog.onclose = closed));
     mine.stop.abort();
-    form.reset();
-    showError(form, "");
+    empty(form);
     find("proof-text").textContent = "";
     await mine.sent?.catch(() => {}); // if it was closed all the same
     return mine.isDone;

@@ -22,6 +22,8 @@ export function toast(text, { isError = false, action, onAction, ms = SHOWN_MS }
   return close;
 }
 
+export const clearToasts = () => find("toasts").replaceChildren();
+
 /** Does what a button is for, and says at the bottom what came of it. */
 export function onClick(button, work) {
   button.onclick = async () => {

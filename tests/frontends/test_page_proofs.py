@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.support.browsers import with_authenticator
-from tests.support.pages import hold, page_for, serving_folder, sign_in, sign_out, sign_up
+from tests.support.pages import hold, is_answer_to_post, page_for, serving_folder, sign_in, sign_out, sign_up
 from tests.support.people import PASSWORD
 from tests.support.server import serving
 
@@ -104,7 +104,8 @@ def test_somebody_signs_in_with_a_passkey(page: Page) -> None:
     expect(page.locator("#token")).to_have_value(re.compile("^atk_eyJ"))
 
     page.click("text=Back to the tasks")
-    sign_out(page)
+    with page.expect_response(is_answer_to_post("/api/auth/passkeys/signin")):
+        sign_out(page)
     expect(page.locator("#menu-email")).to_have_text(email)  # the virtual device chooses at once
 
     open_account(page)
