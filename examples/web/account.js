@@ -4,7 +4,10 @@ import { bindPasskeys } from "./passkeys.js";
 import { onClick, toast } from "./toasts.js";
 import { bindTokens } from "./tokens.js";
 
-/** What the account view consists of, in its order in the page: each binds its part and returns what fills it. */
+/**
+ * What the account view consists of, in its order in the page: each binds its part and returns what fills it. It finds its
+ * elements at once: what is answered late belongs to a view that is closed, and the next one may be somebody else's.
+ */
 const SECTIONS = [profile, address, password, sessions, passkeySection, tokens, leaving];
 const HEADINGS = { account: "profile-title", password: "password-title", sessions: "sessions-title" };
 
@@ -17,9 +20,12 @@ export async function openAccount(client, name, { leave, passkeys, prove }) {
     view.replaceChildren(fromTemplate("account-sections"));
     view.hidden = false;
     for (const field of view.querySelectorAll(".whose")) field.value = client.session.user.email;
+    const [sections] = view.children;
     const fills = SECTIONS.map((section) => section(client, { leave, passkeys, prove }));
     goTo(name);
-    await Promise.all(fills.map((fill) => fill?.())).catch((error) => toast(plainly(error), { isError: true }));
+    const error = await Promise.all(fills.map((fill) => fill?.())).then(() => null, (error) => error);
+    if (!sections.isConnected) return; // it is closed meanwhile
+    if (error) toast(plainly(error), { isError: true });
   }
   if (!view.contains(document.activeElement)) goTo(name);
 }
@@ -53,12 +59,13 @@ function address(client) {
     const { detail } = await client.auth.changeEmail({ email, proof: { current_password } });
     toast(detail);
   });
+  const [section, now, prove] = ["account-address", "address-now", "prove"].map(find);
   return async () => {
     try {
       const { email, verified_at } = await client.auth.showEmail();
-      find("address-now").textContent = `${email} ${verified_at ? "is proven to be yours." : "is not proven to be yours yet."}`;
-      find("prove").hidden = verified_at !== null;
-      find("account-address").hidden = false;
+      now.textContent = `${email} ${verified_at ? "is proven to be yours." : "is not proven to be yours yet."}`;
+      prove.hidden = verified_at !== null;
+      section.hidden = false;
     } catch (error) {
       if (error.status !== 501) throw error;
     }
@@ -66,42 +73,47 @@ function address(client) {
 }
 
 function password(client) {
+  const fill = sessionFill(client);
   onSubmit(find("password-form"), async (passwords) => {
     await client.auth.changePassword(passwords);
     toast("The password is changed, and every other session has ended.");
-    await fillSessions(client);
+    await fill();
   });
 }
 
 function sessions(client) {
+  const fill = sessionFill(client);
   onClick(find("sign-out-others"), async () => {
     await client.auth.signOut({ others: true });
-    await fillSessions(client);
+    await fill();
     return "You are signed out everywhere else.";
   });
-  return () => fillSessions(client);
+  return fill;
 }
 
-async function fillSessions(client) {
-  const all = (await client.auth.listSessions()).filter(({ kind }) => kind !== "script");
-  const items = all.map(({ id, device, last_used_at, current }) => {
-    const item = fromTemplate("session");
-    const [text, button] = item.children;
-    const name = device ?? "A device";
-    const used = new Date(last_used_at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-    text.textContent = current ? `${name} (this one)` : `${name}, last used ${used}`;
-    button.hidden = current;
-    button.ariaLabel = `End the session of ${name}`;
-    onClick(button, async () => {
-      await client.auth.endSession(id);
-      item.remove();
-      find("sessions-title").focus();
-      return `${name} is signed out.`;
+function sessionFill(client) {
+  const [list, others, heading] = ["session-list", "sign-out-others", "sessions-title"].map(find);
+  return async () => {
+    const all = (await client.auth.listSessions()).filter(({ kind }) => kind !== "script");
+    const items = all.map(({ id, device, last_used_at, current }) => {
+      const item = fromTemplate("session");
+      const [text, button] = item.children;
+      const name = device ?? "A device";
+      const used = new Date(last_used_at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+      text.textContent = current ? `${name} (this one)` : `${name}, last used ${used}`;
+      button.hidden = current;
+      button.ariaLabel = `End the session of ${name}`;
+      onClick(button, async () => {
+        await client.auth.endSession(id);
+        item.remove();
+        heading.focus();
+        return `${name} is signed out.`;
+      });
+      return item;
     });
-    return item;
-  });
-  find("session-list").replaceChildren(...items);
-  find("sign-out-others").hidden = items.length < 2;
+    list.replaceChildren(...items);
+    others.hidden = items.length < 2;
+  };
 }
 
 function passkeySection(client, { passkeys, prove }) {

@@ -4,6 +4,7 @@ import { toast } from "./toasts.js";
 
 /** The passkeys of the account, only where browser and service have them. */
 export function bindPasskeys(passkeys, prove) {
+  const [section, heading, list] = ["account-passkeys", "passkeys-title", "passkey-list"].map(find);
   async function fill() {
     const items = (await passkeys.list()).map(({ id, name, synced, last_used_at }) => {
       const item = fromTemplate("passkey");
@@ -18,11 +19,11 @@ export function bindPasskeys(passkeys, prove) {
           await passkeys.remove(id, proof);
           await fill();
           toast(`${title} is deleted. Your device may go on to offer it.`);
-          find("passkeys-title").focus();
+          heading.focus();
         });
       return item;
     });
-    find("passkey-list").replaceChildren(...items);
+    list.replaceChildren(...items);
   }
 
   onSubmit(find("passkey-form"), async ({ name }) => {
@@ -42,6 +43,6 @@ export function bindPasskeys(passkeys, prove) {
   return async () => {
     if (!(await passkeys.isOffered())) return;
     await fill();
-    find("account-passkeys").hidden = false;
+    section.hidden = false;
   };
 }

@@ -5,6 +5,7 @@ const MAY = { "tasks:read": "read tasks", "tasks:write": "change tasks" };
 
 /** The tokens of the account's scripts. */
 export function bindTokens(client, prove) {
+  const [list, heading, made, token] = ["token-list", "tokens-title", "token-made", "token"].map(find);
   async function fill() {
     const scripts = (await client.auth.listSessions()).filter(({ kind }) => kind === "script");
     const items = scripts.map(({ id, device, scopes, expires_at }) => {
@@ -16,31 +17,31 @@ export function bindTokens(client, prove) {
       onClick(button, async () => {
         await client.auth.endSession(id);
         item.remove();
-        find("tokens-title").focus();
+        heading.focus();
         return `${device} cannot be used any more.`;
       });
       return item;
     });
-    find("token-list").replaceChildren(...items);
+    list.replaceChildren(...items);
   }
 
   onSubmit(find("token-form"), async ({ name, scopes, days }) => {
     const isDone = await prove("token", "To make a token, prove that it is you.", async (proof) => {
       const body = { name, scopes: scopes.split(" "), days: Number(days), proof };
-      find("token").value = (await client.auth.createToken(body)).token;
-      find("token-made").hidden = false;
+      token.value = (await client.auth.createToken(body)).token;
+      made.hidden = false;
       await fill();
     });
     if (!isDone) throw new Error("No token was made.");
   });
   find("token-copy").onclick = async () => {
-    find("token").select();
-    await navigator.clipboard.writeText(find("token").value).then(() => toast("It is copied."), () => {});
+    token.select();
+    await navigator.clipboard.writeText(token.value).then(() => toast("It is copied."), () => {});
   };
   find("token-kept").onclick = () => {
-    find("token").value = "";
-    find("token-made").hidden = true;
-    find("tokens-title").focus();
+    token.value = "";
+    made.hidden = true;
+    heading.focus();
   };
   return fill;
 }

@@ -14,6 +14,7 @@ from tests.support.pages import (
     expect_sent,
     expect_titles,
     fill_in,
+    hold,
     items,
     page_for,
     serving_folder,
@@ -23,6 +24,7 @@ from tests.support.pages import (
 )
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import serving
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -116,8 +118,7 @@ def test_the_next_person_reads_nothing(page: Page, site: Site, where: str) -> No
 def test_the_account_goes_with_its_owner(page: Page, site: Site) -> None:
     """So do a question that is open, and what was typed there; the next one sees an account of their own."""
     email = sign_up(page, f"linus-{new_email()}", name="Linus Pauling")
-    page.click("#menu-button")
-    page.click("#menu >> text=Your account")
+    open_account(page)
     page.fill("#token-form [name=name]", "Linus's script")
     page.click("text=Make a token")
     page.fill("#proof [name=current_password]", "linus's password")
@@ -153,6 +154,52 @@ def test_a_window_that_slept_while_another_person_came(page: Page, context: Brow
     expect(page.locator("#who")).to_have_text("Grace")
     expect(page.locator("#empty")).to_be_visible()
     assert "linus" not in asked(page, TEXTS)
+
+
+def open_account(page: Page) -> None:
+    page.click("#menu-button")
+    page.click("#menu >> text=Your account")
+
+
+def test_an_answer_that_comes_late(page: Page, site: Site) -> None:
+    """What was asked for an account that is closed by then is shown to nobody, and is no error."""
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(error.message))
+    email = sign_up(page, f"linus-{new_email()}", name="Linus Pauling")
+    more = {"email": email, "password": PASSWORD, "device": "Linus's telephone"}
+    httpx.post(f"{site.api}/api/auth/signin", json=more).raise_for_status()
+    held = hold(page, "**/api/auth/sessions")
+    open_account(page)
+    expect(page.locator("#sign-out-others")).to_be_hidden()
+    expect(page.locator("#account-tokens")).to_be_visible()
+    wait_until(lambda: bool(page.title()) and len(held) == 2)  # Playwright hears while it asks
+    answers = [route.fetch() for route in held]
+    page.click("text=Back to the tasks")
+    sign_out(page)
+    expect(page.locator("#notice")).to_have_text("You are signed out.")
+    page.route("**/api/auth/sessions", lambda route: route.continue_())
+    sign_up(page, name="Grace")
+    open_account(page)
+    expect(page.locator("#session-list li")).to_have_count(1)
+    for route, answer in zip(held, answers, strict=True):
+        with page.expect_event("requestfinished"):
+            route.fulfill(response=answer)
+    expect(page.locator("#session-list li")).to_have_count(1)
+    assert "linus" not in asked(page, TEXTS)
+
+    held = hold(page, "**/api/auth/sessions")
+    page.click("text=Back to the tasks")
+    open_account(page)
+    expect(page.locator("#account-tokens")).to_be_visible()
+    wait_until(lambda: bool(page.title()) and len(held) == 2)  # Playwright hears while it asks
+    page.click("text=Back to the tasks")
+    expect(page.locator("#new")).to_be_visible()
+    for route in held:
+        with page.expect_event("requestfinished"):
+            route.continue_()
+    add(page, "Grace's first")
+    expect(page.locator("#toasts")).to_be_empty()
+    assert not errors
 
 
 REFUSED = {
