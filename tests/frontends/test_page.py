@@ -269,6 +269,29 @@ def test_each_deletion_can_be_undone_for_its_own_time(page: Page) -> None:
     expect_titles(page, "Stays", "Below")
 
 
+LINES = """(element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return range.getClientRects().length;
+}"""
+
+
+def test_what_is_long_leaves_room(page: Page) -> None:
+    """A word without an end does not break the one on the button beside it, and a ring of the focus is not cut."""
+    sign_up(page)
+    add(page, "Donaudampfschifffahrtsgesellschaftskapitän")
+    page.locator("#list .delete").press("Enter")
+    undo = page.get_by_role("button", name="Undo")
+    assert undo.evaluate(LINES) == 1
+    undo.click()
+    expect(items(page)).to_have_count(1)
+    for control in (".row input", ".text", ".delete"):
+        page.locator(f"#list {control}").focus()
+        page.keyboard.press("Shift")  # by the keyboard
+        room = "(it) => parseFloat(getComputedStyle(it).outlineOffset)"
+        assert page.locator(f"#list {control}").evaluate(room) <= -2
+
+
 def test_it_works_in_a_tunnel(page: Page, context: BrowserContext, site: Site) -> None:
     """Without a network the page is loaded, and tasks are added, ticked and changed; later they are sent."""
     email = sign_up(page)
