@@ -1,4 +1,6 @@
 import { fromTemplate, onSubmit, showError } from "./forms.js";
+import { plainly } from "./messages.js";
+import { toast } from "./toasts.js";
 
 const PRIORITIES = { high: "High priority", medium: "", low: "Low priority" };
 
@@ -37,7 +39,11 @@ export function createRow(copy, onDelete) {
   }
 
   // The wanted state, not a toggle: it can be sent again.
-  box.onchange = () => copy.edit(task.id, { completed: box.checked });
+  box.onchange = () =>
+    copy.edit(task.id, { completed: box.checked }).catch((error) => {
+      box.checked = task.completed;
+      toast(plainly(error), { isError: true });
+    });
   text.onclick = () => setEditing(true);
   remove.onclick = () => onDelete(task, element);
   form.elements.cancel.onclick = () => setEditing(false);

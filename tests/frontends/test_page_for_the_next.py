@@ -240,7 +240,7 @@ def test_a_browser_that_keeps_nothing(context: BrowserContext, site: Site, how: 
 
 
 def test_a_copy_that_is_gone(page: Page) -> None:
-    """Who has emptied the browser's store is told so when they add a task, keeps what they typed, and signs out."""
+    """Who has emptied the browser's store is told so at what they do, keeps what they typed, and signs out."""
     sign_up(page)
     add(page, "Before")
     expect_sent(page)
@@ -255,6 +255,9 @@ def test_a_copy_that_is_gone(page: Page) -> None:
         "This browser no longer has your tasks. Load the page anew."
     )
     expect(page.locator("#new [name=title]")).to_have_value("After")
+    page.get_by_role("checkbox", name="Before").click()
+    expect(page.locator("#toasts")).to_have_text("This browser no longer has your tasks. Load the page anew.")
+    expect(page.get_by_role("checkbox", name="Before")).not_to_be_checked()
     sign_out(page)
     expect(page.locator("#notice")).to_have_text("You are signed out.")
     expect(items(page)).to_have_count(0)
