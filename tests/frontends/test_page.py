@@ -132,7 +132,8 @@ def test_what_is_under_way_is_not_begun_again(page: Page, context: BrowserContex
     page.click("text=Create an account")
     page.fill("#sign-up [name=email]", new_email())
     page.fill("#sign-up [name=password]", PASSWORD)
-    page.dblclick("#sign-up button")
+    with page.expect_request("**/api/auth/signup"):
+        page.dblclick("#sign-up button")
     expect(page.locator("#sign-up")).to_have_attribute("aria-busy", "true")
     expect(page.locator("#sign-up button")).to_be_disabled()
     expect(page.locator("#sign-up [name=email]")).to_be_disabled()
