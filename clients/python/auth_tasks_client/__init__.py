@@ -3,12 +3,12 @@
 from auth_tasks_client.api import Address, Passkey, ScriptClient, ScriptToken, Session, TasksClient
 from auth_tasks_client.auth import TokenAuth
 from auth_tasks_client.changes import Change, Conflict, Task
-from auth_tasks_client.errors import ApiError, InsufficientScope, OtherServer, SignedOut, TokenEnded
+from auth_tasks_client.errors import ApiError, InsufficientScope, OtherAccount, OtherServer, SignedOut, TokenEnded
 from auth_tasks_client.live import Told
 from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
 from auth_tasks_client.script import ScriptAuth
 from auth_tasks_client.store import StoredTokens, TokenStore, default_store
-from auth_tasks_client.sync import OtherAccount, Synchronised
+from auth_tasks_client.sync import Synchronised
 
 __all__ = [
     "Address",

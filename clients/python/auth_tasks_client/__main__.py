@@ -21,14 +21,14 @@ from auth_tasks_client.api import ScriptClient, TaskOperations, TasksClient
 from auth_tasks_client.arguments import Unclear, given, make_parser, only
 from auth_tasks_client.auth import NOT_SENT
 from auth_tasks_client.changes import FIELDS, Task
-from auth_tasks_client.errors import ApiError, OtherServer, SignedOut, TokenEnded
+from auth_tasks_client.errors import ApiError, OtherAccount, OtherServer, SignedOut, TokenEnded
 from auth_tasks_client.live import Told
 from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
 from auth_tasks_client.offline import OfflineTasks, copy_of
 from auth_tasks_client.origins import can_be_called, is_readable_on_the_way, origin_of
 from auth_tasks_client.showing import AFTER_LOSS, AFTER_LOST_CHANGE, show, show_told
 from auth_tasks_client.store import default_store
-from auth_tasks_client.sync import OtherAccount, Synchronised, check_origin
+from auth_tasks_client.sync import Synchronised, check_origin
 from auth_tasks_client.terminal import OutputLost, WrongUse, checked, print_lines
 
 DONE, ERROR, WRONG_USE, SIGNED_OUT, UNREACHABLE, OUTPUT_LOST = range(6)

@@ -1,7 +1,7 @@
 """The operations as a program calls them."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ from auth_tasks_client.live import Told
 from auth_tasks_client.local_copy import LocalCopy
 from auth_tasks_client.origins import origin_of
 from auth_tasks_client.script import ScriptAuth
-from auth_tasks_client.store import TokenStore
+from auth_tasks_client.store import StoredTokens, TokenStore
 from auth_tasks_client.sync import Synchronised, check_origin, synchronise
 
 Session = dict[str, Any]
@@ -102,9 +102,10 @@ class ScriptClient(TaskOperations):
 
 
 class TasksClient(TaskOperations):
-    """One session on one server. Every operation raises: ApiError, SignedOut, httpx.TransportError.
+    """One session on one server. Every operation raises: ApiError, OtherAccount, SignedOut, httpx.TransportError.
 
-    SignedOut is OtherServer if the store has a session of another server than `url`.
+    SignedOut is OtherServer if the store has a session of another server than `url`. OtherAccount is that somebody else
+    has signed in, by another process, in the middle of it.
     """
 
     def __init__(
@@ -145,8 +146,7 @@ class TasksClient(TaskOperations):
         """Change the password, end every other session and go on with this one's new tokens."""
         body = {"current_password": current, "new_password": new}
         answer = self._send("POST", "/api/auth/password", json=body)
-        with self.store.locked():
-            tokens = self.store.read()
+        with self._session_of(answer) as tokens:
             if tokens:
                 self.store.write(stored(tokens.url, tokens.email, answer))
 
@@ -178,17 +178,19 @@ class TasksClient(TaskOperations):
 
     def confirm_email(self, link: str) -> Address:
         """Change the address of the account by the link that was mailed to the new one."""
-        address: Address = self._send("POST", "/api/auth/email/confirm", json={"token": _token(link)}).json()
-        with self.store.locked():
-            tokens = self.store.read()
+        answer = self._send("POST", "/api/auth/email/confirm", json={"token": _token(link)})
+        address: Address = answer.json()
+        with self._session_of(answer) as tokens:
             if tokens:
                 self.store.write(replace(tokens, email=address["email"]))
         return address
 
     def delete_account(self, current: str) -> None:
         """Delete the account and all of its tasks, and forget the tokens."""
-        self._send("POST", "/api/auth/me/delete", json={"current_password": current})
-        self.store.clear()
+        answer = self._send("POST", "/api/auth/me/delete", json={"current_password": current})
+        with self._session_of(answer) as tokens:
+            if tokens:
+                self.store.clear()
 
     def sessions(self) -> list[Session]:
         """Return where the account is signed in, newest first."""
@@ -252,6 +254,15 @@ class TasksClient(TaskOperations):
         """Raise OtherServer if the stored session is one of another server."""
         if tokens := self.store.read():
             tokens.check_server(self.url)
+
+    @contextmanager
+    def _session_of(self, answer: httpx.Response) -> Iterator[StoredTokens | None]:
+        """Yield what is stored for whoever has asked, and let nobody store anything; None if others are signed in."""
+        request = answer.request
+        with self.store.locked():
+            tokens = self.store.read()
+            is_theirs = tokens and tokens.is_account_of(request.url, request.headers["Authorization"])
+            yield tokens if is_theirs else None
 
 
 def _token(link: str) -> str:

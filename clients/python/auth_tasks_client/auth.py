@@ -30,7 +30,8 @@ class TokenAuth(httpx.Auth):
     Where its lock does not hold, each gets the same tokens.
 
     Works with `httpx.Client` and `httpx.AsyncClient`. A request to another origin than that of the tokens is sent
-    without them, or with `refuse_others` is OtherServer. Raises: ApiError, SignedOut, httpx.TransportError.
+    without them, or with `refuse_others` is OtherServer. OtherAccount is that somebody else has signed in
+    in the middle of a request. Raises: ApiError, OtherAccount, SignedOut, httpx.TransportError.
     """
 
     def __init__(
@@ -72,7 +73,10 @@ class TokenAuth(httpx.Auth):
         """Return newer tokens than these: those that another has stored meanwhile, or those of a refresh."""
         with self.store.locked() as is_alone:
             tokens = self._signed_in()
-            return tokens if tokens.access_token != stale.access_token else self._refreshed(tokens, is_alone)
+            if tokens.access_token == stale.access_token:
+                tokens = self._refreshed(tokens, is_alone)
+        tokens.check_user(stale.user_id)  # somebody else may have signed in meanwhile
+        return tokens
 
     def _tokens_for(self, request: httpx.Request) -> StoredTokens | None:
         tokens = self._signed_in()
@@ -108,7 +112,8 @@ class TokenAuth(httpx.Auth):
         # Each pair has a key of its own: of two who have a copy of the same one, who refreshes second is found.
         # Without a lock all who asked for a pair at once must go on with one key, which is that of the pair before.
         key = None if is_alone else tokens.refresh_key
-        return self.store.replace(tokens, stored(tokens.url, tokens.email, accepted(answer), key=key))
+        self.store.replace(tokens, stored(tokens.url, tokens.email, accepted(answer), key=key))
+        return self._signed_in()
 
     def _post(self, operation: str, tokens: StoredTokens, **options: Any) -> httpx.Response:
         with httpx.Client(base_url=tokens.url, transport=self._transport, timeout=TIMEOUT_SECONDS) as client:

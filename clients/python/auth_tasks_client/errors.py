@@ -17,6 +17,10 @@ class OtherServer(SignedOut):
         super().__init__(f"You are signed in at {theirs}, not at {ours}.")
 
 
+class OtherAccount(Exception):
+    """Another account, or another server, is signed in than the one that this is of."""
+
+
 class TokenEnded(SignedOut):
     """A script's token is over, or none of this server's: somebody makes another."""
 

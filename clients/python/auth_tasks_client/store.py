@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from auth_tasks_client.errors import OtherServer
+from auth_tasks_client.errors import OtherAccount, OtherServer
 from auth_tasks_client.origins import origin_of
 
 
@@ -30,11 +31,33 @@ class StoredTokens:
     expires_at: float
     refresh_key: str | None = None
 
+    @property
+    def user_id(self) -> str | None:
+        """Return whose these are; None if they do not say."""
+        return _user_id(self.refresh_token)
+
     def check_server(self, url: httpx.URL | str) -> None:
         """Raise OtherServer if this is not the server that gave these tokens: it alone gets them."""
         ours, theirs = origin_of(url), origin_of(self.url)
         if ours != theirs:
             raise OtherServer(theirs, ours)
+
+    def check_user(self, user_id: str | None) -> None:
+        """Raise OtherAccount if these are somebody else's, as far as both are known."""
+        if None not in (user_id, self.user_id) and user_id != self.user_id:
+            raise OtherAccount("Another account is signed in.")
+
+    def is_account_of(self, url: httpx.URL | str, token: str) -> bool:
+        """Return whether that token of the server at `url` is of the same account."""
+        return (origin_of(url), _user_id(token)) == (origin_of(self.url), self.user_id)
+
+
+def _user_id(token: str) -> str | None:
+    """Return what a token says, unverified."""
+    try:
+        return str(json.loads(urlsafe_b64decode(token.split(".")[1] + "=="))["sub"])
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 @contextmanager
@@ -89,18 +112,14 @@ class TokenStore:
         """Replace the file as a whole and durably: a session cannot go on without its refresh token."""
         self._write(asdict(tokens), lambda: True)
 
-    def replace(self, old: StoredTokens, new: StoredTokens) -> StoredTokens:
-        """Write, unless newer tokens than `old` have been stored meanwhile, and return those that are stored."""
-        newer: list[StoredTokens] = []
+    def replace(self, old: StoredTokens, new: StoredTokens) -> None:
+        """Write, unless other tokens than `old` have been stored meanwhile, or none are any more."""
 
         def is_current() -> bool:
             stored = self.read()
-            if stored and stored.refresh_token != old.refresh_token:
-                newer.append(stored)
-            return not newer
+            return stored is not None and stored.refresh_token == old.refresh_token
 
         self._write(asdict(new), is_current)
-        return newer[0] if newer else new
 
     def _write(self, kept: dict[str, Any], is_wanted: Callable[[], bool]) -> None:
         self._make_folder()
@@ -117,8 +136,16 @@ class TokenStore:
                 Path(name).unlink()
 
     def end(self, tokens: StoredTokens) -> None:
-        """Forget the session, all but its last refresh token, with which nobody can do anything but sign in."""
-        self._write({"url": tokens.url, "refresh_token": tokens.refresh_token}, lambda: True)
+        """Forget the session, all but its last refresh token, with which nobody can do anything but sign in.
+
+        Who has signed in meanwhile stays.
+        """
+
+        def is_current() -> bool:
+            stored = self.read()
+            return stored is not None and stored.is_account_of(tokens.url, tokens.refresh_token)
+
+        self._write({"url": tokens.url, "refresh_token": tokens.refresh_token}, is_current)
 
     def clear(self) -> None:
         """Forget everything."""

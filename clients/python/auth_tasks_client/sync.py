@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from auth_tasks_client.changes import Change, Task
-from auth_tasks_client.errors import ApiError
+from auth_tasks_client.errors import ApiError, OtherAccount
 from auth_tasks_client.local_copy import LocalCopy
 
 CHANGED = "The task has been changed elsewhere since."
@@ -19,10 +19,6 @@ _COME_AGAIN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.T
 
 Send = Callable[..., httpx.Response]
 """`send(method, path, **options)`, which raises ApiError, SignedOut and httpx.TransportError."""
-
-
-class OtherAccount(Exception):
-    """The copy is of another account, or another server, than the one that is signed in."""
 
 
 @dataclass(frozen=True, slots=True)
