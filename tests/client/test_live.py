@@ -111,15 +111,16 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 class Script:
-    """A server that gives one answer after the other to whoever asks for a stream; `asked` is from where."""
+    """A server that gives one answer after the other to this user, who asks for a stream; `asked` is from where."""
 
-    def __init__(self, *answers: Any) -> None:
+    def __init__(self, user_id: str, *answers: Any) -> None:
+        self.user_id = user_id
         self.answers = list(answers)
         self.asked: list[str | None] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/api/auth/me":
-            return httpx.Response(200, json={"id": "6d6f4b3e-3c1f-4a55-9a55-0d7c3d6b0c11"})
+            return httpx.Response(200, json={"id": self.user_id})
         if request.headers["Accept"] != "text/event-stream":
             return httpx.Response(200, json={"tasks": [], "deleted": [], "next": "start"})
         self.asked.append(request.headers.get("Last-Event-ID"))
@@ -168,7 +169,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture
 def scripted(client: TasksClient) -> Callable[..., tuple[TasksClient, Script]]:
     def begin(*answers: Any) -> tuple[TasksClient, Script]:
-        script = Script(*answers)
+        script = Script(client.user_id(), *answers)
         return TasksClient(client.store, transport=httpx.MockTransport(script)), script
 
     return begin

@@ -1,5 +1,6 @@
 """Two people on one device: what one does is neither taken for the other's nor lost by what the other does."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from auth_tasks_client import OtherAccount, SignedOut, StoredTokens, TasksClient, TokenAuth, TokenStore
+from auth_tasks_client import LocalCopy, OtherAccount, SignedOut, StoredTokens, TasksClient, TokenAuth, TokenStore
 from tests.client.between import Between, Way
+from tests.client.conftest import Run
 from tests.support.people import PASSWORD, new_email
 from tests.support.server import Server
+
+NOBODY = "http://127.0.0.1:1"
 
 
 def stored(store: TokenStore) -> StoredTokens:
@@ -93,6 +97,29 @@ def test_what_was_begun_for_one_is_not_done_for_another(client: TasksClient, oth
     assert client.tasks() == []
 
 
+@pytest.mark.parametrize("route", ["GET /api/auth/me", "GET /api/tasks/changes", "POST /api/tasks"])
+def test_a_copy_is_synchronised_with_its_own_account_alone(
+    client: TasksClient, other: StoredTokens, tmp_path: Path, route: str
+) -> None:
+    """Somebody else signs in, in the middle of it: what waits is not sent to them, and none of theirs is taken."""
+    mine = stored(client.store)
+    with LocalCopy(tmp_path / "tasks.db") as copy:
+        client.sync(copy)
+        copy.add("Ada's first")
+        copy.add("Ada's second")
+        client.store.write(other)
+        client.add("Grace's")
+        client.store.write(mine)
+        way = Meanwhile(client.url, route, lambda: client.store.write(other))
+        with TasksClient(client.store, transport=way) as late, pytest.raises(OtherAccount):
+            late.sync(copy)
+        assert [task["title"] for task in client.tasks()] == ["Grace's"]
+        assert sorted(task["title"] for task in copy.tasks()) == ["Ada's first", "Ada's second"]
+        client.store.write(mine)
+        client.sync(copy)
+        assert copy.tasks() == client.tasks()
+
+
 @pytest.mark.usefixtures("_unlocked")
 def test_no_late_refresh_signs_in_again_who_has_signed_out(client: TasksClient) -> None:
     """A process without a lock stands still when its refresh is answered, and another signs out."""
@@ -118,3 +145,29 @@ def test_who_ends_a_session_ends_nobody_elses(client: TasksClient, other: Stored
             with pytest.raises(SignedOut):
                 late.tasks()
     assert client.store.read() == other
+
+
+class TestCommands:
+    """What `auth-tasks` does where the copy on the device is somebody else's."""
+
+    def begin(self, run: Run) -> str:
+        """Let somebody work without a network, and somebody else sign up. Return the address of the first."""
+        email = new_email()
+        run("signup", email)
+        run("sync")
+        run("add", "Unsent", way=NOBODY)
+        run("signup", new_email())
+        return email
+
+    def assert_kept(self, run: Run, email: str) -> None:
+        run("signin", email)
+        assert [task["title"] for task in json.loads(run("list", "--json")[1])] == ["Unsent"]
+
+    @pytest.mark.parametrize(
+        "command", [("list",), ("add", "Grace's"), ("done", "0"), ("rm", "0"), ("sync",), ("conflicts",)]
+    )
+    def test_nobody_sees_or_changes_it(self, run: Run, command: tuple[str, ...]) -> None:
+        """Without a network neither."""
+        email = self.begin(run)
+        assert run(*command, way=NOBODY) == (1, "", "The copy on this device is of another account.\n")
+        self.assert_kept(run, email)

@@ -25,10 +25,10 @@ from auth_tasks_client.errors import ApiError, OtherAccount, OtherServer, Signed
 from auth_tasks_client.live import Told
 from auth_tasks_client.local_copy import LocalCopy, NotSynchronised
 from auth_tasks_client.offline import OfflineTasks, copy_of
-from auth_tasks_client.origins import can_be_called, is_readable_on_the_way, origin_of
+from auth_tasks_client.origins import can_be_called, is_readable_on_the_way
 from auth_tasks_client.showing import AFTER_LOSS, AFTER_LOST_CHANGE, show, show_told
 from auth_tasks_client.store import default_store
-from auth_tasks_client.sync import Synchronised, check_origin
+from auth_tasks_client.sync import Synchronised
 from auth_tasks_client.terminal import OutputLost, WrongUse, checked, print_lines
 
 DONE, ERROR, WRONG_USE, SIGNED_OUT, UNREACHABLE, OUTPUT_LOST = range(6)
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, client: TasksClient) -> Any:
         _print_all(client.watch(), arguments)
     with copy_of(client, make=arguments.command == "sync") as copy:
         if copy:
-            check_origin(copy, origin_of(client.url))
+            client.check_copy(copy)
         if arguments.command in FOR_COPIES:
             return _run_for_copy(arguments, client, copy)
         if copy is None:

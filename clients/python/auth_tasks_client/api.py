@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from auth_tasks_client.local_copy import LocalCopy
 from auth_tasks_client.origins import origin_of
 from auth_tasks_client.script import ScriptAuth
 from auth_tasks_client.store import StoredTokens, TokenStore
-from auth_tasks_client.sync import Synchronised, check_origin, synchronise
+from auth_tasks_client.sync import Synchronised, check_owner, synchronise
 
 Session = dict[str, Any]
 """A session as the server shows it: `id`, `device`, `created_at`, `last_used_at`, `current`, `kind`.
@@ -88,7 +89,7 @@ class TaskOperations:
         return self._http.stream("GET", "/api/tasks/changes", auth=self._auth, **live.stream_options(cursor))
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return accepted(self._http.request(method, path, auth=self._auth, **options))
+        return accepted(self._http.request(method, path, **{"auth": self._auth, **options}))
 
 
 class ScriptClient(TaskOperations):
@@ -114,6 +115,7 @@ class TasksClient(TaskOperations):
         self.store = store
         session = store.read()
         url = url or (session.url if session else "http://127.0.0.1:8000")
+        self._transport = transport
         self._tokens = TokenAuth(store, transport=transport, refuse_others=True)
         super().__init__(url, self._tokens, transport)
 
@@ -239,9 +241,10 @@ class TasksClient(TaskOperations):
 
     def sync(self, copy: LocalCopy) -> Synchronised:
         """Bring a local copy and the server together. Raises also: OtherAccount."""
-        origin = origin_of(self.url)
-        check_origin(copy, origin)
-        return synchronise(copy, self.user_id(), origin, self._send)
+        self.check_copy(copy)
+        user_id = self.user_id()
+        auth = TokenAuth(self.store, transport=self._transport, refuse_others=True, user_id=user_id)
+        return synchronise(copy, user_id, origin_of(self.url), partial(self._send, auth=auth))
 
     def follow(self, copy: LocalCopy) -> Iterator[Told]:
         """Keep a local copy by streams for ever, and yield what happens once the copy has it; send what waits in it.
@@ -254,6 +257,11 @@ class TasksClient(TaskOperations):
         """Raise OtherServer if the stored session is one of another server."""
         if tokens := self.store.read():
             tokens.check_server(self.url)
+
+    def check_copy(self, copy: LocalCopy) -> None:
+        """Raise OtherAccount if a copy is of another server or account than the stored session."""
+        tokens = self.store.read()
+        check_owner(copy, origin_of(self.url), tokens.user_id if tokens else None)
 
     @contextmanager
     def _session_of(self, answer: httpx.Response) -> Iterator[StoredTokens | None]:

@@ -31,15 +31,22 @@ class TokenAuth(httpx.Auth):
 
     Works with `httpx.Client` and `httpx.AsyncClient`. A request to another origin than that of the tokens is sent
     without them, or with `refuse_others` is OtherServer. OtherAccount is that somebody else has signed in
-    in the middle of a request. Raises: ApiError, OtherAccount, SignedOut, httpx.TransportError.
+    in the middle of a request, or with `user_id` at all. Raises: ApiError, OtherAccount, SignedOut,
+    httpx.TransportError.
     """
 
     def __init__(
-        self, store: TokenStore, *, transport: httpx.BaseTransport | None = None, refuse_others: bool = False
+        self,
+        store: TokenStore,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        refuse_others: bool = False,
+        user_id: str | None = None,
     ) -> None:
         self.store = store
         self._transport = transport
         self._refuse_others = refuse_others
+        self._user_id = user_id
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send with a token that is still good; on a 401 refresh and send again."""
@@ -95,6 +102,7 @@ class TokenAuth(httpx.Auth):
         tokens = self.store.read()
         if tokens is None:
             raise SignedOut("You are not signed in.")
+        tokens.check_user(self._user_id)
         return tokens
 
     def _refreshed(self, tokens: StoredTokens, is_alone: bool) -> StoredTokens:

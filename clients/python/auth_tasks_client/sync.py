@@ -30,10 +30,15 @@ class Synchronised:
     received: int
 
 
-def check_origin(copy: LocalCopy, origin: str) -> None:
-    """Raise OtherAccount if the copy is of another server. One that was made by 1.0 does not know."""
+def check_owner(copy: LocalCopy, origin: str, user_id: str | None) -> None:
+    """Raise OtherAccount if the copy is of another server or account, as far as it is known who is signed in.
+
+    One that was made by 1.0 does not know its server.
+    """
     if copy.known("origin") not in (None, origin):
         raise OtherAccount("The copy on this device is of another server.")
+    if user_id and copy.known("user_id") not in (None, user_id):
+        raise OtherAccount("The copy on this device is of another account.")
 
 
 def synchronise(copy: LocalCopy, user_id: str, origin: str, send: Send) -> Synchronised:
@@ -43,9 +48,7 @@ def synchronise(copy: LocalCopy, user_id: str, origin: str, send: Send) -> Synch
     `send` raises.
     """
     with copy.locked():
-        check_origin(copy, origin)
-        if copy.known("user_id") not in (None, user_id):
-            raise OtherAccount("The copy on this device is of another account.")
+        check_owner(copy, origin, user_id)
         copy.know(user_id=user_id, origin=origin)
         received = _pull(copy, send)
         refused = len(copy.conflicts())
