@@ -163,6 +163,21 @@ class TestCommands:
         run("signin", email)
         assert [task["title"] for task in json.loads(run("list", "--json")[1])] == ["Unsent"]
 
+    @pytest.mark.parametrize("discard", [[], ["--discard"]])
+    def test_signing_out_leaves_what_waits_alone(self, run: Run, discard: list[str]) -> None:
+        """Nobody is told of somebody else's changes, is held by them or takes them along."""
+        email = self.begin(run)
+        assert run("signout", *discard) == (0, "You are signed out.\n", "")
+        self.assert_kept(run, email)
+
+    def test_signing_out_takes_a_copy_in_which_nothing_waits(self, run: Run, tmp_path: Path) -> None:
+        """Nothing is lost by it, and the next one has the device."""
+        run("signup", new_email())
+        run("sync")
+        run("signup", new_email())
+        assert run("signout")[0] == 0
+        assert not list(tmp_path.glob("tasks.db*"))
+
     @pytest.mark.parametrize(
         "command", [("list",), ("add", "Grace's"), ("done", "0"), ("rm", "0"), ("sync",), ("conflicts",)]
     )

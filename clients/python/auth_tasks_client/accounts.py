@@ -6,6 +6,8 @@ from typing import Any
 
 from auth_tasks_client.api import TasksClient
 from auth_tasks_client.arguments import Unclear, only
+from auth_tasks_client.errors import OtherAccount
+from auth_tasks_client.local_copy import LocalCopy
 from auth_tasks_client.offline import copy_of
 from auth_tasks_client.terminal import ask_password, print_lines, read_password
 
@@ -37,10 +39,11 @@ def run_for_account(arguments: argparse.Namespace, client: TasksClient) -> Any:
 
 
 def _delete(arguments: argparse.Namespace, client: TasksClient) -> str:
-    user_id = client.user_id()
-    client.delete_account(_password(arguments))
+    password = _password(arguments)
     with copy_of(client) as copy:
-        if copy and copy.known("user_id") in (None, user_id):  # somebody else's may have changes that wait
+        is_theirs = copy and _is_of_another(client, copy)
+        client.delete_account(password)
+        if copy and not is_theirs:  # somebody else's may have changes that wait
             copy.delete()
     return "Your account and all of its tasks are deleted."
 
@@ -71,12 +74,23 @@ def _email(arguments: argparse.Namespace, client: TasksClient) -> Any:
 
 def _sign_out(arguments: argparse.Namespace, client: TasksClient) -> str:
     with copy_of(client) as copy:
-        if copy and (copy.changes() or copy.conflicts()) and not arguments.discard:
+        waits = copy and (copy.changes() or copy.conflicts())
+        is_theirs = copy and _is_of_another(client, copy)
+        if waits and not is_theirs and not arguments.discard:
             raise Unclear("The server does not have all of your changes. `sync` first, or `signout --discard`.")
         client.sign_out(everywhere=arguments.everywhere)
-        if copy:
+        if copy and not (waits and is_theirs):
             copy.delete()
     return "You are signed out."
+
+
+def _is_of_another(client: TasksClient, copy: LocalCopy) -> bool:
+    """Return whether the copy on this device is somebody else's."""
+    try:
+        client.check_copy(copy)
+    except OtherAccount:
+        return True
+    return False
 
 
 def _password(arguments: argparse.Namespace) -> str:
