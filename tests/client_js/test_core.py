@@ -15,12 +15,12 @@ CUTS = rounds(200, least=20)
     "scenario",
     [
         *("life", "busy", "again", "silent", "hotel", "bare", "reasons", "clocks"),
-        *("a copied store", "one cookie for two", "a stopped tab", "a late tab", "script"),
+        *("a copied store", "one cookie for two", "a stopped tab", "a late tab", "two accounts", "paths", "script"),
     ],
 )
 def test_the_core(project: Project, server: Server, scenario: str) -> None:
     """Accounts and tasks; 503 and 429 waited out; sent again; no browser; why it ended; a thief; another cookie;
-    a tab that is stopped, or late; a script."""
+    a tab that is stopped, or late, or somebody else's; where a path leads; a script."""
     project.node("core.mjs", scenario, server)
 
 

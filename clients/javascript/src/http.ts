@@ -52,7 +52,8 @@ export function createSend(url: string, fetcher: typeof fetch, timeout: number, 
   }
 
   return async (method, path, options = {}, token) => {
-    const again = options.again ?? (method === "POST" ? !!options.headers?.["Idempotency-Key"] : method !== "PATCH");
+    if (!/^\/\w/.test(path)) throw new TypeError(path); // or it might lead to another host
+    const again = options.again ?? (method === "POST" ? options.headers?.["Idempotency-Key"] : method !== "PATCH");
     let wasPaused = false;
     for (let lost = 0; ; ) {
       try {
@@ -76,5 +77,5 @@ const refusal = ({ status, statusText, headers }: Response, content: any) =>
     code: content?.code ?? null,
     errors: content?.errors ?? [],
     requestId: headers.get("X-Request-ID"),
-    retryAfter: Number(headers.get("Retry-After")) || null,
+    retryAfter: +headers.get("Retry-After")! || null,
   });

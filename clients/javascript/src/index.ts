@@ -44,7 +44,7 @@ export function createClient(url: string, options: ClientOptions = {}): Client {
   const { session: where = "storage", fetch: fetcher = (...sent) => fetch(...sent), timeout = 10_000 } = options;
   const base = url.replace(/\/+$/, "");
   const plain = createSend(base, fetcher, timeout, where === "cookie");
-  const { session, withToken, signOut, forget, updateUser } = createSession(plain, base, where, timeout);
+  const { session, withToken, signOut, updateUser } = createSession(plain, base, where, timeout);
 
   const send: Client["send"] = (method, path, { as, ...options } = {}) =>
     withToken((token) => plain(method, path, options, token), as);
@@ -56,18 +56,20 @@ export function createClient(url: string, options: ClientOptions = {}): Client {
     return async (...sent: any[]) => {
       const full = "/api/auth/" + path.replace("{}", () => encodeURIComponent(sent.shift()));
       const [body] = sent;
-      const isOurs = marks.includes("*");
-      const begin = (token?: string) => session.begin(full, body, token);
-      if (marks.includes("+")) return isOurs ? withToken(begin) : begin();
-      const { content } = await (isOurs ? send : plain)(method, full, { body });
-      if (marks.includes("-")) await forget("user");
-      if (content?.email) await updateUser(content);
+      let who: string | undefined; // whose token was sent
+      const ask = async (token?: string) => {
+        who = session.user?.id;
+        if (marks.includes("+")) return session.begin(full, body, token);
+        return (await plain(method, full, { body }, token)).content;
+      };
+      const content = await (marks.includes("*") ? withToken(ask) : ask());
+      if (marks.includes("-") || content?.email) await updateUser(who, content);
       return content;
     };
   }
   const auth = {} as Record<string, unknown>;
   for (const [name, row] of Object.entries(AUTH)) auth[name] = operation(row);
-  auth["signOut"] = signOut;
+  const tasks = createTasks(send, request);
 
-  return { url: base, auth: auth as unknown as Auth, session, tasks: createTasks(send, request), request, send };
+  return { url: base, auth: { ...auth, signOut } as unknown as Auth, session, tasks, request, send };
 }

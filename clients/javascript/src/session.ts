@@ -51,9 +51,6 @@ type Pair = TokenRead & { user?: UserRead };
 /** What a token says, unverified. */
 export const claimsOf = (token: string) => JSON.parse(atob(token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/")));
 
-const isExpired = (code: string, { refresh_token }: Kept) =>
-  code !== "INVALID_TOKEN" || (!!refresh_token && claimsOf(refresh_token).exp * 1000 < Date.now());
-
 function inMemory(): Store {
   let item: string | null = null;
   return { getItem: () => item, setItem: (_, value) => (item = value), lock: (work) => work() };
@@ -70,8 +67,8 @@ function inBrowser(): Store | undefined {
 /** `timeout` is how many milliseconds the lock is waited for. */
 export function createSession(send: Send, url: string, where: "cookie" | "storage" | Store, timeout: number) {
   const hasCookie = where === "cookie";
-  const browser = typeof where === "string" ? inBrowser() : undefined;
-  const store = typeof where === "string" ? (browser ?? inMemory()) : where;
+  const isOwn = typeof where === "string";
+  const store = isOwn ? (inBrowser() ?? inMemory()) : where;
   const name = `auth-tasks ${url}`;
   const listeners = new Set<(change: SessionChange) => void>();
   let kept: Kept | null = null;
@@ -103,14 +100,14 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
   const tokenOf = (item: Kept | null) =>
     item?.user && (!hasCookie ? item.access_token : inTab?.id === item.id ? inTab!.token : undefined);
 
-  async function keep({ id = randomKey(), user }: Kept, pair: Pair, key: string) {
-    const { access_token, refresh_token } = pair;
+  async function keep({ id = randomKey(), user: before }: Kept, pair: Pair, key: string) {
+    const { access_token, refresh_token, user = before! } = pair;
     if (hasCookie) inTab = { id, token: access_token };
-    await write({ id, user: pair.user ?? user!, key, refresh_token, ...(!hasCookie && { access_token }) });
+    await write({ id, user, key, refresh_token, ...(!hasCookie && { access_token }) });
   }
 
-  const device = () => kept?.refresh_token ?? kept?.device;
   const forget = (reason: Reason) => write({ reason, device: device() });
+  const device = () => kept?.refresh_token ?? kept?.device;
 
   const locks = globalThis.navigator?.locks;
   let last: Promise<unknown> = Promise.resolve();
@@ -138,7 +135,7 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
   const refresh = (stale: string | undefined) => exclusive((alone) => exchange(stale, alone));
 
   async function exchange(stale: string | undefined, alone: boolean): Promise<unknown> {
-    let why: Reason | null = null;
+    let why: Reason | undefined;
     for (let tries = 1; ; tries++) {
       const sent = await read();
       if (!sent?.user || tokenOf(sent) !== stale) return; // another call, or another tab, was here before
@@ -155,13 +152,14 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
         if (!(await isNewest())) return;
         // Another page of the service, with a storage of its own, has signed somebody else in: the cookie is theirs.
         if (claimsOf(content.access_token).sub !== sent.user.id) return forget("elsewhere");
-        await keep(sent, content, alone ? randomKey() : key);
-        return;
+        return keep(sent, content, alone ? randomKey() : key);
       } catch (error) {
         if (!isUnauthorized(error)) throw error;
         if (!(await isNewest())) return;
         const isGone = error.code === "NOT_AUTHENTICATED"; // there is no cookie: the session is over
-        why ??= error.code === "REFRESH_TOKEN_REUSED" ? "reused" : isExpired(error.code, sent) ? "expired" : "elsewhere";
+        const isExpired =
+          error.code !== "INVALID_TOKEN" || (sent.refresh_token && claimsOf(sent.refresh_token).exp * 1000 < Date.now());
+        why ??= error.code === "REFRESH_TOKEN_REUSED" ? "reused" : isExpired ? "expired" : "elsewhere";
         if (hasCookie && !isGone && tries < 20) continue; // another tab may have had a newer one meanwhile
         // A thief who runs ahead of this pair has nothing then. Where keys are derived nobody can.
         if (!isGone && !store.refreshKey) await sendSignOut({}).catch(() => {});
@@ -175,7 +173,7 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
     for (let tries = 1; ; tries++) {
       if ((await read())?.user && !tokenOf(kept)) await refresh(undefined);
       const token = tokenOf(kept);
-      if (as && token && claimsOf(token).sub !== as) throw new OtherAccount("Another account is signed in.");
+      if (token && kept!.user!.id !== (as ??= kept!.user!.id)) throw new OtherAccount("Another account is signed in.");
       try {
         return await work(token);
       } catch (error) {
@@ -191,12 +189,12 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
   const begin = (path: string, body: object = {}, token?: string) =>
     exclusive(async () => {
       const before = await read();
-      const last = path.endsWith("/signin") ? device() : undefined; // others who guess cannot lock this device out
-      const more = { cookie: hasCookie, refresh_token: last };
+      // At sign-in the last one: others who guess cannot lock this device out.
+      const more = { cookie: hasCookie, refresh_token: path.endsWith("/signin") ? device() : undefined };
       const { content } = await send("POST", path, { body: { ...more, ...body } }, token);
       // Under a token it is the same session, which has a new pair, unless somebody else has signed in meanwhile.
-      if (!token) await keep({}, content, randomKey());
-      else if (claimsOf(content.access_token).sub === before?.user?.id) await keep(before!, content, randomKey());
+      if (!token || claimsOf(content.access_token).sub === before?.user?.id)
+        await keep(token ? before! : {}, content, randomKey());
       return content;
     });
 
@@ -216,16 +214,17 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
       }
     });
 
-  /** Take over what the service says of the account, as after a new name or address. */
-  const updateUser = ({ verified_at, ...user }: Partial<UserRead & AddressRead>) =>
+  /** Take over what the service says of this account, as after a new name or address; without one it is deleted. */
+  const updateUser = (who: string | undefined, { verified_at, ...user }: Partial<UserRead & AddressRead>) =>
     exclusive(async () => {
       const now = await read();
-      if (now?.user) await write({ ...now, user: { ...now.user, ...user } });
+      if (now?.user?.id !== who) return; // somebody else has signed in meanwhile
+      await (user.email ? write({ ...now, user: { ...now!.user!, ...user } }) : forget("user"));
     });
 
   const ready = read().then(() => {});
   // Another tab has written, or everything was removed.
-  if (browser) globalThis.addEventListener?.("storage", () => void read());
+  if (isOwn) globalThis.addEventListener?.("storage", () => void read());
 
   const session: Session = {
     get user() {
@@ -239,5 +238,5 @@ export function createSession(send: Send, url: string, where: "cookie" | "storag
     refresh: async () => void (await refresh(tokenOf(await read()))),
     onChange: (listener) => (listeners.add(listener), () => void listeners.delete(listener)),
   };
-  return { session, withToken, signOut, forget, updateUser };
+  return { session, withToken, signOut, updateUser };
 }

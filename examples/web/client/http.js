@@ -34,7 +34,9 @@ export function createSend(url, fetcher, timeout, hasCookie) {
         }
     }
     return async (method, path, options = {}, token) => {
-        const again = options.again ?? (method === "POST" ? !!options.headers?.["Idempotency-Key"] : method !== "PATCH");
+        if (!/^\/\w/.test(path))
+            throw new TypeError(path); // or it might lead to another host
+        const again = options.again ?? (method === "POST" ? options.headers?.["Idempotency-Key"] : method !== "PATCH");
         let wasPaused = false;
         for (let lost = 0;;) {
             try {
@@ -60,5 +62,5 @@ const refusal = ({ status, statusText, headers }, content) => new ApiError(conte
     code: content?.code ?? null,
     errors: content?.errors ?? [],
     requestId: headers.get("X-Request-ID"),
-    retryAfter: Number(headers.get("Retry-After")) || null,
+    retryAfter: +headers.get("Retry-After") || null,
 });

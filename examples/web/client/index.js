@@ -11,7 +11,7 @@ export function createClient(url, options = {}) {
     const { session: where = "storage", fetch: fetcher = (...sent) => fetch(...sent), timeout = 10_000 } = options;
     const base = url.replace(/\/+$/, "");
     const plain = createSend(base, fetcher, timeout, where === "cookie");
-    const { session, withToken, signOut, forget, updateUser } = createSession(plain, base, where, timeout);
+    const { session, withToken, signOut, updateUser } = createSession(plain, base, where, timeout);
     const send = (method, path, { as, ...options } = {}) => withToken((token) => plain(method, path, options, token), as);
     const request = async (...sent) => (await send(...sent)).content;
     function operation(row) {
@@ -19,21 +19,22 @@ export function createClient(url, options = {}) {
         return async (...sent) => {
             const full = "/api/auth/" + path.replace("{}", () => encodeURIComponent(sent.shift()));
             const [body] = sent;
-            const isOurs = marks.includes("*");
-            const begin = (token) => session.begin(full, body, token);
-            if (marks.includes("+"))
-                return isOurs ? withToken(begin) : begin();
-            const { content } = await (isOurs ? send : plain)(method, full, { body });
-            if (marks.includes("-"))
-                await forget("user");
-            if (content?.email)
-                await updateUser(content);
+            let who; // whose token was sent
+            const ask = async (token) => {
+                who = session.user?.id;
+                if (marks.includes("+"))
+                    return session.begin(full, body, token);
+                return (await plain(method, full, { body }, token)).content;
+            };
+            const content = await (marks.includes("*") ? withToken(ask) : ask());
+            if (marks.includes("-") || content?.email)
+                await updateUser(who, content);
             return content;
         };
     }
     const auth = {};
     for (const [name, row] of Object.entries(AUTH))
         auth[name] = operation(row);
-    auth["signOut"] = signOut;
-    return { url: base, auth: auth, session, tasks: createTasks(send, request), request, send };
+    const tasks = createTasks(send, request);
+    return { url: base, auth: { ...auth, signOut }, session, tasks, request, send };
 }

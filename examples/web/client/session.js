@@ -2,7 +2,6 @@ import { isUnauthorized, OtherAccount } from "./errors.js";
 import { randomKey } from "./random.js";
 /** What a token says, unverified. */
 export const claimsOf = (token) => JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")));
-const isExpired = (code, { refresh_token }) => code !== "INVALID_TOKEN" || (!!refresh_token && claimsOf(refresh_token).exp * 1000 < Date.now());
 function inMemory() {
     let item = null;
     return { getItem: () => item, setItem: (_, value) => (item = value), lock: (work) => work() };
@@ -18,8 +17,8 @@ function inBrowser() {
 /** `timeout` is how many milliseconds the lock is waited for. */
 export function createSession(send, url, where, timeout) {
     const hasCookie = where === "cookie";
-    const browser = typeof where === "string" ? inBrowser() : undefined;
-    const store = typeof where === "string" ? (browser ?? inMemory()) : where;
+    const isOwn = typeof where === "string";
+    const store = isOwn ? (inBrowser() ?? inMemory()) : where;
     const name = `auth-tasks ${url}`;
     const listeners = new Set();
     let kept = null;
@@ -49,14 +48,14 @@ export function createSession(send, url, where, timeout) {
         return take(item);
     }
     const tokenOf = (item) => item?.user && (!hasCookie ? item.access_token : inTab?.id === item.id ? inTab.token : undefined);
-    async function keep({ id = randomKey(), user }, pair, key) {
-        const { access_token, refresh_token } = pair;
+    async function keep({ id = randomKey(), user: before }, pair, key) {
+        const { access_token, refresh_token, user = before } = pair;
         if (hasCookie)
             inTab = { id, token: access_token };
-        await write({ id, user: pair.user ?? user, key, refresh_token, ...(!hasCookie && { access_token }) });
+        await write({ id, user, key, refresh_token, ...(!hasCookie && { access_token }) });
     }
-    const device = () => kept?.refresh_token ?? kept?.device;
     const forget = (reason) => write({ reason, device: device() });
+    const device = () => kept?.refresh_token ?? kept?.device;
     const locks = globalThis.navigator?.locks;
     let last = Promise.resolve();
     /** Does the work when no other work of this session is done; `alone` says whether that holds for other tabs, too. */
@@ -83,7 +82,7 @@ export function createSession(send, url, where, timeout) {
     const sendSignOut = (which, token) => send("POST", "/api/auth/signout", { body: { refresh_token: kept?.refresh_token, ...which } }, token);
     const refresh = (stale) => exclusive((alone) => exchange(stale, alone));
     async function exchange(stale, alone) {
-        let why = null;
+        let why;
         for (let tries = 1;; tries++) {
             const sent = await read();
             if (!sent?.user || tokenOf(sent) !== stale)
@@ -104,8 +103,7 @@ export function createSession(send, url, where, timeout) {
                 // Another page of the service, with a storage of its own, has signed somebody else in: the cookie is theirs.
                 if (claimsOf(content.access_token).sub !== sent.user.id)
                     return forget("elsewhere");
-                await keep(sent, content, alone ? randomKey() : key);
-                return;
+                return keep(sent, content, alone ? randomKey() : key);
             }
             catch (error) {
                 if (!isUnauthorized(error))
@@ -113,7 +111,8 @@ export function createSession(send, url, where, timeout) {
                 if (!(await isNewest()))
                     return;
                 const isGone = error.code === "NOT_AUTHENTICATED"; // there is no cookie: the session is over
-                why ??= error.code === "REFRESH_TOKEN_REUSED" ? "reused" : isExpired(error.code, sent) ? "expired" : "elsewhere";
+                const isExpired = error.code !== "INVALID_TOKEN" || (sent.refresh_token && claimsOf(sent.refresh_token).exp * 1000 < Date.now());
+                why ??= error.code === "REFRESH_TOKEN_REUSED" ? "reused" : isExpired ? "expired" : "elsewhere";
                 if (hasCookie && !isGone && tries < 20)
                     continue; // another tab may have had a newer one meanwhile
                 // A thief who runs ahead of this pair has nothing then. Where keys are derived nobody can.
@@ -129,7 +128,7 @@ export function createSession(send, url, where, timeout) {
             if ((await read())?.user && !tokenOf(kept))
                 await refresh(undefined);
             const token = tokenOf(kept);
-            if (as && token && claimsOf(token).sub !== as)
+            if (token && kept.user.id !== (as ??= kept.user.id))
                 throw new OtherAccount("Another account is signed in.");
             try {
                 return await work(token);
@@ -147,14 +146,12 @@ export function createSession(send, url, where, timeout) {
     /** Sign in, or go on with a new pair. */
     const begin = (path, body = {}, token) => exclusive(async () => {
         const before = await read();
-        const last = path.endsWith("/signin") ? device() : undefined; // others who guess cannot lock this device out
-        const more = { cookie: hasCookie, refresh_token: last };
+        // At sign-in the last one: others who guess cannot lock this device out.
+        const more = { cookie: hasCookie, refresh_token: path.endsWith("/signin") ? device() : undefined };
         const { content } = await send("POST", path, { body: { ...more, ...body } }, token);
         // Under a token it is the same session, which has a new pair, unless somebody else has signed in meanwhile.
-        if (!token)
-            await keep({}, content, randomKey());
-        else if (claimsOf(content.access_token).sub === before?.user?.id)
-            await keep(before, content, randomKey());
+        if (!token || claimsOf(content.access_token).sub === before?.user?.id)
+            await keep(token ? before : {}, content, randomKey());
         return content;
     });
     const signOut = (which = {}) => exclusive(async () => {
@@ -175,15 +172,16 @@ export function createSession(send, url, where, timeout) {
             return { detail: error.message };
         }
     });
-    /** Take over what the service says of the account, as after a new name or address. */
-    const updateUser = ({ verified_at, ...user }) => exclusive(async () => {
+    /** Take over what the service says of this account, as after a new name or address; without one it is deleted. */
+    const updateUser = (who, { verified_at, ...user }) => exclusive(async () => {
         const now = await read();
-        if (now?.user)
-            await write({ ...now, user: { ...now.user, ...user } });
+        if (now?.user?.id !== who)
+            return; // somebody else has signed in meanwhile
+        await (user.email ? write({ ...now, user: { ...now.user, ...user } }) : forget("user"));
     });
     const ready = read().then(() => { });
     // Another tab has written, or everything was removed.
-    if (browser)
+    if (isOwn)
         globalThis.addEventListener?.("storage", () => void read());
     const session = {
         get user() {
@@ -197,5 +195,5 @@ export function createSession(send, url, where, timeout) {
         refresh: async () => void (await refresh(tokenOf(await read()))),
         onChange: (listener) => (listeners.add(listener), () => void listeners.delete(listener)),
     };
-    return { session, withToken, signOut, forget, updateUser };
+    return { session, withToken, signOut, updateUser };
 }

@@ -22,6 +22,23 @@ function fetchWithCookie() {
   };
 }
 
+/** A `fetch` that stops when a request to this route is `answered`, until `goOn` is called. */
+function stoppedAt(route, fetcher = fetch) {
+  let goOn;
+  const goesOn = new Promise((done) => (goOn = done));
+  let tell;
+  const answered = new Promise((done) => (tell = done));
+  async function stopped(to, how) {
+    const answer = await fetcher(to, how);
+    if (`${how.method} ${new URL(to).pathname}` === route) {
+      tell();
+      await goesOn;
+    }
+    return answer;
+  }
+  return { fetch: stopped, answered, goOn };
+}
+
 const json = (answer, status, body, headers = {}) =>
   answer.writeHead(status, { "Content-Type": "application/json", ...headers }).end(JSON.stringify(body));
 
@@ -280,26 +297,59 @@ await run({
     setLocks(false);
     const withCookie = fetchWithCookie();
     const storage = (globalThis.localStorage = browserStorage());
-    let [answered, goOn] = [];
-    const isAnswered = new Promise((done) => (answered = done));
-    const goesOn = new Promise((done) => (goOn = done));
-    async function stopped(to, how) {
-      const answer = await withCookie(to, how);
-      if (to.endsWith("/refresh")) {
-        answered();
-        await goesOn;
-      }
-      return answer;
-    }
+    const { fetch: stopped, answered, goOn } = stoppedAt("POST /api/auth/refresh", withCookie);
     const late = createClient(url, { session: "cookie", fetch: stopped });
     const other = createClient(url, { session: "cookie", fetch: withCookie });
     await late.auth.signUp({ email, password });
     const refreshed = late.session.refresh();
-    await isAnswered;
+    await answered;
     await other.auth.signOut();
     goOn();
     await refreshed;
     assert.deepEqual([late.session.user, storage.kept()], [null, { reason: "user" }]);
+  },
+
+  async "two accounts"() {
+    // Somebody else signs in, in another tab, while an answer is on the way: it changes and ends nothing of theirs.
+    setLocks(false);
+    const acts = {
+      "PATCH /api/auth/me": (client) => client.auth.changeMe({ name: "Ada" }),
+      "POST /api/auth/me/delete": (client) => client.auth.deleteMe({ current_password: password }),
+      "POST /api/tasks": (client) => refused(client.request("POST", "/api/tasks", { body: { title: "Ada's" } })),
+    };
+    for (const [number, [route, act]] of Object.entries(acts).entries()) {
+      const storage = (globalThis.localStorage = browserStorage());
+      const { fetch: stopped, answered, goOn } = stoppedAt(route);
+      const late = createClient(url, { fetch: stopped });
+      await late.auth.signUp({ email: `${number}-${email}`, password });
+      if (route === "POST /api/tasks") storage.expire(); // it is refused, and would be sent again
+      const done = act(late);
+      await answered;
+      const other = createClient(url);
+      await other.auth.signUp({ email: `other-${number}-${email}`, password });
+      const before = storage.kept();
+      goOn();
+      assert.equal((await done).name, { "POST /api/tasks": "OtherAccount", "PATCH /api/auth/me": "Ada" }[route]);
+      assert.deepEqual(storage.kept(), before);
+      assert.deepEqual(await all(other.tasks.list()), []);
+    }
+  },
+
+  async paths() {
+    // A path that would lead to another host is not asked for: the token goes to the service alone.
+    const seen = [];
+    const fetcher = async (to) => (seen.push(to), Response.json({}));
+    const astray = ["@evil.test/", ".evil.test/", ":1/", "https://evil.test/", "//evil.test/", "/\\evil.test/"];
+    for (const base of [url, ""]) {
+      const client = createClient(base, { fetch: fetcher });
+      for (const { request } of [client, createScriptClient(base, "atk_1", { fetch: fetcher })]) {
+        for (const path of [...astray, "/\t/evil.test/", "/\n/evil.test/", ""])
+          assert.equal((await refused(request("GET", path))).name, "TypeError", path);
+        assert.deepEqual(seen, []);
+        await request("GET", "/api/tasks");
+        assert.deepEqual(seen.splice(0), [`${base}/api/tasks`]);
+      }
+    }
   },
 
   async clocks() {
