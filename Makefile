@@ -47,11 +47,9 @@ test-night: $(VENV)/dev ## Run all attacks and faults with all their rounds (an 
 	$(BIN)/python -m pytest -m 'slow and alone'
 
 test-slow: export TEST_ROUNDS ?= 5
-# Slow tests wait much: for what starts, what ends, and what runs out.
-test-slow: WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 3 / 2 \| 1)
 
-# One worker for each processor, each with a database of its own; a worker that dies ends the run.
-WORKERS := logical
+# Three workers for two processors, as tests wait now and then, each with a database of its own; if one dies the run ends.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 3 / 2 \| 1)
 BESIDE = -n $(WORKERS) --dist worksteal --max-worker-restart 0
 WHOLE  := app/auth/*,app/sessions/*,app/accounts/*,app/tasks/*,app/contracts/*
 # Whatever the shell says: without kept bytecode every run, and every server that a test starts, begins seconds later.

@@ -21,8 +21,8 @@ URL = "postgresql://localhost/none"
     ("names", "sentence"),
     [
         ("v2", "names v2; there are v1, path, path-enveloped, aliases"),
-        ("v1,x,y", "names x, y; there are"),
         ("path,path-enveloped", "names both path and path-enveloped"),
+        ("v1,x,y", "names x, y; there are"),
         ("path-enveloped,v1,path", "names both path-enveloped and path"),
     ],
 )

@@ -100,8 +100,8 @@ def is_visible(text: str) -> bool:
 def test_what_shows_nothing_is_what_unicode_says() -> None:
     """No text is blank to the eye and not to the service: white space, controls, formats and what is ignored.
 
-    Over all code points, by the properties White_Space, Default_Ignorable_Code_Point, Cc and Cf; of the 800,000 that mean
-    nothing yet, a hundredth is tried. Formats that are drawn before a number, such as Arabic's number sign, are seen;
+    Over all code points, by the properties White_Space, Default_Ignorable_Code_Point, Cc and Cf; of the many that mean
+    nothing, a hundredth is tried. Formats that are drawn before a number, such as Arabic's number sign, are seen;
     Braille's blank is not.
     """
     ignorable, seen = code_points(DEFAULT_IGNORABLE), code_points(PREPENDED_MARKS)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.settings import ROOT
 
-MEASURED_CASES = 3  # of a test with parameters, unless it is marked `measured`
+MEASURED_CASES = 2  # of a test with parameters, unless it is marked `measured`
 # These look at the whole: what they run, the tests of a part run too.
 _OF_THE_WHOLE = {"attacks", "bench", "client_js", "faults", "frontends", "growth", "machines"}
 _measured = pytest.StashKey[bool]()
