@@ -16,11 +16,10 @@ from psycopg.conninfo import make_conninfo
 from app.core.clock import Clock, system_clock
 from app.core.config import Settings
 from app.core.logging import AUDIT, JsonFormatter
-from app.operations.embedded_postgres.server import EmbeddedPostgres
 from tests.machines.citus import nodes_of
 from tests.support.checks import TOKEN, check_every_response
 from tests.support.clock import FrozenClock
-from tests.support.databases import migrated_database, new_database, new_folder, new_template
+from tests.support.databases import migrated_database, new_database, new_folder, new_server, new_template
 from tests.support.measuring import choose_measured, import_all, is_measured, untraced
 from tests.support.people import PASSWORD, Person
 from tests.support.quick_httpx import make_quick
@@ -42,12 +41,8 @@ def postgres_url() -> Iterator[str]:
     if given:
         yield given
         return
-    with new_folder() as folder:
-        server = EmbeddedPostgres(folder / "postgres", durable=False, echo=lambda text: None)
-        try:
-            yield server.start()
-        finally:
-            server.stop()
+    with new_server() as url:
+        yield url
 
 
 @pytest.fixture

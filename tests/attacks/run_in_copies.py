@@ -1,7 +1,8 @@
 """Runs tests in a copy of the tree, each time in a process of its own that need not import what the last one did.
 
-Reads lines of JSON, the arguments of pytest and a file of the copy that has changed, or null, and answers each with
-pytest's exit code and the first test that failed.
+Says that it is ready once it has imported the service: from then on files may change. Then reads lines of JSON, the
+arguments of pytest and a file of the copy that has changed, or null, and answers each with pytest's exit code, the
+first test that failed and why.
 """
 
 import gc
@@ -26,18 +27,19 @@ QUIETLY = ("-q", "-x", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAss
 OURS = ("app", "tests", "migrations", "auth_tasks_client", "conftest", "__main__")
 ORIGINAL = Path(__file__).parents[2]
 
-Answer = tuple[int, str | None]
+Answer = tuple[int, str | None, str]
 
 
 class FirstFailure:
     """A plugin of pytest that remembers the first test that failed."""
 
     test: str | None = None
+    text = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Look at what has become of a test."""
         if report.failed and self.test is None:
-            self.test = report.nodeid
+            self.test, self.text = report.nodeid, report.longreprtext
 
 
 def in_a_child(work: Callable[[], Any]) -> Any:
@@ -69,7 +71,7 @@ def run(arguments: list[str]) -> Answer:
     """Run tests."""
     first = FirstFailure()
     code = pytest.main([*QUIETLY, *arguments], plugins=[first])
-    return code, first.test
+    return code, first.test, first.text[-1000:]
 
 
 def shape(code: CodeType) -> tuple[object, ...]:
@@ -137,12 +139,14 @@ def answering(make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
         work = make()
         gc.freeze()
         with os.fdopen(questions) as lines, os.fdopen(answers, "w") as answer:
+            print("ready", file=answer, flush=True)
             for line in lines:
                 print(json.dumps(in_a_child(partial(work, *json.loads(line)))), file=answer, flush=True)
         os._exit(0)
     os.close(questions)
     os.close(answers)
     asked, answered = os.fdopen(asking, "w"), os.fdopen(answering)
+    answered.readline()
 
     def ask(*question: Any) -> Any:
         print(json.dumps(question), file=asked, flush=True)
@@ -158,6 +162,7 @@ for library in in_a_child(libraries) or []:
         importlib.import_module(library)
 gc.freeze()
 run_imported = answering(lambda: Imported().run)
+print("ready", flush=True)
 for question in sys.stdin:
     arguments, changed = json.loads(question)
     answer = run_imported(arguments, changed)

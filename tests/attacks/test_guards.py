@@ -18,6 +18,7 @@ import pytest
 
 from tests.attacks.guards import GUARDS, Guard
 from tests.attacks.places import find, names_around, parsed, places, source
+from tests.support.databases import new_server, new_template
 from tests.support.settings import ROOT
 
 COPIES = 4  # a row often waits, for what does not come any more
@@ -91,7 +92,13 @@ class CopyOfTheTree:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.why = ""
         self._times = count(1)
+
+    def wait_until_ready(self) -> None:
+        """Wait until the process has imported the service, with all guards."""
+        assert self.process.stdout
+        assert self.process.stdout.readline() == "ready\n"
 
     def red_without(self, guard: Guard, first: str | None) -> str | None:
         """Return a test that fails without the guard; the `first` that is tried is the one that failed last time."""
@@ -115,7 +122,7 @@ class CopyOfTheTree:
         assert self.process.stdout
         self.process.stdin.write(json.dumps((arguments, changed)) + "\n")
         self.process.stdin.flush()
-        code, red = json.loads(self.process.stdout.readline()) or (None, None)
+        code, red, self.why = json.loads(self.process.stdout.readline()) or (None, None, "")
         if code == pytest.ExitCode.USAGE_ERROR and may_be_gone:  # no test has this name any more
             return None
         ended = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -127,12 +134,20 @@ class CopyOfTheTree:
 
 
 @pytest.fixture
-def copies(tmp_path: Path, postgres_url: str, template: str | None) -> "Iterator[Queue[CopyOfTheTree]]":
-    environment = {"TEST_DATABASE_URL": postgres_url, "TEST_TEMPLATE_DATABASE": template or ""}
-    free: Queue[CopyOfTheTree] = Queue()
+def copies(tmp_path: Path) -> "Iterator[Queue[CopyOfTheTree]]":
+    """Copies with a PostgreSQL each: what tests see of a server's transactions is of their own alone."""
+    made: list[CopyOfTheTree] = []
     with ExitStack() as stack:
         for number in range(COPIES):
-            free.put(stack.enter_context(closing(CopyOfTheTree(tmp_path / str(number), **environment))))
+            given = os.environ.get("TEST_DATABASE_URL")
+            url = given or stack.enter_context(new_server())
+            template = stack.enter_context(new_template(url)) or ""
+            copy = CopyOfTheTree(tmp_path / str(number), TEST_DATABASE_URL=url, TEST_TEMPLATE_DATABASE=template)
+            made.append(stack.enter_context(closing(copy)))
+        free: Queue[CopyOfTheTree] = Queue()
+        for copy in made:
+            copy.wait_until_ready()
+            free.put(copy)
         yield free
 
 
@@ -158,8 +173,8 @@ def test_without_any_one_guard_the_suite_turns_red(copies: "Queue[CopyOfTheTree]
         return in_a_copy(lambda copy: copy.red_without(guard, last.get(str(guard))))
 
     def red_with_all(tests: list[str]) -> str | None:
-        """Return a test that is red twice: one that is so once came late, beside the other copies."""
-        return in_a_copy(lambda copy: copy.run(*tests) and copy.run(*tests))
+        """Return a test that is red twice, and why: one that is so once came late, beside the other copies."""
+        return in_a_copy(lambda copy: copy.run(*tests) and (red := copy.run(*tests)) and f"{red}: {copy.why}")
 
     with ThreadPoolExecutor(COPIES) as pool:
         red = dict(zip(map(str, guards), pool.map(red_without, guards), strict=True))
@@ -170,7 +185,7 @@ def test_without_any_one_guard_the_suite_turns_red(copies: "Queue[CopyOfTheTree]
     if os.environ.get("GUARDS_RED") == "write":
         known = {guard: test for guard, test in (last | red).items() if test and guard in set(map(str, GUARDS))}
         RED.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-    assert wrong == [], f"red with every guard: {wrong}"
+    assert wrong == [], "red with every guard: " + "\n".join(wrong)
     green = [guard for guard, test in red.items() if test is None]
     assert green == [], "\n".join(green)
     assert len(GUARDS) >= 30

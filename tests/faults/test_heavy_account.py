@@ -12,8 +12,7 @@ import psycopg
 import pytest
 
 from app.core.clock import stopwatch
-from app.operations.embedded_postgres.server import EmbeddedPostgres
-from tests.support.databases import migrated_database
+from tests.support.databases import migrated_database, new_server
 from tests.support.people import Person
 from tests.support.server import serving
 
@@ -59,14 +58,10 @@ async def p99(person: Person, seconds: float) -> float:
 
 
 @pytest.fixture
-def elsewhere(folder: Path) -> Iterator[str]:
+def elsewhere() -> Iterator[str]:
     """A migrated database of a PostgreSQL of its own, which shares nothing but the machine."""
-    postgres = EmbeddedPostgres(folder / "postgres", durable=False, echo=lambda text: None)
-    try:
-        with migrated_database(postgres.start(), None) as url:
-            yield url
-    finally:
-        postgres.stop()
+    with new_server() as server, migrated_database(server, None) as url:
+        yield url
 
 
 async def with_tasks(client: httpx.AsyncClient, url: str) -> Person:

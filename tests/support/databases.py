@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from app.core.database.dsn import parse_database_url
 from app.operations.distribution import distribute, has_extension
+from app.operations.embedded_postgres.server import EmbeddedPostgres
 from app.operations.migrations import upgrade
 from tests.machines.citus import join_nodes, nodes_of, on_every_node
 
@@ -26,6 +27,17 @@ def new_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def new_server() -> Iterator[str]:
+    """Start an embedded PostgreSQL, and yield its URL; stop it afterwards."""
+    with new_folder() as folder:
+        server = EmbeddedPostgres(folder / "postgres", durable=False, echo=lambda text: None)
+        try:
+            yield server.start()
+        finally:
+            server.stop()
 
 
 @contextmanager
