@@ -135,13 +135,7 @@ class Database(Statements):
         if user_id is None:
             return await self._repeat(run, asks_only=statement.only_reads)
         if not self._turns.take_at_once(user_id):
-            since = stopwatch()
-            try:
-                await self._turns.take(user_id)
-            except TimeoutError as error:
-                raise DatabaseUnavailable from error
-            waited = stopwatch() - since
-            current_request().waiting += waited
+            waited = await self._wait_for_turn(user_id)
         began, found = stopwatch(), 0
         try:
             rows = await self._repeat(run, asks_only=statement.only_reads, waited=waited)
@@ -172,16 +166,24 @@ class Database(Statements):
 
     async def transact_in_turn(self, user_id: UUID, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Do the same when it is the turn of this user, whose transactions wait for each other."""
-        try:
-            if not self._turns.take_at_once(user_id):
-                await self._turns.take(user_id)
-        except TimeoutError as error:
-            raise DatabaseUnavailable from error
+        if not self._turns.take_at_once(user_id):
+            await self._wait_for_turn(user_id)
         began = stopwatch()
         try:
             return await self.transact(work)
         finally:
             self._turns.give(user_id, stopwatch() - began)
+
+    async def _wait_for_turn(self, user_id: UUID) -> float:
+        """Return how many seconds it took. Raises: DatabaseUnavailable."""
+        since = stopwatch()
+        try:
+            await self._turns.take(user_id)
+        except TimeoutError as error:
+            raise DatabaseUnavailable from error
+        waited = stopwatch() - since
+        current_request().waiting += waited
+        return waited
 
     async def connect(self) -> AsyncConnection[Any]:
         """Connect beside the pool, to the server that takes writes. Raises: psycopg.Error."""
