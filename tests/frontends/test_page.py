@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -24,32 +23,19 @@ from tests.support.pages import (
     hold,
     is_answer_to_post,
     items,
-    page_for,
-    serving_folder,
     sign_in,
     sign_out,
     sign_up,
+    site_of,
     take_picture,
     take_picture_of_both,
 )
 from tests.support.people import PASSWORD, new_email
-from tests.support.server import serving
 from tests.support.settings import ROOT, SECRET, environment_of
 
 pytestmark = pytest.mark.slow
 
 WIDTHS = pytest.mark.parametrize("width", [390, 1280])
-
-
-@pytest.fixture(scope="module")
-def site(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The page, and the service for it."""
-    base = tmp_path_factory.mktemp("site")
-    with ExitStack() as stack:
-        url = f"http://localhost:{stack.enter_context(serving_folder(base / 'web'))}"
-        api = stack.enter_context(serving(base, DATABASE_URL=database_url, FRONTEND_URL=url))
-        page_for(base / "web", api.url.replace("127.0.0.1", "localhost"))
-        yield Site(url, api.url)
 
 
 @pytest.fixture
@@ -472,17 +458,13 @@ def test_a_page_that_is_open_for_longer_than_a_token(
     context: BrowserContext, database_url: str, tmp_path: Path
 ) -> None:
     """It goes on when the access token has expired, and is told what happens elsewhere. Source: FR-051."""
-    with ExitStack() as stack:
-        url = f"http://localhost:{stack.enter_context(serving_folder(tmp_path / 'web'))}"
-        settings = {"DATABASE_URL": database_url, "FRONTEND_URL": url, "ACCESS_TOKEN_EXPIRE_MINUTES": "0.03"}
-        api = stack.enter_context(serving(tmp_path, wait=True, **settings)).url
-        page_for(tmp_path / "web", api.replace("127.0.0.1", "localhost"))
-        page = opened(context, Site(url, api))
+    with site_of(tmp_path, DATABASE_URL=database_url, ACCESS_TOKEN_EXPIRE_MINUTES="0.03") as site:
+        page = opened(context, site)
         email = sign_up(page)
         with page.expect_response(is_answer_to_post("/api/auth/refresh")) as refreshed:
             add(page, "Early")
         assert refreshed.value.status == 200
-        with elsewhere(Site(url, api), email) as phone:
+        with elsewhere(site, email) as phone:
             phone.post("/api/tasks", json={"title": "From the telephone"})
         expect_titles(page, "From the telephone", "Early")
 

@@ -1,8 +1,5 @@
 """The page of the example in a browser that several people use, or that keeps nothing."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-
 import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -16,14 +13,11 @@ from tests.support.pages import (
     fill_in,
     hold,
     items,
-    page_for,
-    serving_folder,
     sign_in,
     sign_out,
     sign_up,
 )
 from tests.support.people import PASSWORD, new_email
-from tests.support.server import serving
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -32,17 +26,6 @@ TEXTS = """() => [
     document.title, location.href, document.documentElement.outerHTML,
     ...[...document.querySelectorAll("input, textarea")].map(({ value }) => value),
 ].join("\\n").toLowerCase()"""
-
-
-@pytest.fixture(scope="module")
-def site(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The page, and the service for it."""
-    base = tmp_path_factory.mktemp("site")
-    with ExitStack() as stack:
-        url = f"http://localhost:{stack.enter_context(serving_folder(base / 'web'))}"
-        api = stack.enter_context(serving(base, DATABASE_URL=database_url, FRONTEND_URL=url))
-        page_for(base / "web", api.url.replace("127.0.0.1", "localhost"))
-        yield Site(url, api.url)
 
 
 @pytest.fixture

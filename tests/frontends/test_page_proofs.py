@@ -2,16 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.support.browsers import with_authenticator
-from tests.support.pages import hold, is_answer_to_post, page_for, serving_folder, sign_in, sign_out, sign_up
+from tests.support.pages import Site, hold, is_answer_to_post, sign_in, sign_out, sign_up, site_of
 from tests.support.people import PASSWORD
-from tests.support.server import serving
 
 pytestmark = pytest.mark.slow
 
@@ -22,22 +20,18 @@ def passkeys(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def site(passkeys: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def site(passkeys: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The page, and the service for it, with passkeys or without."""
-    base = tmp_path_factory.mktemp("site")
-    with ExitStack() as stack:
-        url = f"http://localhost:{stack.enter_context(serving_folder(base / 'web'))}"
-        api = stack.enter_context(serving(base, DATABASE_URL=database_url, FRONTEND_URL=url, PASSKEYS=passkeys))
-        page_for(base / "web", api.url.replace("127.0.0.1", "localhost"))
-        yield url, api.url
+    with site_of(tmp_path_factory.mktemp("site"), DATABASE_URL=database_url, PASSKEYS=passkeys) as made:
+        yield made
 
 
 @pytest.fixture
-def page(context: BrowserContext, site: tuple[str, str]) -> Page:
+def page(context: BrowserContext, site: Site) -> Page:
     """The page on a device whose owner agrees to everything."""
     page = context.new_page()
     with_authenticator(page)
-    page.goto(site[0])
+    page.goto(site.page)
     return page
 
 
@@ -52,7 +46,7 @@ def open_account(page: Page) -> None:
     expect(page.locator("#session-list li")).not_to_have_count(0)
 
 
-def test_a_token_is_made_shown_once_and_ended(page: Page, site: tuple[str, str]) -> None:
+def test_a_token_is_made_shown_once_and_ended(page: Page, site: Site) -> None:
     """Somebody makes a token, copies it, sees what it may and until when, and ends it. Source: FR-062."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     sign_up(page)
@@ -73,7 +67,7 @@ def test_a_token_is_made_shown_once_and_ended(page: Page, site: tuple[str, str])
     expect(page.locator("#toasts")).to_contain_text("It is copied.")
     assert page.evaluate("() => navigator.clipboard.readText()") == token
     headers = {"Authorization": f"Bearer {token}"}
-    assert httpx.get(f"{site[1]}/api/tasks", headers=headers).status_code == 200
+    assert httpx.get(f"{site.api}/api/tasks", headers=headers).status_code == 200
     expect(page.locator("#token-list li")).to_contain_text(["backup: may read tasks until"])
     expect(page.locator("#session-list li")).to_have_count(1)
     page.click("text=I have it")
@@ -81,7 +75,7 @@ def test_a_token_is_made_shown_once_and_ended(page: Page, site: tuple[str, str])
     page.reload()
     page.get_by_role("button", name="End backup").click()
     expect(page.locator("#token-list li")).to_have_count(0)
-    assert httpx.get(f"{site[1]}/api/tasks", headers=headers).status_code == 401
+    assert httpx.get(f"{site.api}/api/tasks", headers=headers).status_code == 401
 
 
 @pytest.mark.parametrize("passkeys", ["on"], indirect=True)

@@ -16,6 +16,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, Response, Route, 
 
 from examples.serve import PageHandler
 from tests.support.people import PASSWORD, new_email
+from tests.support.server import serving
 from tests.support.settings import ROOT
 
 EXAMPLE = ROOT / "examples" / "web"
@@ -114,6 +115,16 @@ def page_for(folder: Path, api: str) -> Path:
     text = file.read_text().replace("connect-src http://localhost:8000", f"connect-src {origin}")
     file.write_text(text.replace("http://localhost:8000", api))
     return folder
+
+
+@contextmanager
+def site_of(base: Path, **settings: str) -> Iterator[Site]:
+    """Serve the example in a folder, and the service for it, on two ports of localhost."""
+    with serving_folder(base / "web") as port:
+        page = f"http://localhost:{port}"
+        with serving(base, wait=True, FRONTEND_URL=page, **settings) as api:
+            page_for(base / "web", api.url.replace("127.0.0.1", "localhost"))
+            yield Site(page, api.url)
 
 
 def sign_up(page: Page, email: str | None = None, name: str = "") -> str:
