@@ -363,17 +363,6 @@ class TestWithoutAServer:
             assert run(*leave)[0] == 0
             assert not list(tmp_path.glob("tasks.db*"))
 
-    def test_leaving_takes_nobody_elses_copy_along(self, run: Run) -> None:
-        """What somebody else has done on this device without a network is sent once they sign in again."""
-        email = new_email()
-        run("signup", email)
-        run("sync")
-        run("add", "Unsent", way=NOBODY)
-        run("signup", new_email())
-        assert run("delete")[0] == 0
-        run("signin", email)
-        assert [task["title"] for task in json.loads(run("list", "--json")[1])] == ["Unsent"]
-
     def test_an_ended_session_keeps_what_was_done(self, run: Run, tmp_path: Path) -> None:
         """Who was signed out meanwhile signs in and goes on; somebody else cannot."""
         email = new_email()

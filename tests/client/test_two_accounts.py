@@ -170,6 +170,12 @@ class TestCommands:
         assert run("signout", *discard) == (0, "You are signed out.\n", "")
         self.assert_kept(run, email)
 
+    def test_leaving_takes_nobody_elses_copy_along(self, run: Run) -> None:
+        """What somebody else has done on this device without a network is sent once they sign in again."""
+        email = self.begin(run)
+        assert run("delete")[0] == 0
+        self.assert_kept(run, email)
+
     def test_signing_out_takes_a_copy_in_which_nothing_waits(self, run: Run, tmp_path: Path) -> None:
         """Nothing is lost by it, and the next one has the device."""
         run("signup", new_email())

@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 
-from app.core.http.connection_limit import BEYOND
+from app.core.http.connection_limit import BEYOND, LimitedProtocol
 from tests.support.people import PASSWORD, new_email
 from tests.support.raw_http import connect, read_one, read_to_the_end, statuses
 from tests.support.server import Server, serving
@@ -532,7 +532,7 @@ class TestConnections:
             for link in few + many:
                 link.sendall(HEAD + b"\r\n")
                 assert statuses(read_one(link)) == [200]
-            time.sleep(1.1)  # until each of them may have to make room, also the last one
+            time.sleep(LimitedProtocol.idle_seconds + 0.1)  # until each may have to make room, the last one too
             patient.wait_until("/docs", seconds=5)
             closed, _, _ = select.select([*few, *many], [], [], 5)
             assert [link in many for link in closed] == [True]
